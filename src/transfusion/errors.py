@@ -1,0 +1,85 @@
+"""What can go wrong, as one tree.
+
+Every message says what is wrong, what was found, what is needed and what to do next. Each class is also a
+subclass of the builtin that it refines, so ``except ValueError`` keeps working for callers who never heard of
+this module. The command line prints the message as one line and exits with 2; anything outside this tree is a
+bug and keeps its traceback.
+
+::
+
+    TransfusionError
+    ├── SpecError (ValueError)            a setting is missing, malformed or contradicts another
+    ├── UnknownNameError (LookupError)    no such scheme, model, stage, layout ...; lists the known ones
+    ├── InputError (ValueError)           an array, tensor or frame that cannot be worked on
+    ├── DonorError (ValueError)           a donor cannot be found or read
+    │   ├── DonorMismatchError            its tensors do not fit the model
+    │   └── UnsafeFileError               it would need free unpickling
+    ├── TaskError (ValueError)            the images or labels cannot be used
+    │   └── BadDataError                  a list of everything wrong with the files and labels
+    ├── StoreError (OSError)              a study's folder cannot be read or written
+    └── DivergedError (ArithmeticError)   the loss became NaN or infinite; recorded, the study goes on
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TransfusionError(Exception):
+    """Root of everything that this package raises on purpose."""
+
+    def __str__(self) -> str:
+        return " ".join(str(arg) for arg in self.args)
+
+
+class SpecError(TransfusionError, ValueError):
+    """A setting is missing, malformed or contradicts another."""
+
+
+class UnknownNameError(TransfusionError, LookupError):
+    """A name that nothing answers to."""
+
+    @classmethod
+    def of(cls, what: str, name: object, known: Iterable[str]) -> UnknownNameError:
+        """Say that ``name`` is no ``what``, suggest the nearest known one, and list the rest."""
+        names = list(known)
+        near = difflib.get_close_matches(str(name), names, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        return cls(f"There is no {what} '{name}'.{hint} Known: {', '.join(names)}.")
+
+
+class InputError(TransfusionError, ValueError):
+    """An array, tensor or frame that cannot be worked on."""
+
+
+class DonorError(TransfusionError, ValueError):
+    """A donor cannot be found or read."""
+
+
+class DonorMismatchError(DonorError):
+    """A donor's tensors do not fit the model."""
+
+
+class UnsafeFileError(DonorError):
+    """A weight file that would need free unpickling."""
+
+
+class TaskError(TransfusionError, ValueError):
+    """The images or labels cannot be used as a task."""
+
+
+class BadDataError(TaskError):
+    """Everything that is wrong with a data set's files and labels, listed together."""
+
+    def __init__(self, message: str, problems: Iterable[str] = ()) -> None:
+        self.problems = tuple(problems)
+        super().__init__(message)
+
+
+class StoreError(TransfusionError, OSError):
+    """A study's folder cannot be read or written."""
+
+
+class DivergedError(TransfusionError, ArithmeticError):
+    """The loss of a run became NaN or infinite."""

@@ -1,0 +1,243 @@
+"""What to do, as frozen, validated values: the only input of a run or a study.
+
+Specs round-trip through YAML and JSON. A run's id is a hash of its spec, so a changed setting is a new run and
+an unchanged one is never repeated. Where things lie on disk (``TaskSpec.data``, a donor's path) is left out of
+the hash once their content is known by a fingerprint: moving a folder does not make new runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from transfusion.errors import SpecError
+
+Layout = Literal["auto", "folder", "csv", "npz", "nih", "eyepacs", "cifar", "embedded"]
+BatchNorm = Literal["identity", "mean_var", "pretrained"]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+S = TypeVar("S", bound="Spec")
+
+
+class Spec(BaseModel):
+    """Base of all specs: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+    @classmethod
+    def parse(cls: type[S], values: dict[str, Any]) -> S:
+        """Validate plain values.
+
+        Raises:
+            SpecError: naming every offending key in one line.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise SpecError(_one_line(cls, error)) from None
+
+    @classmethod
+    def read(cls: type[S], path: Path) -> S:
+        """Read a YAML or JSON file (JSON is YAML)."""
+        try:
+            values = yaml.safe_load(path.read_text())
+        except (OSError, UnicodeDecodeError) as error:
+            raise SpecError(f"Cannot read {path}: {error}. Give a readable YAML or JSON file.") from error
+        except yaml.YAMLError as error:
+            where = " ".join(str(error).split())
+            raise SpecError(f"{path} is not valid YAML: {where}.") from error
+        if not isinstance(values, dict):
+            raise SpecError(f"{path} holds {type(values).__name__}; it needs keys such as 'task' and 'model'.")
+        return cls.parse(values)
+
+    def to_json(self) -> str:
+        """Indented JSON that ``read`` takes back unchanged."""
+        return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"
+
+    def with_values(self: S, **values: Any) -> S:
+        """A validated copy with some values replaced."""
+        return self.parse({**self.model_dump(), **values})
+
+
+class TaskSpec(Spec):
+    """Images, labels, splits: what the networks are to learn.
+
+    Attributes:
+        data: folder, ``.npz`` or ``.csv`` file, or ``embedded:NAME`` (``fundus``, ``natural``).
+        layout: how ``data`` is laid out; ``auto`` looks.
+        image_size: side in pixels that every image is scaled to (shorter side, then centre crop); None keeps
+            the size of array data and scales picture files to 224.
+        channels: 1 (grey), 3 (colour) or None: grey only if every picture is stored as grey.
+        labels: CSV file with one row per image, where it is not found by itself.
+        image_column, label_column, patient_column: columns of that file, where they are not found by themselves.
+        patient_pattern: regular expression on the file name whose first group (or whole match) is the patient.
+        val_fraction, test_fraction: share of patients cut off where the split is not given.
+        split_seed: decides that cut.
+        leave_out_bad: leave unreadable files and unusable labels out (and list them) instead of stopping.
+        normalize: ``imagenet`` mean and standard deviation, or those of the ``task``'s training images.
+        num_images: images to draw per split of an ``embedded`` task; ignored elsewhere.
+        fingerprint: hash of content and settings, filled in once the data have been seen.
+    """
+
+    data: str = "embedded:fundus"
+    layout: Layout = "auto"
+    image_size: Annotated[int, Field(ge=8, le=4096)] | None = None
+    channels: Literal[1, 3] | None = None
+    labels: str | None = None
+    image_column: str | None = None
+    label_column: str | None = None
+    patient_column: str | None = None
+    patient_pattern: str | None = None
+    val_fraction: Fraction = 0.1
+    test_fraction: Fraction = 0.2
+    split_seed: int = 0
+    leave_out_bad: bool = False
+    normalize: Literal["imagenet", "task"] = "imagenet"
+    num_images: tuple[int, int, int] = (2000, 200, 800)
+    fingerprint: str | None = None
+
+
+class TrainSpec(Spec):
+    """How a network is trained.
+
+    Attributes:
+        optimizer: ``adam``, ``adamw`` or ``sgd`` (with ``momentum``).
+        lr: peak learning rate.
+        schedule: ``constant``; ``step`` (times ``gamma`` at each of ``milestones``); ``cosine`` (to 0 at the end).
+        milestones: fractions of ``steps``, in (0, 1).
+        warmup_steps: linear rise from 0 at the start.
+        steps: optimiser steps.
+        batch_size: examples per step, over all devices.
+        eval_every: steps between evaluations; the first is at step 0, the last at ``steps``.
+        eval_split: the split that the curves are measured on.
+        augment: ``none``; ``flip`` (horizontal); ``crop`` (shifts of up to an eighth, and flip);
+            ``fundus`` (flips both ways, brightness, contrast, saturation).
+        precision: ``auto`` picks what the processor does well, and records it.
+    """
+
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: Annotated[float, Field(gt=0, lt=1e3)] = 3e-4
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Literal["constant", "step", "cosine"] = "constant"
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    steps: Annotated[int, Field(ge=1)] = 1000
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    eval_every: Annotated[int, Field(ge=1)] = 50
+    eval_split: Literal["val", "test"] = "test"
+    augment: Literal["none", "flip", "crop", "fundus"] = "none"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+
+
+class SchemeSpec(Spec):
+    """Where a run starts: a scheme, and how it treats batch norm and the stages above ``upto``."""
+
+    name: str = "pretrained"
+    batch_norm: BatchNorm = "identity"
+    upto: str | None = None
+    rest: str = "random"
+
+
+class RunSpec(Spec):
+    """One training: model x scheme x data size x seed.
+
+    Attributes:
+        donor: where pretrained weights come from, or None.
+        donor_fingerprint: hash of the donor's content; stands for ``donor`` in the id where known.
+        size: training images used (a stratified, nested subset), or None for all.
+    """
+
+    task: TaskSpec
+    model: str
+    donor: str | None = None
+    donor_fingerprint: str | None = None
+    scheme: SchemeSpec = SchemeSpec()
+    size: Annotated[int, Field(ge=1)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    train: TrainSpec = TrainSpec()
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits that stand for every setting of this run."""
+        values = self.model_dump(mode="json")
+        if self.task.fingerprint:
+            values["task"] = self.task.fingerprint
+        if self.donor_fingerprint:
+            values["donor"] = None
+        return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=6).hexdigest()
+
+
+class DonorRunSpec(Spec):
+    """A donor that the study trains itself before anything else."""
+
+    task: TaskSpec
+    train: TrainSpec = TrainSpec()
+    scheme: SchemeSpec = SchemeSpec(name="kaiming")
+    seed: int = 0
+
+
+class StudySpec(Spec):
+    """A grid of runs: schemes x batch-norm modes x ``upto`` x sizes x seeds.
+
+    ``batch_norms`` apply to the schemes that redraw a donor's weights (mean_var, sampling, shuffled). A stage in
+    ``upto`` applies to ``pretrained`` (None is the whole network) and every entry of ``rest`` to the stages
+    above it. A size of at most 1.0 written as a float is a share of the training images. For any other
+    combination give a full ``SchemeSpec`` among ``schemes``.
+    """
+
+    name: str = "study"
+    task: TaskSpec = TaskSpec()
+    model: str = "resnet18"
+    donor: str | DonorRunSpec | None = None
+    schemes: Annotated[tuple[str | SchemeSpec, ...], Field(min_length=1)] = ("pretrained", "mean_var", "random")
+    batch_norms: Annotated[tuple[BatchNorm, ...], Field(min_length=1)] = ("identity",)
+    upto: Annotated[tuple[str | None, ...], Field(min_length=1)] = (None,)
+    rest: Annotated[tuple[str, ...], Field(min_length=1)] = ("random",)
+    sizes: Annotated[tuple[int | float | None, ...], Field(min_length=1)] = (None,)
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
+    train: TrainSpec = TrainSpec()
+
+    @model_validator(mode="after")
+    def _sizes_in_range(self) -> StudySpec:
+        for size in self.sizes:
+            if size is not None and (size <= 0 or (isinstance(size, float) and size > 1)):
+                raise ValueError(f"a size of {size} is neither a count of images nor a share in (0, 1]")
+        return self
+
+    def starts(self) -> Iterator[SchemeSpec]:
+        """The distinct starts of the grid, in the order given."""
+        seen: set[SchemeSpec] = set()
+        for scheme in self.schemes:
+            for start in [scheme] if isinstance(scheme, SchemeSpec) else self._starts_of(scheme):
+                if start not in seen:
+                    seen.add(start)
+                    yield start
+
+    def _starts_of(self, name: str) -> Iterator[SchemeSpec]:
+        if name == "pretrained":
+            for upto in self.upto:
+                for rest in self.rest if upto else ("random",):
+                    yield SchemeSpec(name=name, batch_norm="pretrained", upto=upto, rest=rest)
+        elif name in ("mean_var", "sampling", "shuffled"):
+            for batch_norm in self.batch_norms:
+                yield SchemeSpec(name=name, batch_norm=batch_norm)
+        else:
+            yield SchemeSpec(name=name)
+
+
+def _one_line(cls: type[Spec], error: ValidationError) -> str:
+    def say(problem: Any) -> str:
+        key = ".".join(str(part) for part in problem["loc"]) or "value"
+        if problem["type"] == "extra_forbidden":
+            return f"there is no setting '{key}'"
+        return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]} (got {problem['input']!r})"
+
+    what = cls.__name__.removesuffix("Spec").lower()
+    return f"The {what} settings are not valid: {'; '.join(say(p) for p in error.errors())}."
