@@ -1,0 +1,133 @@
+"""Training examples on their way to the network: which, in what order, augmented how.
+
+The order of examples and every augmentation are pure functions of (seed, step, index); nothing here has state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transfusion.tasks import Split, Task
+
+SHIFT = 1 / 8  # of the image's side; the usual 4 of 32 pixels
+COLOUR = 0.2  # brightness, contrast and saturation are scaled by 1 - COLOUR .. 1 + COLOUR
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A 63-bit seed that depends on every part, the same on every machine."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def order(num_images: int, batch_size: int, seed: int, step: int) -> np.ndarray:
+    """Positions, shape (batch_size,), of the training images that ``step`` sees.
+
+    Epochs are laid end to end, each a permutation seeded by (seed, epoch), so no batch is ever short.
+    """
+    position = np.arange(step * batch_size, (step + 1) * batch_size)
+    epochs = position // num_images
+    batch = np.empty(batch_size, dtype=np.int64)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        batch[here] = np.random.default_rng((seed, epoch)).permutation(num_images)[position[here] % num_images]
+    return batch
+
+
+def augment(kind: str, images: Tensor, seed: int, step: int, which: slice) -> Tensor:
+    """Augment a whole batch on its device.
+
+    Args:
+        kind: ``none``, ``flip`` (left to right), ``crop`` (shift by up to an eighth of the side with reflected
+            borders, and flip) or ``fundus`` (flips both ways, brightness, contrast, saturation).
+        images: (batch, channels, height, width), any scale with black at 0.
+        seed, step: decide every draw, together with an image's place in the full batch.
+        which: the places of ``images`` in the full batch, when several devices share it.
+
+    Returns:
+        A tensor of the same shape, channels last.
+    """
+    if kind == "none":
+        return images
+    uniform = np.random.default_rng((seed, step, 1)).random((which.stop, 7))[which]
+    draws = torch.from_numpy(uniform).to(device=images.device, dtype=torch.float32)
+    images = _flip(images, draws[:, 0] < 0.5, dim=3)
+    if kind == "crop":
+        return _shift(images, draws[:, 1:3])
+    if kind == "fundus":
+        images = _flip(images, draws[:, 3] < 0.5, dim=2)
+        return _colour(images, 1 + COLOUR * (2 * draws[:, 4:7] - 1))
+    return images
+
+
+def _flip(images: Tensor, chosen: Tensor, dim: int) -> Tensor:
+    return torch.where(chosen.view(-1, 1, 1, 1), images.flip(dim), images)
+
+
+def _shift(images: Tensor, draws: Tensor) -> Tensor:
+    """Move each image by whole pixels, reflecting what enters at the border."""
+    _, _, height, width = images.shape
+    rows = _reflected(height, draws[:, 0], images.device)
+    columns = _reflected(width, draws[:, 1], images.device)
+    batch = torch.arange(len(images), device=images.device).view(-1, 1, 1)
+    return images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _reflected(side: int, draws: Tensor, device: torch.device) -> Tensor:
+    reach = int(side * SHIFT)
+    offset = (draws * (2 * reach + 1)).long() - reach
+    position = (torch.arange(side, device=device)[None, :] + offset[:, None]).abs()
+    return (side - 1) - ((side - 1) - position).abs()
+
+
+def _colour(images: Tensor, factors: Tensor) -> Tensor:
+    """Scale brightness, contrast (about the image's mean) and saturation (about its grey), per image."""
+    brightness, contrast, saturation = factors.view(-1, 3, 1, 1, 1).unbind(1)
+    images = images * brightness
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    images = mean + (images - mean) * contrast
+    grey = images.mean(dim=1, keepdim=True)
+    return grey + (images - grey) * saturation
+
+
+class Batches:
+    """A split on its way to the device: whole batches, normalised there, channels last.
+
+    On an accelerator the split is moved once where it fits in a quarter of the free memory.
+    """
+
+    def __init__(self, task: Task, split: Split, subset: np.ndarray | None, device: torch.device) -> None:
+        self.device = device
+        self.rows = np.arange(len(split.labels)) if subset is None else subset
+        self.images = split.images
+        self.labels = torch.as_tensor(np.asarray(split.labels)).to(device)
+        full = float(np.iinfo(split.images.dtype).max)
+        self.mean = torch.tensor(task.mean, device=device).view(1, -1, 1, 1) * full
+        self.std = torch.tensor(task.std, device=device).view(1, -1, 1, 1) * full
+        self.resident = self._resident()
+
+    def _resident(self) -> Tensor | None:
+        if self.device.type != "cuda" or self.images.nbytes > torch.cuda.mem_get_info(self.device)[0] / 4:
+            return None
+        return torch.from_numpy(np.array(self.images)).to(self.device)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def get(self, positions: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Images (batch, channels, height, width) float32 in 0 .. full scale, and labels, of ``positions``."""
+        rows = self.rows[positions]
+        if self.resident is not None:
+            images = self.resident[torch.from_numpy(rows).to(self.device)]
+        else:
+            images = torch.from_numpy(self.images[rows]).to(self.device, non_blocking=True)
+        return images.permute(0, 3, 1, 2).float(), self.labels[torch.from_numpy(rows).to(self.device)]
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Subtract the mean and divide by the standard deviation, per channel, in place."""
+        return images.sub_(self.mean).div_(self.std)
+
+

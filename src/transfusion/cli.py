@@ -1,0 +1,189 @@
+"""The command line: parse, call, print. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from transfusion import __version__
+from transfusion.errors import SpecError, TransfusionError
+
+if TYPE_CHECKING:
+    from transfusion.spec import StudySpec
+    from transfusion.study import Outcome, Study
+
+INTERRUPTED = 130  # what shells give a command that Ctrl-C stopped
+
+
+def main() -> None:
+    """Entry point: one line and exit code 2 for what the user can mend; a bug keeps its traceback."""
+    try:
+        sys.exit(transfusion.main(standalone_mode=False) or 0)
+    except click.exceptions.Abort:
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        _complain(error.format_message())
+    except TransfusionError as error:
+        _complain(str(error))
+
+
+def _complain(message: str) -> None:
+    click.echo(f"transfusion: {' '.join(message.split())}", err=True)
+    sys.exit(2)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+def transfusion() -> None:
+    """What do pretrained weights buy on your images, and why?
+
+    Trains the same network from several starts - pretrained, only the scale of the pretrained weights, random -
+    with several seeds, and says how fast each converges, where each ends, and how sure that is.
+
+    \b
+    transfusion study                                  the embedded default; a few minutes, no download
+    transfusion study --data DIR --model resnet50 --donor torchvision:resnet50
+    """
+
+
+def _listed(convert: Callable[[str], Any]) -> Callable[..., Any]:
+    """A click callback that splits a comma-separated list."""
+
+    def split(_: click.Context, parameter: click.Parameter, value: str | None) -> tuple[Any, ...] | None:
+        if value is None:
+            return None
+        try:
+            return tuple(convert(item.strip()) for item in value.split(","))
+        except ValueError:
+            raise SpecError(f"{parameter.opts[0]} takes a list such as a,b,c (got '{value}').") from None
+
+    return split
+
+
+def _size(text: str) -> int | float | None:
+    """``all``, a share (0.1 or 10%) or a count of images."""
+    if text == "all":
+        return None
+    if text.endswith("%"):
+        return float(text[:-1]) / 100
+    return float(text) if "." in text else int(text)
+
+
+def _stage(text: str) -> str | None:
+    return None if text == "all" else text
+
+
+@transfusion.command()
+@click.argument("source", metavar="[RECIPE | FILE.yaml | DIR]", required=False)
+@click.option("--data", metavar="PATH", help="Folder, .npz or .csv of images with labels, or embedded:NAME.")
+@click.option("--model", metavar="NAME", help="torchvision or timm name, cbr_*, or NAME_cifar.")
+@click.option("--donor", metavar="DONOR", help="torchvision:NAME, timm:NAME, file:PATH or run:ID.")
+@click.option("--schemes", metavar="A,B,..", callback=_listed(str), help="Starts to compare.")
+@click.option("--batch-norms", metavar="A,B,..", callback=_listed(str), help="identity, mean_var, pretrained.")
+@click.option("--upto", metavar="STAGE,..", callback=_listed(_stage), help="Transfuse up to these stages; 'all' too.")
+@click.option("--rest", metavar="A,B,..", callback=_listed(str), help="Schemes for the stages above --upto.")
+@click.option("--sizes", metavar="N,..", callback=_listed(_size), help="Training images: counts, 10%, or 'all'.")
+@click.option("--seeds", metavar="N", type=click.IntRange(1), help="Number of seeds, or use --set seeds=[7,8].")
+@click.option("--steps", type=int, help="Optimiser steps of each run.")
+@click.option("--batch-size", type=int, help="Images per step.")
+@click.option("--lr", type=float, help="Learning rate.")
+@click.option("--eval-every", type=int, help="Steps between evaluations.")
+@click.option("--image-size", type=int, help="Side of the images in pixels.")
+@click.option("--out", metavar="DIR", help="Where the study is kept. [default: studies/NAME]")
+@click.option("--workers", type=click.IntRange(0), help="Runs side by side; 0 is none, in this process.")
+@click.option("--devices", type=click.IntRange(1), default=1, help="Devices that share each batch of a run.")
+@click.option("--accelerator", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto")
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Any other setting, e.g. train.lr=0.01.")
+def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
+    """Run a study, or go on with one.
+
+    Finished runs are never repeated: the same command goes on where it was stopped, and a larger grid adds to
+    what is there. With nothing else it runs the embedded default.
+    """
+    from transfusion.machine import Machine
+
+    machine = Machine(accelerator=options.pop("accelerator"), devices=options.pop("devices"))
+    workers, out = options.pop("workers"), options.pop("out")
+    the_study = _the_study(source, out, options, settings)
+    click.echo(f"Study in {the_study.store.folder}", err=True)
+    try:
+        outcome = the_study.run(machine=machine, workers=workers)
+    except KeyboardInterrupt:
+        click.echo("Stopped. The same command goes on from here.", err=True)
+        return INTERRUPTED
+    return _conclude(the_study, outcome)
+
+
+def _the_study(source: str | None, out: str | None, options: dict[str, Any], settings: Sequence[str]) -> Study:
+    from transfusion.study import Study
+
+    own_data = options["data"] is not None and source is None
+    base = Study.load(source or "default", out)
+    spec = base.spec if not own_data else _blank(options["data"])
+    spec = _with_options(spec, options, settings)
+    folder = out or (base.store.folder if not own_data else Path("studies") / spec.name)
+    return Study(spec, folder)
+
+
+def _blank(data: str) -> StudySpec:
+    """Settings for the user's own data; the recipes' are for theirs."""
+    from transfusion.spec import StudySpec
+
+    return StudySpec(name=Path(data).stem.replace(":", "-") or "study")
+
+
+# option -> where it belongs in the spec
+PLACES = {
+    "data": "task.data",
+    "image_size": "task.image_size",
+    "steps": "train.steps",
+    "batch_size": "train.batch_size",
+    "lr": "train.lr",
+    "eval_every": "train.eval_every",
+}
+
+
+def _with_options(spec: StudySpec, options: dict[str, Any], settings: Sequence[str]) -> StudySpec:
+    import yaml
+
+    values = spec.model_dump()
+    for option, value in options.items():
+        if value is not None:
+            _put(values, PLACES.get(option, option), list(range(value)) if option == "seeds" else value)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise SpecError(f"--set takes KEY=VALUE, such as train.lr=0.01 (got '{setting}').")
+        try:
+            _put(values, key, yaml.safe_load(text))
+        except yaml.YAMLError:
+            raise SpecError(f"--set {key}: '{text}' is not a value. Quote lists, as in seeds='[1,2]'.") from None
+    return spec.parse(values)
+
+
+def _put(values: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        inner = values.get(parent)
+        if not isinstance(inner, dict):
+            raise SpecError(f"There is no group of settings '{parent}' in '{key}'. Groups: task, train, donor.")
+        values = inner
+    values[last] = value
+
+
+def _conclude(the_study: Study, outcome: Outcome) -> int:
+    """Print the table, the verdict and the failures; the exit code."""
+    from transfusion.report.table import final_table
+
+    click.echo(f"{outcome.ran} runs carried out, {outcome.kept} were finished before.", err=True)
+    frame = the_study.frame()
+    if len(frame):
+        click.echo(final_table(frame))
+        click.echo(f"\n{the_study.verdict()}")
+    for run_id, message in outcome.failed.items():
+        click.echo(f"Run {run_id} failed: {message} See {the_study.store.run(run_id).failure_path}", err=True)
+    return 1 if outcome.failed else 0

@@ -1,0 +1,37 @@
+"""Named, complete studies. ``transfusion study NAME`` runs one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from transfusion.spec import DonorRunSpec, StudySpec, TaskSpec, TrainSpec
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A study, and what it is to show.
+
+    Attributes:
+        shows: one line for people.
+        study: everything that it takes.
+    """
+
+    shows: str
+    study: StudySpec
+
+
+DEFAULT = Recipe(
+    shows="The embedded default: a donor trained on natural-like images, then fundus phantoms; no download.",
+    study=StudySpec(
+        name="default",
+        task=TaskSpec(data="embedded:fundus", image_size=64, num_images=(1500, 150, 800)),
+        model="cbr_tiny_small",
+        donor=DonorRunSpec(
+            task=TaskSpec(data="embedded:natural", image_size=64, num_images=(4000, 200, 400)),
+            train=TrainSpec(steps=600, batch_size=64, lr=1e-3, eval_every=100, schedule="cosine"),
+        ),
+        train=TrainSpec(steps=300, batch_size=32, lr=3e-4, eval_every=15),
+    ),
+)
+
+RECIPES = {"default": DEFAULT}

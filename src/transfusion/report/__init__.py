@@ -1,0 +1,1 @@
+"""From a study's frame to what a person reads: tables, figures, the page."""

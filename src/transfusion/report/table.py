@@ -1,0 +1,69 @@
+"""The table of a study: mean and standard deviation over seeds, at a few steps."""
+
+from __future__ import annotations
+
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+COLUMNS = 6  # evaluations shown; the last is always among them
+START = ["scheme", "batch_norm", "upto", "rest", "size"]
+
+
+def start_names(frame: pd.DataFrame) -> pd.Series:
+    """What a person calls the start of every row: the scheme, and whatever else sets it apart in this frame."""
+    names = frame["scheme"].astype(str)
+    redrawn = frame["scheme"].isin(["mean_var", "sampling", "shuffled"]) & (frame["batch_norm"] != "identity")
+    names = names.where(~redrawn, names + " bn=" + frame["batch_norm"].astype(str))
+    partly = frame["upto"].notna()
+    names = names.where(~partly, names + " upto " + frame["upto"].astype(str))
+    mixed = partly & (frame["rest"].astype(str) != "random")
+    names = names.where(~mixed, names + " rest " + frame["rest"].astype(str))
+    return names.where(frame["size"].isna(), names + " " + frame["size"].astype(str) + " images")
+
+
+def final_table(frame: pd.DataFrame, metric: str = "auc") -> str:
+    """Mean and standard deviation over seeds of ``metric``, one row per start, at up to six steps.
+
+    Args:
+        frame: as ``Study.frame`` gives it.
+        metric: a column of the frame.
+
+    Returns:
+        A table in plain text; n is the number of runs behind the last column.
+    """
+    steps = _spread(sorted(frame["step"].unique()))
+    table = Table(title=f"{metric.upper()} on held-out images, mean ± sd over runs", title_justify="left")
+    table.add_column("start")
+    table.add_column("n", justify="right")
+    for step in steps:
+        table.add_column(f"step {step}", justify="right")
+    for name, rows in frame.groupby(start_names(frame), sort=False):
+        cells = [rows.loc[rows["step"] == step, metric].dropna() for step in steps]
+        table.add_row(str(name), str(len(cells[-1])), *(_cell(cell) for cell in cells))
+    console = Console(width=120, record=True, file=_Nowhere())
+    console.print(table)
+    return console.export_text().rstrip()
+
+
+def _spread(steps: list[int]) -> list[int]:
+    places = np.linspace(0, len(steps) - 1, min(COLUMNS, len(steps))).round().astype(int)
+    return [steps[place] for place in places]
+
+
+def _cell(values: pd.Series) -> str:
+    if not len(values):
+        return "-"
+    return f"{values.mean():.3f}" + (f" ± {values.std():.3f}" if len(values) > 1 else "")
+
+
+class _Nowhere:
+    """A file that forgets: the text is taken from the console's record."""
+
+    def write(self, _: str) -> int:
+        return 0
+
+    def flush(self) -> None:
+        return None

@@ -1,0 +1,122 @@
+"""One run, from its spec to its result: claim it, prepare it, train it, record what happened."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from safetensors.torch import load_file
+from torch import nn
+
+from transfusion import donors, models, schemes, tasks
+from transfusion.errors import DivergedError
+from transfusion.machine import Machine, best_precision, describe
+from transfusion.spec import RunSpec
+from transfusion.store import RunFiles, Store, write_tensors, write_text
+from transfusion.train import Trainer, fit
+
+Outcome = Literal["done", "failed", "busy"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a worker needs to carry out one run, wherever it is; small and picklable.
+
+    Attributes:
+        folder: of the study.
+        cache: of decoded images, or None for the user's.
+    """
+
+    run: RunSpec
+    folder: Path
+    machine: Machine = Machine()
+    cache: Path | None = None
+
+
+def carry_out(job: Job) -> Outcome:
+    """Carry out one run, or go on with it; never raises for what goes wrong inside the run.
+
+    Returns:
+        ``done``; ``failed`` (recorded with its traceback); ``busy`` when another process works on it.
+    """
+    files = Store(job.folder).run(job.run.id)
+    with files.claim() as mine:
+        if not mine:
+            return "busy"
+        if files.state == "done":
+            return "done"
+        try:
+            _launch(job)
+        except Exception as error:
+            message = " ".join(str(error).split()) or type(error).__name__
+            files.fail(message, traceback.format_exc(), retry=not isinstance(error, DivergedError))
+            return "failed"
+    return "done"
+
+
+def _launch(job: Job) -> None:
+    files, machine, precision = Store(job.folder).run(job.run.id), job.machine, job.run.train.precision
+    if files.checkpoint_path.exists():  # the same bits need the same threads, devices and precision
+        began = files.machine()
+        machine = Machine(**{key: began[key] for key in ("accelerator", "devices", "threads", "checkpoint_s")})
+        precision = began["precision"]
+    elif precision == "auto":
+        precision = best_precision(machine.device_type())
+    files.begin(job.run, describe(machine, precision))
+    fabric = machine.fabric(precision)
+    if machine.devices > 1:
+        fabric.launch(_work, job, machine)
+    else:
+        _work(fabric, job, machine)
+
+
+def _work(fabric: Fabric, job: Job, machine: Machine) -> None:
+    """What every device's process does; only the first one writes."""
+    files, started = Store(job.folder).run(job.run.id), time.monotonic()
+    machine.settle()
+    task = tasks.load(job.run.task, cache=job.cache)
+    model = models.build(job.run.model, task.num_outputs, task.channels, task.image_size)
+    checkpoint = files.load_checkpoint(torch.device("cpu"))
+    if checkpoint is None:
+        _start(fabric, job, files, model)
+    trainer = Trainer(fabric, job.run, task, model)
+    if checkpoint is not None:
+        trainer.resume(checkpoint)
+    if fabric.is_global_zero:
+        files.rewind(trainer.step if checkpoint else -1)
+    fabric.barrier()
+    fit(trainer, files, machine.checkpoint_s)
+    if fabric.is_global_zero:
+        write_tensors(files.after_path, trainer.module.state_dict())
+        files.finish({"time_s": time.monotonic() - started + trainer.time_s, **files.curve()[-1]})
+
+
+def _start(fabric: Fabric, job: Job, files: RunFiles, model: nn.Module) -> None:
+    """Draw the initial weights and keep them with their provenance."""
+    provenance = initial_weights(job, model)
+    if fabric.is_global_zero:
+        write_text(files.provenance_path, provenance.frame().to_csv(index=False))
+        write_tensors(files.before_path, model.state_dict())
+
+
+def initial_weights(job: Job, model: nn.Module) -> Any:
+    """Initialise ``model`` as the run's scheme says; returns the provenance of every tensor."""
+    run = job.run
+    donor = None
+    if run.donor is not None and schemes.needs_donor(run.scheme.name, run.scheme.batch_norm, run.scheme.rest):
+        kept = Store(job.folder).donor_path(donor_key(run))
+        donor = donors.adapt(load_file(kept), model)
+    scheme = run.scheme
+    return schemes.initialize(
+        model, scheme.name, donor, run.seed, batch_norm=scheme.batch_norm, upto=scheme.upto, rest=scheme.rest
+    )
+
+
+def donor_key(run: RunSpec) -> str:
+    """The name under which the study keeps the run's donor."""
+    return run.donor_fingerprint or str(run.donor).removeprefix("run:")

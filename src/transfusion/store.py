@@ -1,0 +1,331 @@
+"""Everything a study leaves on disk; the only owner of file names.
+
+::
+
+    DIR/
+      study.json                the spec of the study
+      grid.json                 ids of its runs, in order, and of the run that makes its donor
+      data.json                 the data card: counts, splits, patients, what was left out
+      donors/NAME.safetensors   the donor's weights as they were read
+      runs/ID/
+        spec.json               the spec of the run; ID is its hash
+        machine.json            what it ran on: versions, processor, precision, threads
+        provenance.csv          where every initial tensor came from
+        before.safetensors      weights at step 0
+        curve.jsonl             one line per evaluation, only ever appended
+        checkpoint.pt           the latest state of an unfinished run
+        predictions.safetensors scores and labels of the last evaluation
+        after.safetensors       weights at the end
+        result.json             written last: the run is finished
+        failure.json            why it failed, with its traceback
+        lock                    held by the process that works on it
+
+Whole files are written beside their name and renamed into place; the curve is appended to and a torn last line
+is dropped on reading. So what was computed survives a kill at any moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import filelock
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+
+from transfusion.errors import StoreError
+from transfusion.spec import RunSpec, StudySpec
+
+State = Literal["new", "started", "done", "failed"]
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file, flush it to the disk, and rename it to ``path``.
+
+    Raises:
+        StoreError: when the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        try:
+            write(Path(name))
+            with open(name, "rb") as file:  # noqa: PTH123 - a descriptor is needed
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+            _flush_folder(path.parent)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"Cannot write {path}: {error.strerror or error}. Free the disk or choose another --out.") from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file atomically."""
+    write_atomically(path, lambda temporary: temporary.write_text(text))
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write indented JSON atomically."""
+    write_text(path, json.dumps(values, indent=2) + "\n")
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write safetensors atomically; tensors may share memory or be strided."""
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    write_atomically(path, lambda temporary: save_file(plain, temporary))
+
+
+class RunFiles:
+    """The folder of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.id = folder.name
+        self.spec_path = folder / "spec.json"
+        self.machine_path = folder / "machine.json"
+        self.provenance_path = folder / "provenance.csv"
+        self.before_path = folder / "before.safetensors"
+        self.curve_path = folder / "curve.jsonl"
+        self.checkpoint_path = folder / "checkpoint.pt"
+        self.predictions_path = folder / "predictions.safetensors"
+        self.after_path = folder / "after.safetensors"
+        self.result_path = folder / "result.json"
+        self.failure_path = folder / "failure.json"
+
+    @property
+    def state(self) -> State:
+        """``new``, ``started``, ``done`` or ``failed``."""
+        if self.result_path.exists():
+            return "done"
+        if self.failure_path.exists():
+            return "failed"
+        return "started" if self.machine_path.exists() else "new"
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is something left to do: a run that diverged would only diverge again."""
+        return self.state in ("new", "started") or (self.state == "failed" and self.failure()["retry"])
+
+    @contextlib.contextmanager
+    def claim(self) -> Iterator[bool]:
+        """Hold the run for this process; yields False when another process holds it.
+
+        The operating system frees the lock when its holder dies, however it dies.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.folder / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def spec(self) -> RunSpec:
+        """The run's spec, read back."""
+        return RunSpec.read(self.spec_path)
+
+    def begin(self, spec: RunSpec, machine: dict[str, Any]) -> None:
+        """Record what is about to run, and where; a former failure is forgotten."""
+        self.failure_path.unlink(missing_ok=True)
+        self.declare(spec)
+        write_json(self.machine_path, machine)
+
+    def declare(self, spec: RunSpec) -> None:
+        """Record what this run is to be."""
+        if not self.spec_path.exists():
+            write_text(self.spec_path, spec.to_json())
+
+    def machine(self) -> dict[str, Any]:
+        """What the run ran on, or {} before it began."""
+        return _read_json(self.machine_path) if self.machine_path.exists() else {}
+
+    def curve(self) -> list[dict[str, Any]]:
+        """The evaluations so far, in order of steps; a torn last line is dropped."""
+        if not self.curve_path.exists():
+            return []
+        rows = []
+        for line in self.curve_path.read_text().splitlines():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return rows
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add one evaluation to the curve and flush it to the disk; NaN is written as null."""
+        row = {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+        with self.curve_path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def rewind(self, step: int) -> None:
+        """Drop evaluations after ``step``: they came after the last checkpoint and will be made again."""
+        kept = [row for row in self.curve() if row["step"] <= step]
+        write_text(self.curve_path, "".join(json.dumps(row) + "\n" for row in kept))
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        """Replace the checkpoint."""
+        write_atomically(self.checkpoint_path, lambda temporary: torch.save(state, temporary))
+
+    def load_checkpoint(self, device: torch.device) -> dict[str, Any] | None:
+        """The latest checkpoint, or None."""
+        if not self.checkpoint_path.exists():
+            return None
+        state: dict[str, Any] = torch.load(self.checkpoint_path, map_location=device, weights_only=True)
+        return state
+
+    def save_predictions(self, scores: np.ndarray, labels: np.ndarray) -> None:
+        """Keep scores (images, outputs) and labels of the last evaluation, for intervals over images."""
+        write_tensors(
+            self.predictions_path, {"scores": torch.from_numpy(scores), "labels": torch.from_numpy(np.array(labels))}
+        )
+
+    def predictions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and labels of the last evaluation."""
+        tensors = load_file(self.predictions_path)
+        return tensors["scores"].numpy(), tensors["labels"].numpy()
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Mark the run as finished; nothing repeats it after this."""
+        write_json(self.result_path, result)
+        self.checkpoint_path.unlink(missing_ok=True)
+
+    def result(self) -> dict[str, Any]:
+        """What ``finish`` recorded."""
+        return _read_json(self.result_path)
+
+    def fail(self, error: str, trace: str, *, retry: bool) -> None:
+        """Record a failure; ``retry`` says whether the same command should try again."""
+        write_json(self.failure_path, {"error": error, "retry": retry, "traceback": trace.splitlines()})
+
+    def failure(self) -> dict[str, Any]:
+        """What ``fail`` recorded, or {}."""
+        return _read_json(self.failure_path) if self.failure_path.exists() else {}
+
+
+class Store:
+    """The folder of one study."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.spec_path = folder / "study.json"
+        self.grid_path = folder / "grid.json"
+        self.card_path = folder / "data.json"
+        self.report_path = folder / "report.html"
+        self.figures_path = folder / "figures"
+
+    @property
+    def exists(self) -> bool:
+        """Whether a study has been started here."""
+        return self.spec_path.exists()
+
+    def spec(self) -> StudySpec:
+        """The study's spec, read back.
+
+        Raises:
+            StoreError: if there is none.
+        """
+        if not self.exists:
+            raise StoreError(f"There is no study in {self.folder}: it has no {self.spec_path.name}. Give a folder made by --out.")
+        return StudySpec.read(self.spec_path)
+
+    def begin(self, spec: StudySpec, grid: list[RunSpec], donor_run: RunSpec | None, card: dict[str, Any]) -> None:
+        """Record the study, its runs and its data; runs of an earlier grid stay where they are."""
+        for run in [*grid, *([donor_run] if donor_run else [])]:
+            self.run(run.id).declare(run)
+        write_json(self.card_path, card)
+        write_json(self.grid_path, {"runs": [run.id for run in grid], "donor_run": donor_run and donor_run.id})
+        write_text(self.spec_path, spec.to_json())
+
+    def grid(self) -> list[RunFiles]:
+        """The runs of the study as it was last started, in order, finished or not."""
+        return [self.run(run_id) for run_id in _read_json(self.grid_path)["runs"]] if self.exists else []
+
+    def card(self) -> dict[str, Any]:
+        """The data card, or {}."""
+        return _read_json(self.card_path) if self.card_path.exists() else {}
+
+    def run(self, run_id: str) -> RunFiles:
+        """The folder of one run, made or not."""
+        return RunFiles(self.folder / "runs" / run_id)
+
+    def donor_path(self, fingerprint: str) -> Path:
+        """Where a donor's weights are kept."""
+        return self.folder / "donors" / f"{fingerprint}.safetensors"
+
+    def keep_donor(self, name: str, weights: Path) -> None:
+        """Copy final weights of a run to where runs look for a donor."""
+        if not self.donor_path(name).exists():
+            write_tensors(self.donor_path(name), load_file(weights))
+
+    def find_run(self, run_id: str) -> Path:
+        """The final weights of a run of this study or of one beside it, by id or the start of one.
+
+        Raises:
+            StoreError: if none or several match.
+        """
+        found = {path.parent.name: path for path in self.folder.glob(f"runs/{run_id}*/after.safetensors")}
+        found |= {path.parent.name: path for path in self.folder.parent.glob(f"*/runs/{run_id}*/after.safetensors")}
+        if len(found) == 1:
+            return next(iter(found.values()))
+        what = f"{len(found)} finished runs start" if found else "No finished run starts"
+        raise StoreError(f"{what} with '{run_id}' in {self.folder} or beside it. Each folder under runs/ is an id.")
+
+
+def tidy(runs: list[RunFiles]) -> pd.DataFrame:
+    """One row per run and evaluation, as read from disk.
+
+    Columns: ``run scheme batch_norm upto rest size seed step loss auc``, then the task's other metrics,
+    ``train_loss`` and ``time_s``. A missing ``upto`` is the whole network, a missing ``size`` all images.
+    """
+    keys = ["run", "scheme", "batch_norm", "upto", "rest", "size", "seed", "step", "loss", "auc"]
+    rows = [{**_identity(files.spec()), **row} for files in runs for row in files.curve()]
+    frame = pd.DataFrame(rows)
+    frame = frame.reindex(columns=[*keys, *(column for column in frame.columns if column not in keys)])
+    numbers = {column: "float64" for column in frame.columns if column not in keys or column in ("loss", "auc")}
+    return frame.astype({"size": "Int64", "seed": "int64", "step": "int64", **numbers})
+
+
+def _identity(spec: RunSpec) -> dict[str, Any]:
+    scheme = spec.scheme
+    return {
+        "run": spec.id,
+        "scheme": scheme.name,
+        "batch_norm": scheme.batch_norm,
+        "upto": scheme.upto,
+        "rest": scheme.rest if scheme.upto else None,
+        "size": spec.size,
+        "seed": spec.seed,
+    }
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise StoreError(f"Cannot read {path}: {error}. Remove the folder {path.parent} to make it again.") from error
+    return values

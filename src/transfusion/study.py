@@ -1,0 +1,180 @@
+"""A study: a grid of runs in one folder, and what is concluded from them."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transfusion.display import Display
+from transfusion.errors import DonorError, StoreError, UnknownNameError
+from transfusion.machine import Machine
+from transfusion.plan import Plan, make_plan
+from transfusion.run import Job
+from transfusion.spec import RunSpec, StudySpec
+from transfusion.store import Store, tidy
+from transfusion.workers import Crew, carry_out_all
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from transfusion.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call of ``Study.run`` did.
+
+    Attributes:
+        ran: runs that it carried out or went on with.
+        kept: runs that were finished before it.
+        failed: run id -> message, of runs that failed now or, where trying again is no use, before.
+    """
+
+    ran: int
+    kept: int
+    failed: dict[str, str]
+
+
+class Study:
+    """A grid of runs in one folder.
+
+    Example::
+
+        study = Study.load("retina.yaml", "studies/retina")
+        study.run()
+        print(study.verdict())
+
+    Args:
+        spec: what to run.
+        folder: where everything is kept; made on the first ``run``.
+        cache: of decoded images; None is the user's cache folder.
+    """
+
+    def __init__(self, spec: StudySpec, folder: str | Path, *, cache: Path | None = None) -> None:
+        self.spec = spec
+        self.store = Store(Path(folder))
+        self.cache = cache
+        self._plan: Plan | None = None
+
+    @classmethod
+    def load(cls, source: str | Path, folder: str | Path | None = None) -> Study:
+        """A study from its folder, from a YAML or JSON file, or from the name of a recipe.
+
+        Args:
+            source: folder of an earlier study, path of a spec, or recipe name.
+            folder: where a new study is kept; ``studies/NAME`` if not given.
+
+        Raises:
+            UnknownNameError: if ``source`` is no recipe and looks like no path.
+            StoreError: if it is a folder without a study, or a path that is not there.
+        """
+        from transfusion.recipes import RECIPES
+
+        path = Path(source)
+        if path.is_dir():
+            return cls(Store(path).spec(), folder or path)
+        if path.is_file():
+            spec = StudySpec.read(path)
+        elif str(source) in RECIPES:
+            spec = RECIPES[str(source)].study
+        elif path.suffix or len(path.parts) > 1:
+            raise StoreError(f"There is no file or folder {path}. Give a study's folder, a YAML file or a recipe.")
+        else:
+            raise UnknownNameError.of("recipe", source, RECIPES)
+        return cls(spec, folder or Path("studies") / spec.name)
+
+    def plan(self) -> Plan:
+        """Look at data, model and donor, once; a run's id stands for their content.
+
+        Raises:
+            TransfusionError: for anything that would make a run fail and can be seen before.
+        """
+        if self._plan is None:
+            self._plan = make_plan(self.spec, self.store, self.cache)
+        return self._plan
+
+    def runs(self) -> list[RunSpec]:
+        """Every run of the grid."""
+        return self.plan().grid
+
+    def run(
+        self,
+        executor: Executor | None = None,
+        *,
+        machine: Machine | None = None,
+        workers: int | None = None,
+        progress: bool = True,
+    ) -> Outcome:
+        """Carry out every run that is not finished; safe to interrupt, and to call again.
+
+        Args:
+            executor: anything with the interface of ``concurrent.futures``; None starts processes here.
+            machine: how each run uses its machine; None decides.
+            workers: runs side by side here; None decides, 0 runs them in this process.
+            progress: show a live display on a terminal, and a line per finished run elsewhere.
+
+        Raises:
+            DonorError: if the study trains its own donor and that run failed.
+        """
+        plan = self.plan()
+        self.store.begin(self.spec, plan.grid, plan.donor_run, plan.card)
+        team = Team(self, executor, machine or Machine(), workers, progress)
+        ran = 0
+        if plan.donor_run:
+            ran += team.carry_out([plan.donor_run])
+            self._adopt(plan.donor_run)
+        ran += team.carry_out(plan.grid)
+        failures = {run.id: self.store.run(run.id).failure() for run in plan.grid}
+        failed = {run_id: failure["error"] for run_id, failure in failures.items() if failure}
+        total = len(plan.grid) + bool(plan.donor_run)
+        return Outcome(ran=ran, kept=total - ran, failed=failed)
+
+    def _adopt(self, donor_run: RunSpec) -> None:
+        """Keep the final weights of the study's own donor where runs look for a donor."""
+        files = self.store.run(donor_run.id)
+        if files.state != "done":
+            error = files.failure().get("error", "it did not finish")
+            raise DonorError(f"The study's own donor could not be trained: {error} See {files.failure_path}.")
+        self.store.keep_donor(donor_run.id, files.after_path)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per run and evaluation, read from disk.
+
+        Columns: ``run scheme batch_norm upto rest size seed step loss auc`` and the task's other metrics. Runs of
+        this study's grid only; a run that is not started yet has no rows. See ``store.tidy``.
+        """
+        return tidy(self.store.grid())
+
+    def verdict(self) -> Verdict:
+        """What the curves on disk say; see ``transfusion.conclude``."""
+        from transfusion.verdict import conclude
+
+        return conclude(self.frame())
+
+
+@dataclass(frozen=True)
+class Team:
+    """Carries out lists of runs and shows how far they are."""
+
+    study: Study
+    executor: Executor | None
+    machine: Machine
+    workers: int | None
+    progress: bool
+
+    def carry_out(self, runs: list[RunSpec]) -> int:
+        """Carry out those that are neither finished nor beyond help; returns how many that were."""
+        store = self.study.store
+        unfinished = [run for run in runs if store.run(run.id).wanted]
+        if not unfinished:
+            return 0
+        crew = Crew.fit(self.machine, self.workers, len(unfinished))
+        jobs = [Job(run, store.folder.absolute(), crew.machine, self.study.cache) for run in unfinished]
+        with Display(jobs, enabled=self.progress) as display:
+            for job in carry_out_all(jobs, crew, self.executor):
+                if job is not None:
+                    display.end(job)
+                display.refresh()
+        return len(jobs)

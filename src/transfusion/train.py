@@ -1,0 +1,178 @@
+"""One training run: the loop, on one screen, and what it stands on.
+
+Everything random is a pure function of (seed, step, index): the order of examples, every augmentation, every
+dropout mask. So a checkpoint holds no random state, and a run killed at any step ends, once resumed, with the
+same bits as one that was never killed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from transfusion import metrics
+from transfusion.batches import Batches, augment, derive_seed, order
+from transfusion.errors import DivergedError
+from transfusion.spec import RunSpec, TrainSpec
+from transfusion.store import RunFiles
+from transfusion.tasks import Task
+
+EVAL_BATCH = 128  # images; larger batches only cost memory on a processor
+
+
+def learning_rate(train: TrainSpec, step: int) -> float:
+    """Learning rate of the step that starts from ``step`` in 0 .. steps - 1."""
+    progress = step / train.steps
+    rate = train.lr * min(1.0, (step + 1) / train.warmup_steps if train.warmup_steps else 1.0)
+    if train.schedule == "cosine":
+        return rate * 0.5 * (1 + math.cos(math.pi * progress))
+    if train.schedule == "step":
+        return rate * train.gamma ** sum(progress >= milestone for milestone in train.milestones)
+    return rate
+
+
+def loss_of(task: Task, outputs: Tensor, labels: Tensor) -> Tensor:
+    """Mean loss: cross-entropy over classes, or binary cross-entropy over labels that are not NaN."""
+    if task.kind != "multilabel":
+        return nn.functional.cross_entropy(outputs.float(), labels)
+    known = ~labels.isnan()
+    return nn.functional.binary_cross_entropy_with_logits(outputs.float()[known], labels[known])
+
+
+def evaluate(fabric: Fabric, model: nn.Module, task: Task, data: Batches) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
+    """Every metric of the task on all of ``data``, with the scores (images, outputs) and labels behind them.
+
+    Raises:
+        DivergedError: if the network's outputs are not finite.
+    """
+    model.eval()
+    outputs = []
+    mine = np.arange(fabric.global_rank, len(data), fabric.world_size)
+    with torch.inference_mode():
+        for start in range(0, len(mine), EVAL_BATCH):
+            images, _ = data.get(mine[start : start + EVAL_BATCH])
+            outputs.append(model(data.normalise(images)).float())
+    model.train()
+    logits = _gather(fabric, torch.cat(outputs), len(data))
+    labels = data.labels[torch.from_numpy(data.rows).to(data.device)]
+    if not logits.isfinite().all():
+        raise DivergedError("The network's outputs are NaN or infinite. Lower the learning rate (--lr).")
+    loss = float(loss_of(task, logits, labels))
+    scores = logits.double().sigmoid() if task.kind == "multilabel" else logits.double().softmax(dim=1)
+    values = metrics.evaluate(task.kind, scores.cpu().numpy(), labels.cpu().numpy(), task.positive)
+    return {"loss": loss, **values}, scores.float().cpu().numpy(), labels.cpu().numpy()
+
+
+def _gather(fabric: Fabric, mine: Tensor, total: int) -> Tensor:
+    """Interleave the ranks' rows again: rank r evaluated rows r, r + world, r + 2 world, ..."""
+    if fabric.world_size == 1:
+        return mine
+    longest = math.ceil(total / fabric.world_size)
+    padded = torch.cat([mine, mine.new_zeros(longest - len(mine), mine.shape[1])])
+    gathered = fabric.all_gather(padded)
+    assert isinstance(gathered, Tensor)
+    return gathered.transpose(0, 1).reshape(-1, mine.shape[1])[:total]
+
+
+def make_optimizer(train: TrainSpec, model: nn.Module, device_type: str) -> torch.optim.Optimizer:
+    """Adam, AdamW or SGD over the parameters that require gradients."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    options: dict[str, Any] = {"lr": train.lr, "weight_decay": train.weight_decay, "fused": device_type in ("cpu", "cuda")}
+    if train.optimizer == "sgd":
+        return torch.optim.SGD(parameters, momentum=train.momentum, **options)
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[train.optimizer](parameters, **options)
+
+
+class Trainer:
+    """One run on its way from initial to final weights."""
+
+    def __init__(self, fabric: Fabric, run: RunSpec, task: Task, model: nn.Module) -> None:
+        self.fabric, self.run, self.task = fabric, run, task
+        device = fabric.device
+        model = model.to(device=device, memory_format=torch.channels_last)
+        self.module = model
+        self.model, self.optimizer = fabric.setup(model, make_optimizer(run.train, model, device.type))
+        self.data = Batches(task, task.splits["train"], task.subset(run.size), device)
+        self.held_out = Batches(task, task.splits[run.train.eval_split], None, device)
+        self.step = 0
+        self.losses: list[Tensor] = []
+        self.time_s = 0.0
+
+    def train_step(self) -> None:
+        """One optimiser step; every draw in it depends on (seed, step) alone."""
+        run, train, rank, world = self.run, self.run.train, self.fabric.global_rank, self.fabric.world_size
+        positions = order(len(self.data), train.batch_size, run.seed, self.step)
+        images, labels = self.data.get(positions[rank::world])
+        images = augment(train.augment, images, run.seed, self.step, slice(rank, train.batch_size, world))
+        torch.manual_seed(derive_seed(run.seed, self.step, rank))  # for dropout
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(train, self.step)
+        loss = loss_of(self.task, self.model(self.data.normalise(images)), labels)
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        self.losses.append(loss.detach())
+        self.step += 1
+
+    def train_loss(self) -> float:
+        """Mean training loss since the last evaluation, NaN before the first step.
+
+        Raises:
+            DivergedError: naming the first step whose loss was NaN or infinite.
+        """
+        if not self.losses:
+            return math.nan
+        losses = torch.stack(self.losses).double().cpu()
+        bad = torch.nonzero(~losses.isfinite())
+        if len(bad):
+            step = self.step - len(losses) + int(bad[0])
+            raise DivergedError(f"The loss became {float(losses[bad[0]])} at step {step}. Lower the learning rate (--lr).")
+        self.losses.clear()
+        return float(losses.mean())
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        return {
+            "step": self.step,
+            "losses": [float(loss) for loss in self.losses],
+            "time_s": self.time_s,
+            "model": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state`` returned."""
+        self.step, self.time_s = state["step"], state["time_s"]
+        self.losses = [torch.tensor(loss, device=self.fabric.device) for loss in state["losses"]]
+        self.module.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def fit(trainer: Trainer, files: RunFiles, checkpoint_s: float) -> None:
+    """Train to the end, evaluating on a fixed schedule; safe to kill at any moment."""
+    train, first, began = trainer.run.train, trainer.fabric.is_global_zero, time.monotonic() - trainer.time_s
+    saved = time.monotonic()
+    evaluated = {row["step"] for row in files.curve()}
+    while True:
+        if (trainer.step % train.eval_every == 0 or trainer.step == train.steps) and trainer.step not in evaluated:
+            train_loss = trainer.train_loss()
+            values, scores, labels = evaluate(trainer.fabric, trainer.model, trainer.task, trainer.held_out)
+            if first:
+                row = {"step": trainer.step, **values, "train_loss": train_loss, "time_s": time.monotonic() - began}
+                files.append(row)
+                if trainer.step == train.steps:
+                    files.save_predictions(scores, labels)
+        if trainer.step == train.steps:
+            return
+        if time.monotonic() - saved >= checkpoint_s:
+            trainer.time_s = time.monotonic() - began
+            if first:
+                files.save_checkpoint(trainer.state())
+            saved = time.monotonic()
+        trainer.train_step()
