@@ -44,7 +44,8 @@ def augment(kind: str, images: Tensor, seed: int, step: int, which: slice) -> Te
         kind: ``none``, ``flip`` (left to right), ``crop`` (shift by up to an eighth of the side with reflected
             borders, and flip) or ``fundus`` (flips both ways, brightness, contrast, saturation).
         images: (batch, channels, height, width), any scale with black at 0.
-        seed, step: decide every draw, together with an image's place in the full batch.
+        seed: of the run.
+        step: decides every draw, together with the seed and an image's place in the full batch.
         which: the places of ``images`` in the full batch, when several devices share it.
 
     Returns:
@@ -129,5 +130,3 @@ class Batches:
     def normalise(self, images: Tensor) -> Tensor:
         """Subtract the mean and divide by the standard deviation, per channel, in place."""
         return images.sub_(self.mean).div_(self.std)
-
-

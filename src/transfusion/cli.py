@@ -39,7 +39,7 @@ def _complain(message: str) -> None:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__)
 def transfusion() -> None:
-    """What do pretrained weights buy on your images, and why?
+    r"""What do pretrained weights buy on your images, and why?
 
     Trains the same network from several starts - pretrained, only the scale of the pretrained weights, random -
     with several seeds, and says how fast each converges, where each ends, and how sure that is.
@@ -187,3 +187,36 @@ def _conclude(the_study: Study, outcome: Outcome) -> int:
     for run_id, message in outcome.failed.items():
         click.echo(f"Run {run_id} failed: {message} See {the_study.store.run(run_id).failure_path}", err=True)
     return 1 if outcome.failed else 0
+
+
+@transfusion.command()
+@click.argument("scheme")
+@click.option("--model", required=True, metavar="NAME", help="torchvision or timm name, cbr_*, or NAME_cifar.")
+@click.option("--donor", metavar="DONOR", help="torchvision:NAME, timm:NAME or file:PATH.")
+@click.option("--out", required=True, metavar="FILE", help="Where to write: .safetensors, or .pth for torch.save.")
+@click.option("--num-outputs", default=1000, show_default=True, help="Outputs of the head.")
+@click.option("--channels", default=3, show_default=True, type=click.IntRange(1), help="Channels of the images.")
+@click.option("--image-size", default=224, show_default=True, help="Side of the images in pixels.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--batch-norm", default="identity", show_default=True, help="identity, mean_var or pretrained.")
+@click.option("--upto", metavar="STAGE", help="Only stages up to this one follow the scheme.")
+@click.option("--rest", default="random", show_default=True, help="Scheme of the stages above --upto.")
+def init(scheme: str, model: str, donor: str | None, out: str, **options: Any) -> None:
+    """Write initial weights to a file that torch, timm and torchvision load."""
+    from transfusion import donors, models, schemes
+    from transfusion.store import write_weights
+
+    network = models.build(model, options["num_outputs"], options["channels"], options["image_size"])
+    state = donors.adapt(donors.load(donor, model).state, network) if donor else None
+    provenance = schemes.initialize(
+        network,
+        scheme,
+        donor=state,
+        seed=options["seed"],
+        batch_norm=options["batch_norm"],
+        upto=options["upto"],
+        rest=options["rest"],
+    )
+    write_weights(Path(out), network.state_dict())
+    click.echo(provenance)
+    click.echo(f"Wrote {len(provenance.rows)} tensors to {out}")

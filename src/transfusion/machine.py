@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +17,10 @@ PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mix
 
 @dataclass(frozen=True)
 class Machine:
-    """How a run uses the machine. It may change the last digits of a result, never its meaning, so it is
-    recorded beside the run and is no part of its id; a resumed run keeps what it began with.
+    """How a run uses the machine.
+
+    It may change the last digits of a result, never its meaning. So it is recorded beside the run and is no part
+    of its id, and a resumed run keeps what it began with.
 
     Attributes:
         accelerator: ``cpu``, ``cuda``, ``mps`` or ``auto``.
@@ -97,7 +98,7 @@ def _processor() -> str:
     return platform.processor()
 
 
-def environment(threads: int | None) -> Mapping[str, str]:
+def environment(threads: int | None) -> dict[str, str]:
     """Environment variables to start a training process with.
 
     They cannot be set from inside: OpenMP, cuBLAS and the C allocator read them when they load. The allocator is

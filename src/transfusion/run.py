@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +35,7 @@ class Job:
 
     run: RunSpec
     folder: Path
-    machine: Machine = Machine()
+    machine: Machine
     cache: Path | None = None
 
 
@@ -60,7 +61,7 @@ def carry_out(job: Job) -> Outcome:
 
 
 def _launch(job: Job) -> None:
-    files, machine, precision = Store(job.folder).run(job.run.id), job.machine, job.run.train.precision
+    files, machine, precision = Store(job.folder).run(job.run.id), job.machine, str(job.run.train.precision)
     if files.checkpoint_path.exists():  # the same bits need the same threads, devices and precision
         began = files.machine()
         machine = Machine(**{key: began[key] for key in ("accelerator", "devices", "threads", "checkpoint_s")})
@@ -70,7 +71,7 @@ def _launch(job: Job) -> None:
     files.begin(job.run, describe(machine, precision))
     fabric = machine.fabric(precision)
     if machine.devices > 1:
-        fabric.launch(_work, job, machine)
+        fabric.launch(partial(_work, job=job, machine=machine))
     else:
         _work(fabric, job, machine)
 

@@ -66,7 +66,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         finally:
             Path(name).unlink(missing_ok=True)
     except OSError as error:
-        raise StoreError(f"Cannot write {path}: {error.strerror or error}. Free the disk or choose another --out.") from error
+        raise StoreError(
+            f"Cannot write {path}: {error.strerror or error}. Free the disk or choose another --out."
+        ) from error
 
 
 def _flush_folder(folder: Path) -> None:
@@ -92,6 +94,16 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Write safetensors atomically; tensors may share memory or be strided."""
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     write_atomically(path, lambda temporary: save_file(plain, temporary))
+
+
+def write_weights(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write weights for others: safetensors, or what ``torch.save`` makes where the name ends in .pth or .pt."""
+    if path.suffix in (".pth", ".pt"):
+        write_atomically(path, lambda temporary: torch.save(tensors, temporary))
+    elif path.suffix == ".safetensors":
+        write_tensors(path, tensors)
+    else:
+        raise StoreError(f"Weights cannot be written to {path}: name it .safetensors, .pth or .pt.")
 
 
 class RunFiles:
@@ -250,7 +262,9 @@ class Store:
             StoreError: if there is none.
         """
         if not self.exists:
-            raise StoreError(f"There is no study in {self.folder}: it has no {self.spec_path.name}. Give a folder made by --out.")
+            raise StoreError(
+                f"There is no study in {self.folder}: it has no {self.spec_path.name}. Give a folder made by --out."
+            )
         return StudySpec.read(self.spec_path)
 
     def begin(self, spec: StudySpec, grid: list[RunSpec], donor_run: RunSpec | None, card: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,11 +43,21 @@ def loss_of(task: Task, outputs: Tensor, labels: Tensor) -> Tensor:
     if task.kind != "multilabel":
         return nn.functional.cross_entropy(outputs.float(), labels)
     known = ~labels.isnan()
-    return nn.functional.binary_cross_entropy_with_logits(outputs.float()[known], labels[known])
+    total = nn.functional.binary_cross_entropy_with_logits(outputs.float()[known], labels[known], reduction="sum")
+    return total / known.sum().clamp(min=1)
 
 
-def evaluate(fabric: Fabric, model: nn.Module, task: Task, data: Batches) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
-    """Every metric of the task on all of ``data``, with the scores (images, outputs) and labels behind them.
+@dataclass(frozen=True)
+class Evaluation:
+    """Every metric of the task at one step, with the scores (images, outputs) and labels behind them."""
+
+    values: dict[str, float]
+    scores: np.ndarray
+    labels: np.ndarray
+
+
+def evaluate(fabric: Fabric, model: nn.Module, task: Task, data: Batches) -> Evaluation:
+    """Measure ``model`` on all of ``data``.
 
     Raises:
         DivergedError: if the network's outputs are not finite.
@@ -66,7 +77,7 @@ def evaluate(fabric: Fabric, model: nn.Module, task: Task, data: Batches) -> tup
     loss = float(loss_of(task, logits, labels))
     scores = logits.double().sigmoid() if task.kind == "multilabel" else logits.double().softmax(dim=1)
     values = metrics.evaluate(task.kind, scores.cpu().numpy(), labels.cpu().numpy(), task.positive)
-    return {"loss": loss, **values}, scores.float().cpu().numpy(), labels.cpu().numpy()
+    return Evaluation({"loss": loss, **values}, scores.float().cpu().numpy(), labels.cpu().numpy())
 
 
 def _gather(fabric: Fabric, mine: Tensor, total: int) -> Tensor:
@@ -83,10 +94,16 @@ def _gather(fabric: Fabric, mine: Tensor, total: int) -> Tensor:
 def make_optimizer(train: TrainSpec, model: nn.Module, device_type: str) -> torch.optim.Optimizer:
     """Adam, AdamW or SGD over the parameters that require gradients."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    options: dict[str, Any] = {"lr": train.lr, "weight_decay": train.weight_decay, "fused": device_type in ("cpu", "cuda")}
+    options: dict[str, Any] = {
+        "lr": train.lr,
+        "weight_decay": train.weight_decay,
+        "fused": device_type in ("cpu", "cuda"),
+    }
     if train.optimizer == "sgd":
         return torch.optim.SGD(parameters, momentum=train.momentum, **options)
-    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[train.optimizer](parameters, **options)
+    if train.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, **options)
+    return torch.optim.Adam(parameters, **options)
 
 
 class Trainer:
@@ -95,7 +112,7 @@ class Trainer:
     def __init__(self, fabric: Fabric, run: RunSpec, task: Task, model: nn.Module) -> None:
         self.fabric, self.run, self.task = fabric, run, task
         device = fabric.device
-        model = model.to(device=device, memory_format=torch.channels_last)
+        model = model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.module = model
         self.model, self.optimizer = fabric.setup(model, make_optimizer(run.train, model, device.type))
         self.data = Batches(task, task.splits["train"], task.subset(run.size), device)
@@ -132,7 +149,9 @@ class Trainer:
         bad = torch.nonzero(~losses.isfinite())
         if len(bad):
             step = self.step - len(losses) + int(bad[0])
-            raise DivergedError(f"The loss became {float(losses[bad[0]])} at step {step}. Lower the learning rate (--lr).")
+            raise DivergedError(
+                f"The loss became {float(losses[bad[0]])} at step {step}. Lower the learning rate (--lr)."
+            )
         self.losses.clear()
         return float(losses.mean())
 
@@ -162,12 +181,17 @@ def fit(trainer: Trainer, files: RunFiles, checkpoint_s: float) -> None:
     while True:
         if (trainer.step % train.eval_every == 0 or trainer.step == train.steps) and trainer.step not in evaluated:
             train_loss = trainer.train_loss()
-            values, scores, labels = evaluate(trainer.fabric, trainer.model, trainer.task, trainer.held_out)
+            found = evaluate(trainer.fabric, trainer.model, trainer.task, trainer.held_out)
             if first:
-                row = {"step": trainer.step, **values, "train_loss": train_loss, "time_s": time.monotonic() - began}
+                row = {
+                    "step": trainer.step,
+                    **found.values,
+                    "train_loss": train_loss,
+                    "time_s": time.monotonic() - began,
+                }
                 files.append(row)
                 if trainer.step == train.steps:
-                    files.save_predictions(scores, labels)
+                    files.save_predictions(found.scores, found.labels)
         if trainer.step == train.steps:
             return
         if time.monotonic() - saved >= checkpoint_s:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 
 import numpy as np
 import pandas as pd
@@ -43,9 +44,9 @@ def final_table(frame: pd.DataFrame, metric: str = "auc") -> str:
     for name, rows in frame.groupby(start_names(frame), sort=False):
         cells = [rows.loc[rows["step"] == step, metric].dropna() for step in steps]
         table.add_row(str(name), str(len(cells[-1])), *(_cell(cell) for cell in cells))
-    console = Console(width=120, record=True, file=_Nowhere())
-    console.print(table)
-    return console.export_text().rstrip()
+    text = io.StringIO()
+    Console(width=120, file=text).print(table)
+    return text.getvalue().rstrip()
 
 
 def _spread(steps: list[int]) -> list[int]:
@@ -57,13 +58,3 @@ def _cell(values: pd.Series) -> str:
     if not len(values):
         return "-"
     return f"{values.mean():.3f}" + (f" ± {values.std():.3f}" if len(values) > 1 else "")
-
-
-class _Nowhere:
-    """A file that forgets: the text is taken from the console's record."""
-
-    def write(self, _: str) -> int:
-        return 0
-
-    def flush(self) -> None:
-        return None

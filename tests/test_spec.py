@@ -1,0 +1,98 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transfusion.errors import SpecError
+from transfusion.spec import RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
+
+RUN = RunSpec(task=TaskSpec(), model="resnet18")
+
+
+def test_a_run_id_is_stable_across_processes_and_releases():
+    assert RUN.id == "b9501bb92b56"  # if this must change, every finished run of every user is made again
+    assert RUN.id == RunSpec.parse(json.loads(RUN.to_json())).id
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"size": 100},
+        {"model": "resnet34"},
+        {"donor": "file:a.pth"},
+        {"scheme": SchemeSpec(name="random").model_dump()},
+        {"train": TrainSpec(lr=1e-3).model_dump()},
+        {"task": TaskSpec(image_size=32).model_dump()},
+    ],
+)
+def test_any_changed_setting_is_a_new_run(change):
+    assert RUN.with_values(**change).id != RUN.id
+
+
+def test_moving_data_or_donor_is_not_a_new_run_once_their_content_is_known():
+    here = RunSpec(task=TaskSpec(data="a", fingerprint="f"), model="m", donor="file:a", donor_fingerprint="d")
+    there = RunSpec(task=TaskSpec(data="b", fingerprint="f"), model="m", donor="file:b", donor_fingerprint="d")
+    other = there.with_values(donor_fingerprint="e")
+    assert here.id == there.id != other.id
+
+
+@given(
+    lr=st.floats(1e-8, 100),
+    steps=st.integers(1, 10**9),
+    seeds=st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=4),
+    sizes=st.lists(st.none() | st.integers(1, 10**6) | st.floats(0.01, 1.0), min_size=1, max_size=3),
+)
+def test_a_study_spec_survives_json_and_yaml(tmp_path_factory, lr, steps, seeds, sizes):
+    spec = StudySpec(train=TrainSpec(lr=lr, steps=steps), seeds=tuple(seeds), sizes=tuple(sizes))
+    path = tmp_path_factory.mktemp("spec") / "study.json"
+    path.write_text(spec.to_json())
+    assert StudySpec.read(path) == spec
+
+
+def test_the_grid_lists_each_distinct_start_once():
+    spec = StudySpec(
+        schemes=("pretrained", "mean_var", "random"),
+        batch_norms=("identity", "pretrained"),
+        upto=(None, "layer1"),
+        rest=("random", "mean_var"),
+    )
+    starts = [(s.name, s.batch_norm, s.upto, s.rest) for s in spec.starts()]
+    assert starts == [
+        ("pretrained", "pretrained", None, "random"),
+        ("pretrained", "pretrained", "layer1", "random"),
+        ("pretrained", "pretrained", "layer1", "mean_var"),
+        ("mean_var", "identity", None, "random"),
+        ("mean_var", "pretrained", None, "random"),
+        ("random", "identity", None, "random"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"stepz": 3}, "there is no setting 'stepz'"),
+        ({"train": {"lr": 0}}, r"train.lr: input should be greater than 0 \(got 0\)"),
+        ({"train": {"steps": "many"}}, "train.steps: .*valid integer"),
+        ({"sizes": [1.5]}, "a size of 1.5 is neither a count"),
+        ({"schemes": []}, "schemes: .*at least 1"),
+        ({"train": {"optimizer": "adagrad"}}, "train.optimizer: .*'adam', 'adamw' or 'sgd'"),
+    ],
+)
+def test_a_bad_setting_is_named_in_one_line(values, message):
+    with pytest.raises(SpecError, match=message) as caught:
+        StudySpec.parse(values)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_spec_is_refused(tmp_path):
+    path = tmp_path / "study.yaml"
+    with pytest.raises(SpecError, match="Cannot read"):
+        StudySpec.read(path)
+    path.write_text("train: [1")
+    with pytest.raises(SpecError, match="not valid YAML"):
+        StudySpec.read(path)
+    path.write_text("just words")
+    with pytest.raises(SpecError, match="it needs keys such as"):
+        StudySpec.read(path)
