@@ -1,0 +1,142 @@
+"""Fill a network by a scheme, in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from transfusion.errors import DonorError, DonorMismatchError, UnknownNameError
+from transfusion.schemes.provenance import Origin, Provenance
+from transfusion.schemes.rules import BATCH_NORMS, RANDOM, SCHEMES, Scheme, moments
+from transfusion.schemes.seeding import generator
+from transfusion.schemes.slots import Slot, slots
+from transfusion.stages import stages
+
+_NUM_NAMED = 20
+
+
+def initialize(
+    model: nn.Module,
+    scheme: str,
+    donor: Mapping[str, Tensor] | nn.Module | None = None,
+    seed: int = 0,
+    batch_norm: str = "identity",
+    upto: str | None = None,
+    rest: str = "random",
+) -> Provenance:
+    """Give a model the weights that a scheme asks for, in place.
+
+    The same seed gives the same weights on every device (numbers are drawn on the CPU in float32), each tensor has
+    its own generator, and global random state is not touched. Where a donor takes part, the head is drawn from
+    ``random``; without one it is a layer like any other. Gradients, devices and types of the parameters stay.
+
+    Args:
+        model: any network. Tied tensors are filled once, under their first name.
+        scheme: one of ``SCHEMES``.
+        donor: state dict or network with the model's names and shapes, the head aside (``transfusion.donors.adapt``).
+        seed: any integer.
+        batch_norm: ``identity``, ``mean_var`` or ``pretrained``; how batch norm is filled wherever the scheme does not
+            copy (``pretrained`` and ``default`` bring their own).
+        upto: last stage that ``scheme`` fills; those above it are filled by ``rest``. None is the whole network.
+        rest: any scheme.
+
+    Returns:
+        The origin of every tensor.
+
+    Raises:
+        UnknownNameError: no such scheme, batch-norm mode or stage.
+        DonorError: a donor is needed and none was given.
+        DonorMismatchError: the donor lacks tensors, or has them in other shapes.
+        InputError: the model has lazy or meta tensors.
+
+    Source:
+        Paper, sections 3 and 5 ("Mean Var", "Weight Transfusion"). Stages here are finer than the paper's blocks.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 2))
+        >>> initialize(model, "random", seed=1)["0.weight"].rule
+        'random'
+    """
+    state = dict(donor.state_dict() if isinstance(donor, nn.Module) else donor or {})
+    plan = _Plan.of(model, (scheme, rest, batch_norm), upto)
+    found = slots(model)
+    _check_donor(plan, found, state, given=donor is not None)
+    sources = {rule: rule.sources(model, state, seed) for rule in {plan.rule(slot) for slot in found}}
+    # the gains of weight norm are measured on the directions, so these come first
+    ordered = sorted(found, key=lambda slot: slot.role == "gain")
+    origins = {slot.name: _fill(slot, plan.rule(slot), sources[plan.rule(slot)], seed) for slot in ordered}
+    return Provenance(tuple(origins[slot.name] for slot in found))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which rule fills which tensor."""
+
+    scheme: Scheme
+    rest: Scheme
+    batch_norm: Scheme
+    lower: frozenset[str]
+
+    @classmethod
+    def of(cls, model: nn.Module, names: tuple[str, str, str], upto: str | None) -> _Plan:
+        scheme, rest = (_known(SCHEMES, "scheme", name) for name in names[:2])
+        batch_norm = _known(BATCH_NORMS, "batch-norm mode", names[2])
+        order = list(stages(model))
+        if upto is None:
+            return cls(scheme, scheme, batch_norm, frozenset(order))
+        if upto not in order:
+            raise UnknownNameError.of("stage", upto, order)
+        return cls(scheme, rest, batch_norm, frozenset(order[: order.index(upto) + 1]))
+
+    @property
+    def needs_donor(self) -> bool:
+        return self.scheme.needs_donor or self.rest.needs_donor
+
+    def rule(self, slot: Slot) -> Scheme:
+        """The scheme or batch-norm mode that fills a tensor."""
+        if slot.is_head and self.needs_donor:
+            return RANDOM
+        chosen = self.scheme if slot.stage in self.lower else self.rest
+        return self.batch_norm if slot.role == "batch_norm" and not chosen.owns_batch_norm else chosen
+
+
+def _known(table: dict[str, Scheme], what: str, name: str) -> Scheme:
+    if name not in table:
+        raise UnknownNameError.of(what, name, table)
+    return table[name]
+
+
+def _check_donor(plan: _Plan, found: list[Slot], state: dict[str, Tensor], *, given: bool) -> None:
+    read = [slot for slot in found if plan.rule(slot).reads(slot) and not slot.tied_to]
+    if not given and (plan.needs_donor or read):
+        what = next(rule.name for rule in (plan.scheme, plan.rest, plan.batch_norm) if rule.needs_donor)
+        raise DonorError(f"'{what}' needs a donor and none was given: pass donor=, a state dict or a network.")
+    missing = [slot.name for slot in read if slot.name not in state]
+    other = [
+        f"{slot.name} {tuple(state[slot.name].shape)} for {tuple(slot.tensor.shape)}"
+        for slot in read
+        if slot.name in state and state[slot.name].shape != slot.tensor.shape
+    ]
+    if missing or other:
+        problems = [f"missing: {_listed(missing)}"] * bool(missing) + [f"misshapen: {_listed(other)}"] * bool(other)
+        raise DonorMismatchError(f"The donor does not fit the model ({'; '.join(problems)}). Adapt it first.")
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _NUM_NAMED} more" if len(names) > _NUM_NAMED else ""
+    return ", ".join(names[:_NUM_NAMED]) + more
+
+
+@torch.no_grad()
+def _fill(slot: Slot, rule: Scheme, sources: Mapping[str, Tensor], seed: int) -> Origin:
+    if slot.tied_to:
+        mean, std = moments(slot.tensor)
+        return Origin(slot.name, slot.stage, f"tied to {slot.tied_to}", None, mean, std, mean, std)
+    source = sources.get(slot.name)
+    drawn = rule.draw(slot, None if source is None else source.detach().cpu(), generator(seed, slot.name))
+    slot.tensor.copy_(drawn.values.reshape(slot.tensor.shape))
+    read = slot.name if rule.reads(slot) else None
+    return Origin(slot.name, slot.stage, drawn.rule, read, drawn.mean, drawn.std, *moments(slot.tensor))

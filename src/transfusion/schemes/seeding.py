@@ -1,0 +1,43 @@
+"""Random numbers that depend on a seed and a name only, and leave the global generators alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+def generator(seed: int, name: str) -> torch.Generator:
+    """A CPU generator of its own for one tensor: the same numbers whatever else is drawn, on any device.
+
+    Example:
+        >>> torch.equal(torch.randn(3, generator=generator(0, "fc.weight")),
+        ...             torch.randn(3, generator=generator(0, "fc.weight")))
+        True
+    """
+    return torch.Generator().manual_seed(_digest(seed, name))
+
+
+@contextmanager
+def isolated_rng(seed: int, name: str = "") -> Iterator[None]:
+    """Run code that draws from the global CPU generator; its state is put back afterwards.
+
+    Modules made inside are on the CPU. ``torch.manual_seed`` would also reseed every GPU, so it is not used.
+
+    Example:
+        >>> before = torch.get_rng_state()
+        >>> with isolated_rng(0):
+        ...     layer = torch.nn.Linear(2, 2)
+        >>> torch.equal(before, torch.get_rng_state())
+        True
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(_digest(seed, name))
+        yield
+
+
+def _digest(seed: int, name: str) -> int:
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
