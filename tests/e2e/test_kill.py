@@ -1,0 +1,63 @@
+"""Killed at random moments, many times, a run ends with the bits of one that was never killed."""
+
+import multiprocessing
+import random
+import time
+
+import pytest
+from safetensors.torch import load_file
+
+from transfusion.machine import Machine
+from transfusion.run import Job, carry_out
+from transfusion.spec import RunSpec, SchemeSpec, TaskSpec, TrainSpec
+from transfusion.store import Store
+
+TASK = TaskSpec(data="embedded:fundus", image_size=32, num_images=(96, 8, 64))
+KILLS = 12
+
+
+def job(folder, cache, model):
+    run = RunSpec(
+        task=TASK,
+        model=model,
+        scheme=SchemeSpec(name="kaiming"),
+        train=TrainSpec(steps=40, batch_size=8, eval_every=7, augment="fundus", schedule="cosine", precision="float32"),
+    )
+    return Job(run, folder, Machine(accelerator="cpu", threads=1, checkpoint_s=0.0), cache)
+
+
+def in_a_process(context, work):
+    process = context.Process(target=carry_out, args=(work,))
+    process.start()
+    return process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["cbr_tiny_small", "squeezenet1_1"])  # batch norm; dropout
+def test_a_run_killed_many_times_ends_with_the_same_bits(tmp_path, model):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["transfusion.run"])
+    whole, torn = (job(tmp_path / name, tmp_path / "cache", model) for name in ("whole", "torn"))
+    assert carry_out(whole) == "done"
+    began = time.monotonic()
+    assert carry_out(job(tmp_path / "again", tmp_path / "cache", model)) == "done"
+    duration = time.monotonic() - began
+    draw, kills = random.Random(0), 0
+    files = Store(torn.folder).run(torn.run.id)
+    while files.state != "done":
+        process = in_a_process(context, torn)
+        if kills < KILLS:
+            process.join(timeout=draw.uniform(0.1, 0.7) * duration)
+            process.kill()
+            kills += 1
+        process.join()
+    reference = Store(whole.folder).run(whole.run.id)
+    assert kills > 3
+    assert timeless(files.curve()) == timeless(reference.curve())
+    assert files.after_path.read_bytes() == reference.after_path.read_bytes()
+    assert files.predictions_path.read_bytes() == reference.predictions_path.read_bytes()
+    assert set(load_file(files.after_path)) == set(load_file(files.before_path))
+
+
+def timeless(curve):
+    return [{key: value for key, value in row.items() if key != "time_s"} for row in curve]
