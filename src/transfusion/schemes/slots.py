@@ -149,8 +149,8 @@ def _named(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor]]:
             if tensor is None:
                 continue
             if isinstance(module, ParametrizationList) and key not in _parts_of_weight_norm(module):
-                owner, _, own_key = path.rpartition(".parametrizations.")
-                yield prefix + key, modules[owner], own_key, tensor
+                owner, _, own_key = f".{path}".rpartition(".parametrizations.")
+                yield prefix + key, modules[owner[1:]], own_key, tensor
             else:
                 yield prefix + key, module, key, tensor
 
