@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from transfusion import donors, models, schemes, tasks
 from transfusion.errors import SpecError
-from transfusion.spec import DonorRunSpec, RunSpec, StudySpec
+from transfusion.spec import DonorRunSpec, RunSpec, SchemeSpec, StudySpec
 from transfusion.store import Store, write_tensors
-from transfusion.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -37,24 +38,30 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
     """
     task = tasks.load(spec.task, cache=cache, progress=True)
     spec = spec.with_values(task=spec.task.with_values(fingerprint=task.fingerprint))
-    _check_starts(spec, task)
+    model = models.build(spec.model, task.num_outputs, task.channels, task.image_size)
+    taught = _starts_with_donor(spec, model)
     if isinstance(spec.donor, DonorRunSpec):
         donor_run = _donor_run(spec, spec.donor, cache)
-        return Plan(list(_grid(spec, task, f"run:{donor_run.id}", None)), donor_run, task.card)
-    fingerprint = keep_donor(spec, task, store) if spec.donor else None
-    return Plan(list(_grid(spec, task, spec.donor, fingerprint)), None, task.card)
+        name, fingerprint = f"run:{donor_run.id}", None
+    else:
+        donor_run, name = None, spec.donor
+        fingerprint = _keep_donor(name, spec.model, model, store) if name and taught else None
+    origin = {"donor": name, "donor_fingerprint": fingerprint}
+    num_images = len(task.splits["train"].labels)
+    grid = [run.with_values(**origin) if run.scheme in taught else run for run in _grid(spec, num_images)]
+    return Plan(grid, donor_run, task.card)
 
 
-def _check_starts(spec: StudySpec, task: Task) -> None:
-    """Refuse schemes, stages and a missing donor here rather than in the ninth run."""
-    model = models.build(spec.model, task.num_outputs, task.channels, task.image_size)
-    for start in spec.starts():
-        schemes.check(model, start.name, upto=start.upto, rest=start.rest)
-        if spec.donor is None and schemes.needs_donor(start.name, start.batch_norm, start.rest):
-            raise SpecError(
-                f"Scheme '{start.name}' needs a donor and none is given. "
-                "Give --donor torchvision:NAME, timm:NAME, file:PATH or run:ID."
-            )
+def _starts_with_donor(spec: StudySpec, model: nn.Module) -> set[SchemeSpec]:
+    """The starts that read a donor; unknown names and a missing donor come out here, not in the ninth run."""
+    taught = {s for s in spec.starts() if schemes.reads_donor(model, s.name, s.batch_norm, s.upto, s.rest)}
+    if taught and spec.donor is None:
+        names = ", ".join(sorted({start.name for start in taught}))
+        raise SpecError(
+            f"These schemes need a donor and none is given: {names}. "
+            "Give --donor torchvision:NAME, timm:NAME, file:PATH or run:ID."
+        )
+    return taught
 
 
 def _donor_run(spec: StudySpec, donor: DonorRunSpec, cache: Path | None) -> RunSpec:
@@ -68,28 +75,23 @@ def _donor_run(spec: StudySpec, donor: DonorRunSpec, cache: Path | None) -> RunS
     )
 
 
-def keep_donor(spec: StudySpec, task: Task, store: Store) -> str:
+def _keep_donor(name: str, model_name: str, model: nn.Module, store: Store) -> str:
     """Read the donor, see that it fits the model, and keep a copy in the study's folder; its fingerprint."""
-    assert isinstance(spec.donor, str)
-    donor = donors.load(spec.donor, spec.model, runs=store.find_run)
-    donors.adapt(donor.state, models.build(spec.model, task.num_outputs, task.channels, task.image_size))
+    donor = donors.load(name, model_name, runs=store.find_run)
+    donors.adapt(donor.state, model)
     kept = store.donor_path(donor.fingerprint)
     if not kept.exists():
         write_tensors(kept, donor.state)
     return donor.fingerprint
 
 
-def _grid(spec: StudySpec, task: Task, donor: str | None, fingerprint: str | None) -> Iterator[RunSpec]:
-    num_images = len(task.splits["train"].labels)
+def _grid(spec: StudySpec, num_images: int) -> Iterator[RunSpec]:
     for seed in spec.seeds:
         for size in spec.sizes:
             for start in spec.starts():
-                taught = schemes.needs_donor(start.name, start.batch_norm, start.rest)
                 yield RunSpec(
                     task=spec.task,
                     model=spec.model,
-                    donor=donor if taught else None,
-                    donor_fingerprint=fingerprint if taught else None,
                     scheme=start,
                     size=_count(size, num_images),
                     seed=seed,

@@ -7,7 +7,7 @@ import traceback
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -105,11 +105,11 @@ def _start(fabric: Fabric, job: Job, files: RunFiles, model: nn.Module) -> None:
         write_tensors(files.before_path, model.state_dict())
 
 
-def initial_weights(job: Job, model: nn.Module) -> Any:
+def initial_weights(job: Job, model: nn.Module) -> schemes.Provenance:
     """Initialise ``model`` as the run's scheme says; returns the provenance of every tensor."""
     run = job.run
     donor = None
-    if run.donor is not None and schemes.needs_donor(run.scheme.name, run.scheme.batch_norm, run.scheme.rest):
+    if run.donor is not None:
         kept = Store(job.folder).donor_path(donor_key(run))
         donor = donors.adapt(load_file(kept), model)
     scheme = run.scheme

@@ -3,9 +3,9 @@
 How to choose: see ``transfusion.schemes.rules``. The module stands alone; it knows nothing of runs, studies or files.
 """
 
-from transfusion.schemes.filling import initialize
+from transfusion.schemes.filling import initialize, reads_donor
 from transfusion.schemes.provenance import Origin, Provenance
 from transfusion.schemes.rules import BATCH_NORMS, SCHEMES, Draw, Scheme
 from transfusion.schemes.slots import Slot, fans
 
-__all__ = ["BATCH_NORMS", "SCHEMES", "Draw", "Origin", "Provenance", "Scheme", "Slot", "fans", "initialize"]
+__all__ = ["BATCH_NORMS", "SCHEMES", "Draw", "Origin", "Provenance", "Scheme", "Slot", "fans", "initialize", "reads_donor"]
