@@ -1,0 +1,92 @@
+"""What a measure answers: a number, what stands behind it, what chance would give, and what to beware of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from transfusion.similarity.measures import Measure, Score
+from transfusion.similarity.pair import EPS, Pair, View
+
+# Moments of float64 data agree with QR to 1e-9 down to this ratio of eigenvalues; see benchmarks/accuracy.py.
+SAFE_SPREAD = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Similarity:
+    """How alike two representations are.
+
+    Attributes:
+        value: the measure, x against y; NaN only with a warning that says why. At most 1.
+        reverse: y against x; differs from ``value`` for PWCCA only.
+        coefficients: canonical correlations (CCA family) or normalised singular values (Procrustes), descending;
+            empty for CKA.
+        ranks: dimensions of x and y that took part.
+        n: samples.
+        baseline: ``value`` expected of the same two with images paired at random.
+        warnings: what makes the value less than it seems.
+
+    Example:
+        >>> float(Similarity(0.5, 0.5, np.array([0.5]), (1, 1), 10, 0.3, ()))
+        0.5
+    """
+
+    value: float
+    reverse: float
+    coefficients: npt.NDArray[np.float64]
+    ranks: tuple[int, int]
+    n: int
+    baseline: float
+    warnings: tuple[str, ...]
+
+    def __float__(self) -> float:
+        return self.value
+
+
+def judge(measure: Measure, pair: Pair) -> Similarity:
+    """A measure's answer on a pair; the baseline is from re-matched images where they were summed, else in closed form."""
+    score = measure.score(pair)
+    return Similarity(
+        value=score.value,
+        reverse=score.reverse,
+        coefficients=score.coefficients.cpu().numpy(),
+        ranks=score.ranks,
+        n=pair.n,
+        baseline=_baseline(measure, pair, score),
+        warnings=tuple(_warnings(measure, pair, score)),
+    )
+
+
+def _baseline(measure: Measure, pair: Pair, score: Score) -> float:
+    if pair.null is not None:
+        return measure.score(pair.null).value
+    return measure.chance(pair, score) if measure.chance is not None else math.nan
+
+
+def _warnings(measure: Measure, pair: Pair, score: Score) -> Iterator[str]:
+    yield from _of_view("x", pair.x, measure.whitens)
+    yield from _of_view("y", pair.y, measure.whitens)
+    widest = max(score.ranks)
+    if pair.n < 5 * widest:
+        yield f"n = {pair.n} samples are fewer than 5 x {widest} dimensions: compare with the baseline, not with 0."
+    always_one = sum(score.ranks) - (pair.n - 1)
+    if measure.whitens and always_one > 0:
+        yield f"Saturated: {always_one} coefficients are 1 whatever the data, for want of samples."
+    if math.isnan(score.value) and min(score.ranks):
+        yield f"No value: the debiased estimate needs at least 4 samples and variation between them; n = {pair.n}."
+
+
+def _of_view(name: str, view: View, whitens: bool) -> Iterator[str]:
+    dead = view.width - int(view.alive.sum().item())
+    if dead == view.width:
+        yield f"No value: {name} is constant."
+    elif dead:
+        yield f"{dead} of {view.width} features of {name} are constant and left out."
+    if whitens and view.basis.rank < view.width - dead:
+        yield f"{name} has rank {view.basis.rank} with {view.width - dead} varying features."
+    elif whitens and view.eps == EPS and dead < view.width and view.basis.spread < SAFE_SPREAD:
+        yield f"{name} is ill-conditioned: beyond 1e-9 trust only the arrays, not sums over batches."

@@ -1,0 +1,226 @@
+"""Streaming sufficient statistics: one pass, memory that depends on width only, partial sums that merge.
+
+Legend: K networks see the same n samples; network k has d_k features. s is a fixed shift (the mean of the first
+rows), z = x - s, p = |z|^2 and delta = mean(z). One sample of all networks is the row a = (z_1, p_1, ..., z_K, p_K, 1),
+and everything that any measure needs is the Gram matrix G = sum of a'a, including the debiased CKA, whose
+sum_i |x_i|^2 |y_i|^2 would otherwise ask for n x n kernels.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import torch
+from scipy.linalg import blas
+from torch import Tensor
+
+from transfusion.errors import InputError
+from transfusion.similarity.pair import Pair, View
+
+# Float64 values of stacked rows per update: 16 MB, so that a block stays in the last-level cache.
+_BLOCK = 2**21
+
+
+class Sums:
+    """Second moments of K representations of the same samples, added up batch by batch.
+
+    The shift bounds cancellation: the mean of the first rows lies within sqrt(n / n_first) standard deviations of the
+    final mean, so at most a factor n / n_first of float64's 16 digits is lost.
+
+    Args:
+        widths: number of features of each representation.
+        repaired: also sum the products of re-matched images (each with the next one of its batch), from which every
+            pair's baseline comes.
+        device: where the sums live; that of the activations.
+
+    Example:
+        >>> x = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
+        >>> first, second = Sums((3, 3)), Sums((3, 3))
+        >>> first.update([x[:40], x[:40]])
+        >>> second.update([x[40:], x[40:]])
+        >>> first.merge(second).n
+        100
+    """
+
+    def __init__(self, widths: Sequence[int], repaired: bool = False, device: torch.device | str = "cpu") -> None:
+        self.widths = tuple(widths)
+        self.eps = [0.0] * len(self.widths)
+        starts = [0]
+        for width in self.widths:
+            starts.append(starts[-1] + width + 1)
+        self._at = [slice(a, b) for a, b in itertools.pairwise(starts)]
+        size = starts[-1] + 1
+        self._gram = torch.zeros((size, size), dtype=torch.float64, device=device)
+        self._repaired = torch.zeros_like(self._gram) if repaired else None
+        self._shifts: list[Tensor] = []
+
+    @property
+    def n(self) -> int:
+        """Number of samples seen."""
+        return int(self._gram[-1, -1].item())
+
+    def update(self, blocks: Sequence[Tensor], rows_per_image: int = 1) -> None:
+        """Add the same samples as every network represents them.
+
+        Args:
+            blocks: one tensor (rows, width) per network, on the device of the sums, any float or integer type.
+            rows_per_image: consecutive rows that belong to one image (positions, tokens); images are what is
+                re-matched for the baseline.
+
+        Raises:
+            InputError: where shapes disagree, or a value is not finite.
+        """
+        self._check(blocks, rows_per_image)
+        if not self._shifts:
+            self._shifts = [block[: self._rows_per_block()].to(torch.float64).mean(dim=0) for block in blocks]
+        self.eps = [max(eps, _rounding_unit(block)) for eps, block in zip(self.eps, blocks, strict=True)]
+        again = [block.roll(rows_per_image, 0) for block in blocks] if self._repaired is not None else None
+        for start in range(0, len(blocks[0]), self._rows_per_block()):
+            rows = slice(start, start + self._rows_per_block())
+            stacked = self._stack(blocks, rows)
+            _add_gram(self._gram, stacked)
+            if again is not None:
+                self._add_repaired(stacked, self._stack(again, rows))
+        self._check_finite()
+
+    def merge(self, other: Sums) -> Sums:
+        """Sums over the samples of both, as if one pass had seen them all.
+
+        Raises:
+            InputError: where the two do not describe the same networks.
+        """
+        if self.widths != other.widths or (self._repaired is None) != (other._repaired is None):
+            raise InputError(
+                f"Sums over widths {self.widths} and {other.widths} do not merge; both need the same networks, and "
+                "both or neither a baseline."
+            )
+        if not self._shifts or not other._shifts:
+            return self if self._shifts else other
+        merged = Sums(self.widths, self._repaired is not None, self._gram.device)
+        merged.eps = [max(pair) for pair in zip(self.eps, other.eps, strict=True)]
+        merged._shifts = self._shifts
+        merged._gram = _symmetric(self._gram) + self._moved(_symmetric(other._gram), other)
+        if merged._repaired is not None and self._repaired is not None and other._repaired is not None:
+            theirs = _with_margins(other._repaired, other._gram)
+            merged._repaired = _with_margins(self._repaired, self._gram) + self._moved(theirs, other)
+        return merged
+
+    def pairs(self) -> Iterator[tuple[int, int, Pair]]:
+        """Every pair of networks a < b with what the measures need; each network is whitened at most once.
+
+        Raises:
+            InputError: with fewer than two samples.
+        """
+        if self.n < 2:
+            raise InputError(f"Got {self.n} samples; similarity needs at least 2. Give more images.")
+        views = [self._view(k) for k in range(len(self.widths))]
+        for a in range(len(views)):
+            for b in range(a + 1, len(views)):
+                null = self._pair(self._repaired, views, a, b) if self._repaired is not None else None
+                yield a, b, self._pair(self._gram, views, a, b, null)
+
+    def _rows_per_block(self) -> int:
+        return max(512, _BLOCK // len(self._gram))
+
+    def _check(self, blocks: Sequence[Tensor], rows_per_image: int) -> None:
+        shapes = [tuple(block.shape) for block in blocks]
+        rows = len(blocks[0])
+        if shapes != [(rows, width) for width in self.widths]:
+            raise InputError(f"Got blocks of shape {shapes}; need equal rows and widths {self.widths}.")
+        if rows == 0 or rows % rows_per_image:
+            raise InputError(f"Got {rows} rows; need a positive multiple of rows_per_image={rows_per_image}.")
+
+    def _check_finite(self) -> None:
+        for k, at in enumerate(self._at):
+            if not bool(self._gram[at.stop - 1, at.stop - 1].isfinite()):
+                raise InputError(
+                    f"Representation {k} holds NaN, infinite or huge values (beyond 1e75); similarity needs finite "
+                    "numbers. Look for a diverged network, or rescale."
+                )
+
+    def _stack(self, blocks: Sequence[Tensor], rows: slice) -> Tensor:
+        """Rows a = (z_1, p_1, ..., z_K, p_K, 1) in float64."""
+        parts = [block[rows] for block in blocks]
+        stacked = self._gram.new_ones((len(parts[0]), len(self._gram)))
+        for part, at, shift in zip(parts, self._at, self._shifts, strict=True):
+            z = stacked[:, at.start : at.stop - 1]
+            torch.sub(part, shift, out=z)
+            stacked[:, at.stop - 1] = z.square().sum(dim=1)
+        return stacked
+
+    def _add_repaired(self, stacked: Tensor, again: Tensor) -> None:
+        assert self._repaired is not None
+        for at in self._at[:-1]:
+            self._repaired[at, at.stop :].addmm_(stacked[:, at].T, again[:, at.stop :])
+
+    def _view(self, k: int) -> View:
+        at = self._at[k]
+        centred = self._centred(self._gram, k, k)
+        return View(
+            n=self.n,
+            mean=self._shifts[k] + self._gram[-1, at][:-1] / self.n,
+            moment=centred[:-1, :-1],
+            norms=self._norm_products(centred, k, k),
+            eps=self.eps[k],
+        )
+
+    def _pair(self, gram: Tensor, views: Sequence[View], a: int, b: int, null: Pair | None = None) -> Pair:
+        centred = self._centred(gram, a, b)
+        return Pair(views[a], views[b], centred[:-1, :-1], self._norm_products(centred, a, b), null)
+
+    def _centred(self, gram: Tensor, a: int, b: int) -> Tensor:
+        """Centred second moments of (z_a, p_a) against (z_b, p_b)."""
+        at, to = self._at[a], self._at[b]
+        totals = self._gram[-1]
+        # The Gram is kept below its diagonal; re-matched products are not symmetric and are kept above it.
+        block = gram[at, to] if gram is self._repaired else gram[to, at].T
+        return (_symmetric(block.T) if a == b else block) - torch.outer(totals[at], totals[to]) / self.n
+
+    def _norm_products(self, centred: Tensor, a: int, b: int) -> float:
+        """Sum over samples of |x - mean|^2 |y - mean|^2, by |z - delta|^2 = p - 2 delta.z + constant."""
+        totals = self._gram[-1]
+        weights, squares = [], []
+        for k in (a, b):
+            at = self._at[k]
+            delta = totals[at][:-1] / self.n
+            weights.append(torch.cat([-2 * delta, delta.new_ones(1)]))
+            squares.append(totals[at.stop - 1] - self.n * delta.dot(delta))
+        return float((weights[0] @ centred @ weights[1] + squares[0] * squares[1] / self.n).item())
+
+    def _moved(self, gram: Tensor, other: Sums) -> Tensor:
+        """``other``'s matrix as if it had been summed about our shift: T G T' for the linear map a -> T a."""
+        steps = [mine - theirs for mine, theirs in zip(self._shifts, other._shifts, strict=True)]
+        return self._move_rows(self._move_rows(gram, steps).T, steps).T
+
+    def _move_rows(self, gram: Tensor, steps: Sequence[Tensor]) -> Tensor:
+        moved = gram.clone()
+        for at, step in zip(self._at, steps, strict=True):
+            z = slice(at.start, at.stop - 1)
+            moved[at.stop - 1] += -2 * step @ gram[z] + step.dot(step) * gram[-1]
+            moved[z] -= torch.outer(step, gram[-1])
+        return moved
+
+
+def _rounding_unit(block: Tensor) -> float:
+    return torch.finfo(block.dtype if block.dtype.is_floating_point else torch.float64).eps
+
+
+def _add_gram(total: Tensor, rows: Tensor) -> None:
+    """Add rows' rows to the lower triangle of ``total``: on the processor at half the cost of a full product."""
+    if total.device.type != "cpu":
+        total.addmm_(rows.T, rows)
+        return
+    blas.dsyrk(1.0, rows.numpy().T, beta=1.0, c=total.numpy().T, overwrite_c=1)
+
+
+def _symmetric(lower: Tensor) -> Tensor:
+    return lower.tril() + lower.tril(-1).T
+
+
+def _with_margins(repaired: Tensor, gram: Tensor) -> Tensor:
+    """Re-matching keeps every network's sums, so the margins of the plain Gram are those of the re-matched one."""
+    full = repaired.clone()
+    full[-1] = gram[-1]
+    full[:, -1] = gram[-1]
+    return full
