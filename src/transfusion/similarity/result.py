@@ -48,7 +48,7 @@ class Similarity:
 
 
 def judge(measure: Measure, pair: Pair) -> Similarity:
-    """A measure's answer on a pair; the baseline is from re-matched images where they were summed, else in closed form."""
+    """A measure's answer on a pair. The baseline is from re-matched images where summed, else in closed form."""
     score = measure.score(pair)
     return Similarity(
         value=score.value,

@@ -1,0 +1,283 @@
+"""What networks make of images: activations of their stages, batch by batch, and how alike they are.
+
+A stage's output is what its last module gives, copied at once (a later in-place ReLU must not change it); where the
+module runs several times in one pass, its last output counts.
+
+One sample is one position of one image: a pixel of a convolutional map, a token of a transformer, or the whole image
+where the output is a vector. Channels are features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from transfusion.errors import InputError, UnknownNameError
+from transfusion.similarity import Pair, Similarity, Sums, judge, measure
+from transfusion.stages import stages as stages_of
+
+Stages = Mapping[str, Sequence[str]]
+
+
+@contextmanager
+def captured(model: nn.Module, stages: Stages) -> Iterator[dict[str, Tensor]]:
+    """Within the block, every forward pass of ``model`` leaves copies of its stages' outputs in the mapping.
+
+    Args:
+        model: any network.
+        stages: ``{stage: its modules}``; the last one that is a module gives the output.
+
+    Raises:
+        UnknownNameError: where the network has none of a stage's modules.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True))
+        >>> with captured(net, {"stem": ["0"]}) as outputs:
+        ...     _ = net(torch.zeros(2, 3, 8, 8))
+        >>> outputs["stem"].shape
+        torch.Size([2, 4, 6, 6])
+    """
+    outputs: dict[str, Tensor] = {}
+
+    def keep(stage: str) -> Any:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            outputs[stage] = _first_tensor(output, stage).detach().clone()
+
+        return hook
+
+    with ExitStack() as hooks:
+        for stage, names in stages.items():
+            hooks.callback(_last_module(model, stage, names).register_forward_hook(keep(stage)).remove)
+        yield outputs
+
+
+def compare(
+    networks: Mapping[str, nn.Module],
+    batches: Iterable[Any],
+    stages: Stages | Sequence[str] | None = None,
+    measures: Sequence[str] = ("cca",),
+    positions: int | None = 16,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How alike are the stages of several networks on the same images? All pairs in one pass.
+
+    Memory per stage is 16 bytes times the square of the summed channels of all networks. Shuffle the images: the
+    baseline re-matches each image with the next one of its batch.
+
+    Args:
+        networks: two or more, by name; they are run in evaluation mode and left as they were found.
+        batches: image tensors (images, channels, height, width), or tuples that start with one.
+        stages: which stages, or ``{stage: modules}`` for all networks; by default those that all networks share.
+        measures: names such as ``cca``, ``cca_squared``, ``svcca``, ``pwcca``, ``linear_cka``, ``debiased_cka``,
+            ``procrustes``.
+        positions: positions per image and stage, drawn at random for each batch and the same in all its images and
+            all networks; None takes all. Neighbouring positions say much the same, so 16 cost little accuracy; what matters is
+            that images x positions exceed five times the channels. Maps of different size are first averaged
+            onto the smallest height and width among the networks; anything else of different size (tokens against
+            maps or vectors) is averaged to one sample per image.
+        seed: draws the positions.
+
+    Returns:
+        One row per stage, pair and measure: ``stage a b measure value reverse baseline rank_a rank_b n images
+        warnings``. The baseline is the same measure with images re-matched, never positions.
+
+    Raises:
+        InputError: fewer than two networks or images, no stage in common, or outputs that cannot be compared.
+        UnknownNameError: for a measure, stage or module that does not exist.
+
+    Example:
+        >>> a, b = (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2)) for _ in range(2))
+        >>> frame = compare({"before": a, "after": b}, [torch.randn(20, 3, 8, 8)], stages={"conv": ["0"]})
+        >>> frame[["stage", "a", "b", "n"]].values.tolist()
+        [['conv', 'before', 'after', 320]]
+    """
+    chosen = [measure(name) for name in measures]
+    if len(networks) < 2:
+        raise InputError(f"Got {len(networks)} network(s); compare needs at least two, by name.")
+    comparison = _Comparison(networks, stages, positions, seed)
+    for images in _at_least_two(batches):
+        comparison.update(images)
+    rows: list[dict[str, Any]] = [
+        {"stage": stage, "a": a, "b": b, "measure": name, **_row(judge(one, pair)), "images": comparison.images}
+        for stage, a, b, pair in comparison.pairs()
+        for name, one in zip(measures, chosen, strict=True)
+    ]
+    frame: pd.DataFrame = pd.DataFrame(rows)
+    return frame
+
+
+class _Comparison:
+    """K networks, their stages, and the running sums of each stage."""
+
+    def __init__(
+        self, networks: Mapping[str, nn.Module], stages: Stages | Sequence[str] | None, positions: int | None, seed: int
+    ) -> None:
+        self.networks = dict(networks)
+        self.stages = _common_stages(self.networks, stages)
+        self.positions = positions
+        self.generator = torch.Generator().manual_seed(seed)
+        self.images = 0
+        self.sums: dict[str, Sums] = {}
+
+    def update(self, images: Tensor) -> None:
+        """Run every network over a batch and add its stages to the sums.
+
+        Raises:
+            InputError: naming the stage whose outputs cannot be compared.
+        """
+        self.images += len(images)
+        outputs = [_outputs(net, self.stages[name], images) for name, net in self.networks.items()]
+        for stage in outputs[0]:
+            try:
+                self._add(stage, self._aligned([output[stage] for output in outputs]))
+            except InputError as error:
+                raise InputError(f"Stage '{stage}': {error}") from error
+
+    def _add(self, stage: str, maps: Sequence[Tensor]) -> None:
+        if stage not in self.sums:
+            widths = [each.shape[2] for each in maps]
+            self.sums[stage] = Sums(widths, repaired=True, device=maps[0].device)
+        self.sums[stage].update([each.flatten(0, 1) for each in maps], rows_per_image=maps[0].shape[1])
+
+    def pairs(self) -> Iterator[tuple[str, str, str, Pair]]:
+        """Stage, the two networks' names, and what the measures need."""
+        if self.images < 2:
+            raise InputError(f"Got {self.images} images; compare needs at least 2. Give more batches.")
+        names = list(self.networks)
+        for stage, sums in self.sums.items():
+            yield from ((stage, names[a], names[b], pair) for a, b, pair in sums.pairs())
+
+    def _aligned(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Bring one stage of all networks to (images, positions, channels) with equal positions."""
+        aligned = _same_positions([each.to(maps[0].device) for each in maps])
+        available = aligned[0].shape[1]
+        if self.positions is None or self.positions >= available:
+            return aligned
+        # One draw for the whole batch: re-matched images must keep their positions matched.
+        taken = torch.randperm(available, generator=self.generator)[: self.positions].to(maps[0].device)
+        return [each[:, taken] for each in aligned]
+
+
+def _row(answer: Similarity) -> dict[str, Any]:
+    return {
+        "value": answer.value,
+        "reverse": answer.reverse,
+        "baseline": answer.baseline,
+        "rank_a": answer.ranks[0],
+        "rank_b": answer.ranks[1],
+        "n": answer.n,
+        "warnings": " ".join(answer.warnings),
+    }
+
+
+def _common_stages(
+    networks: Mapping[str, nn.Module], stages: Stages | Sequence[str] | None
+) -> dict[str, dict[str, Sequence[str]]]:
+    if isinstance(stages, Mapping):
+        return {name: dict(stages) for name in networks}
+    own = {name: stages_of(net) for name, net in networks.items()}
+    first = next(iter(own.values()))
+    common = [stage for stage in first if all(stage in each for each in own.values())]
+    if not common:
+        named = "; ".join(f"{name}: {', '.join(each)}" for name, each in own.items())
+        raise InputError(f"The networks share no stage ({named}). Give stages={{name: [module]}}.")
+    for stage in stages or ():
+        if stage not in common:
+            raise UnknownNameError.of("stage that all networks share", stage, common)
+    return {name: {stage: each[stage] for stage in stages or common} for name, each in own.items()}
+
+
+def _outputs(model: nn.Module, stages: Stages, images: Tensor) -> dict[str, Tensor]:
+    weight = next(model.parameters(), images)
+    with captured(model, stages) as outputs, _evaluation(model), torch.no_grad():
+        model(images.to(weight.device, weight.dtype))
+    missing = [stage for stage in stages if stage not in outputs]
+    if missing:
+        raise InputError(f"Stages {missing} gave no output: their modules never ran. Give stages={{name: [module]}}.")
+    return {stage: _check_batch(outputs[stage], stage, len(images)) for stage in stages}
+
+
+@contextmanager
+def _evaluation(model: nn.Module) -> Iterator[None]:
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _check_batch(output: Tensor, stage: str, num_images: int) -> Tensor:
+    if output.ndim < 2 or len(output) != num_images:
+        raise InputError(
+            f"Stage '{stage}' gives shape {tuple(output.shape)} for {num_images} images; needs one row per image. "
+            "Give stages={name: [module]} with modules that keep images apart."
+        )
+    return output
+
+
+def _last_module(model: nn.Module, stage: str, names: Sequence[str]) -> nn.Module:
+    modules = dict(model.named_modules())
+    found: list[nn.Module] = [modules[name] for name in names if name in modules]
+    if not found:
+        raise UnknownNameError.of(f"module of stage '{stage}' named", ", ".join(names), list(modules)[1:])
+    return found[-1]
+
+
+def _first_tensor(output: Any, stage: str) -> Tensor:
+    if isinstance(output, Tensor):
+        return output
+    parts = output.values() if isinstance(output, Mapping) else output if isinstance(output, (tuple, list)) else ()
+    for part in parts:
+        if isinstance(part, Tensor):
+            return part
+    raise InputError(f"Stage '{stage}' gives a {type(output).__name__} without a tensor; name another module for it.")
+
+
+def _same_positions(maps: Sequence[Tensor]) -> list[Tensor]:
+    maps = [_channels_first(each) for each in maps]
+    grids = [each.shape[2:] for each in maps]
+    if any(grid != grids[0] for grid in grids):
+        if all(len(grid) == 2 for grid in grids):
+            smallest = (min(grid[0] for grid in grids), min(grid[1] for grid in grids))
+            maps = [nn.functional.adaptive_avg_pool2d(each, smallest) for each in maps]
+        elif len({grid.numel() for grid in grids}) > 1:
+            maps = [each.flatten(2).mean(2, keepdim=True) if each.ndim > 2 else each for each in maps]
+    return [each.reshape(*each.shape[:2], -1).transpose(1, 2) for each in maps]
+
+
+def _channels_first(output: Tensor) -> Tensor:
+    """(images, channels, ...): tokens come as (images, tokens, channels), Swin's maps with channels last.
+
+    Maps are taken for channels-last where only their first two sides agree.
+    """
+    if output.ndim == 3:
+        return output.transpose(1, 2)
+    if output.ndim == 4 and output.shape[1] == output.shape[2] != output.shape[3]:
+        return output.movedim(3, 1)
+    return output
+
+
+def _at_least_two(batches: Iterable[Any]) -> Iterator[Tensor]:
+    """Image tensors with at least two images each, so that every image has another to be matched with."""
+    held: Tensor | None = None
+    for batch in batches:
+        images = batch if isinstance(batch, Tensor) else batch[0]
+        if held is None:
+            held = images
+        elif min(len(held), len(images)) > 1:
+            yield held
+            held = images
+        else:
+            held = torch.cat([held, images])
+            if len(held) > 3:
+                yield held[:-2]
+                held = held[-2:]
+    if held is not None:
+        yield held
