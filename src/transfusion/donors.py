@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 
 from transfusion.errors import DonorError, DonorMismatchError, UnsafeFileError
@@ -189,7 +189,7 @@ def _resampled(positions: Tensor, num_tokens: int) -> Tensor:
         return positions
     tokens, grid = positions[:, :num_class_tokens], positions[:, num_class_tokens:]
     square = grid.float().reshape(1, old, old, -1).permute(0, 3, 1, 2)
-    resized = F.interpolate(square, (new, new), mode="bicubic", antialias=True)
+    resized = nn.functional.interpolate(square, (new, new), mode="bicubic", antialias=True)
     return torch.cat([tokens, resized.flatten(2).mT.to(tokens.dtype)], dim=1)
 
 
@@ -202,8 +202,7 @@ def _from_torchvision(name: str) -> dict[str, Tensor]:
         chosen = weights[weights_name or "DEFAULT"]
     except (ValueError, KeyError):
         raise DonorError(_no_weights(model_name, weights_name)) from None
-    progress = sys.stderr.isatty()
-    build = lambda: torchvision.models.get_model(model_name, weights=chosen, progress=progress)  # noqa: E731
+    build = partial(torchvision.models.get_model, model_name, weights=chosen, progress=sys.stderr.isatty())
     return _downloaded(build, f"torchvision:{name}")
 
 
@@ -222,7 +221,7 @@ def _from_timm(name: str) -> dict[str, Tensor]:
     if not name.startswith(("hf-hub:", "hf_hub:")) and not timm.is_model_pretrained(name):
         why = "has no pretrained weights for" if timm.is_model(name) else "has no model"
         raise DonorError(f"timm {why} '{name}'. See timm.list_models(pretrained=True).")
-    return _downloaded(lambda: timm.create_model(name, pretrained=True), f"timm:{name}")
+    return _downloaded(partial(timm.create_model, name, pretrained=True), f"timm:{name}")
 
 
 def _downloaded(build: Callable[[], nn.Module], source: str) -> dict[str, Tensor]:
@@ -255,7 +254,7 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
 def _read_checkpoint(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - on a file of another kind the restricted unpickler fails in any way
+    except Exception as error:  # the restricted unpickler fails in any way on a file of another kind
         if _needs_unpickling(path, error):
             raise UnsafeFileError(
                 f"{path} holds more than tensors ({_culprit(error)}), and reading it would run whatever code it "
@@ -269,7 +268,7 @@ def _needs_unpickling(path: Path, error: Exception) -> bool:
         return True
     with path.open("rb") as file:
         is_pickle = file.read(1) == _PICKLE_START
-    return isinstance(error, pickle.UnpicklingError) and (is_pickle or "Unsupported" in str(error))
+    return isinstance(error, pickle.UnpicklingError) and (is_pickle or "GLOBAL" in str(error))
 
 
 def _culprit(error: Exception) -> str:

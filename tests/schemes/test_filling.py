@@ -1,0 +1,267 @@
+"""``initialize`` on whole networks."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn.utils import parametrizations
+
+from transfusion.errors import DonorError, DonorMismatchError, UnknownNameError
+from transfusion.models import build
+from transfusion.schemes import BATCH_NORMS, SCHEMES, initialize
+from transfusion.stages import stage_of
+
+WITH_DONOR = [name for name, scheme in SCHEMES.items() if scheme.needs_donor]
+
+
+def network(num_outputs=3, widths=(3, 8, 16)):
+    layers = []
+    for inputs, outputs in zip(widths, widths[1:], strict=False):
+        layers.append(nn.Sequential(nn.Conv2d(inputs, outputs, 3), nn.BatchNorm2d(outputs), nn.ReLU()))
+    named = {f"block{i + 1}": layer for i, layer in enumerate(layers)}
+    model = nn.Sequential()
+    for name, layer in named.items():
+        model.add_module(name, layer)
+    model.add_module("pool", nn.AdaptiveAvgPool2d(1))
+    model.add_module("flatten", nn.Flatten())
+    model.add_module("head", nn.Linear(widths[-1], num_outputs))
+    return model
+
+
+@pytest.fixture
+def donor():
+    """A network with statistics unlike any initial ones, and seven outputs."""
+    model = network(num_outputs=7)
+    generator = torch.Generator().manual_seed(0)
+    for tensor in model.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+        else:
+            tensor.fill_(41)
+    return model
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_same_seed_same_weights(scheme, donor):
+    first, second, other = network(), network(), network()
+    initialize(first, scheme, donor=donor, seed=1)
+    initialize(second, scheme, donor=donor, seed=1)
+    initialize(other, scheme, donor=donor, seed=2)
+    assert same(first, second)
+    assert not same(first, other)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_nothing_but_values_changes(scheme, donor):
+    model = network()
+    model.block1[0].weight.requires_grad_(False)
+    before, state, ids = torch.get_rng_state(), copy.deepcopy(donor.state_dict()), [id(p) for p in model.parameters()]
+    initialize(model, scheme, donor=donor)
+    assert torch.equal(before, torch.get_rng_state())
+    assert all(torch.equal(state[name], tensor) for name, tensor in donor.state_dict().items())
+    assert ids == [id(p) for p in model.parameters()]
+    assert not model.block1[0].weight.requires_grad
+    assert model.block2[0].weight.requires_grad
+    assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("scheme", [name for name in SCHEMES if name != "default"])
+def test_one_tensor_does_not_depend_on_others(scheme):
+    donor = network(widths=(3, 8, 16, 16))
+    small, large = network(), network(widths=(3, 8, 16, 16))
+    initialize(small, scheme, donor=donor)
+    initialize(large, scheme, donor=donor)
+    for name, tensor in small.state_dict().items():
+        assert torch.equal(tensor, large.state_dict()[name])
+
+
+@pytest.mark.parametrize("scheme", WITH_DONOR)
+def test_the_head_is_random_where_a_donor_takes_part(scheme, donor):
+    model, baseline = network(), network()
+    table = initialize(model, scheme, donor=donor, seed=5)
+    initialize(baseline, "random", seed=5)
+    assert (table["head.weight"].rule, table["head.weight"].donor_tensor) == ("random", None)
+    assert torch.equal(model.head.weight, baseline.head.weight)
+    alike = network(num_outputs=7)
+    assert initialize(alike, scheme, donor=donor)["head.weight"].rule == "random"
+
+
+def test_pretrained_copies_all_but_the_head(donor):
+    model = network()
+    initialize(model, "pretrained", donor=donor)
+    for name, tensor in model.state_dict().items():
+        if not name.startswith("head"):
+            assert torch.equal(tensor, donor.state_dict()[name])
+
+
+def test_batch_norm_modes(donor):
+    model = network()
+    norm, given = model.block1[1], donor.block1[1]
+    initialize(model, "mean_var", donor=donor, batch_norm="identity")
+    assert [t.unique().item() for t in norm.state_dict().values()] == [1, 0, 0, 1, 0]
+    initialize(model, "mean_var", donor=donor, batch_norm="pretrained")
+    assert same(norm, given)
+    initialize(model, "mean_var", donor=donor, batch_norm="mean_var")
+    for key in ("weight", "bias", "running_mean", "running_var"):
+        drawn = norm.state_dict()[key]
+        assert not torch.equal(drawn, given.state_dict()[key])
+        assert drawn.unique().numel() > 1
+    assert norm.num_batches_tracked == 0
+
+
+@pytest.mark.parametrize("rest", SCHEMES)
+def test_transfusion_up_to_a_stage(rest, donor):
+    model = network()
+    table = initialize(model, "pretrained", donor=donor, upto="block1", rest=rest)
+    assert same(model.block1, donor.block1)
+    alone = network()
+    initialize(alone, rest, donor=donor)
+    assert same(model.block2, alone.block2)
+    assert {row.rule for row in table.rows if row.stage == "block1"} == {"pretrained"}
+    assert table["head.weight"].rule == "random"
+
+
+def test_up_to_the_last_stage_is_the_whole_network(donor):
+    whole, upto = network(), network()
+    initialize(whole, "pretrained", donor=donor)
+    initialize(upto, "pretrained", donor=donor, upto="head", rest="kaiming")
+    assert same(whole, upto)
+
+
+def test_stages_above_need_nothing_of_the_donor(donor):
+    state = {name: t for name, t in donor.state_dict().items() if name.startswith("block1")}
+    initialize(network(), "pretrained", donor=state, upto="block1")
+    with pytest.raises(DonorMismatchError, match=r"missing: block2\.0\.weight"):
+        initialize(network(), "pretrained", donor=state, upto="block2")
+
+
+def test_without_a_donor_the_head_is_a_layer_like_any_other():
+    assert initialize(network(), "kaiming")["head.weight"].rule == "kaiming"
+
+
+def test_a_misshapen_donor_leaves_the_model_alone(donor):
+    model = network()
+    before = copy.deepcopy(model)
+    state = donor.state_dict()
+    state["block2.0.weight"] = torch.zeros(16, 8, 5, 5)
+    with pytest.raises(DonorMismatchError, match=r"misshapen: block2\.0\.weight \(16, 8, 5, 5\) for \(16, 8, 3, 3\)"):
+        initialize(model, "shuffled", donor=state)
+    assert same(model, before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"scheme": "pretrained"}, "'pretrained' needs a donor"),
+        ({"scheme": "random", "upto": "block1", "rest": "shuffled"}, "'shuffled' needs a donor"),
+        ({"scheme": "random", "batch_norm": "mean_var"}, "'mean_var' needs a donor"),
+    ],
+)
+def test_missing_donor(arguments, said):
+    with pytest.raises(DonorError, match=said):
+        initialize(network(), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"scheme": "randon"}, "no scheme 'randon'. Did you mean 'random'"),
+        ({"scheme": "random", "rest": "x"}, "no scheme 'x'"),
+        ({"scheme": "random", "batch_norm": "none"}, "no batch-norm mode 'none'.*Known: identity"),
+        ({"scheme": "random", "upto": "block9"}, "no stage 'block9'.*Known: block1, block2, head"),
+    ],
+)
+def test_unknown_names(arguments, said):
+    with pytest.raises(UnknownNameError, match=said):
+        initialize(network(), **arguments)
+
+
+def test_tied_tensors_are_filled_once():
+    model = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 2))
+    model[1].weight = model[0].weight
+    table = initialize(model, "random")
+    assert table["1.weight"].rule == "tied to 0.weight"
+    assert model[1].weight is model[0].weight
+    untied = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 2))
+    initialize(untied, "random")
+    assert torch.equal(model[1].weight, untied[0].weight)
+    assert not torch.equal(untied[1].weight, untied[0].weight)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_round_the_same_draw(dtype, donor):
+    model, full = network().to(dtype), network()
+    for scheme in ("random", "mean_var"):
+        initialize(model, scheme, donor=donor, seed=2)
+        initialize(full, scheme, donor=donor, seed=2)
+        assert model.block1[0].weight.dtype == dtype
+        assert torch.equal(model.block1[0].weight, full.block1[0].weight.to(dtype))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_same_weights_on_the_gpu(scheme, donor):
+    cpu, gpu = network(), network().cuda()
+    state = torch.cuda.get_rng_state()
+    initialize(cpu, scheme, donor=donor)
+    initialize(gpu, scheme, donor=copy.deepcopy(donor).cuda(), seed=0)
+    assert same(cpu, gpu.cpu())
+    assert torch.equal(state, torch.cuda.get_rng_state())
+
+
+def test_weight_norm_keeps_the_scale():
+    model = nn.Sequential(parametrizations.weight_norm(nn.Conv2d(32, 64, 3)), nn.Flatten(), nn.Linear(64, 2))
+    plain = nn.Sequential(nn.Conv2d(32, 64, 3), nn.Flatten(), nn.Linear(64, 2))
+    initialize(model, "random")
+    initialize(plain, "random")
+    weight, original = model[0].weight, model[0].parametrizations.weight.original1
+    assert torch.allclose(weight, original, atol=1e-6)
+    assert weight.std().item() == pytest.approx(plain[0].weight.std().item(), rel=0.05)
+
+
+@pytest.mark.parametrize("batch_norm", BATCH_NORMS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_any_layer(scheme, batch_norm):
+    def build_one():
+        model = nn.Sequential(
+            nn.Conv1d(4, 4, 3, groups=2), nn.ConvTranspose3d(4, 2, 2), nn.BatchNorm1d(4), nn.GroupNorm(2, 4),
+            nn.InstanceNorm2d(3, affine=True), nn.Embedding(5, 4, padding_idx=0), nn.LSTM(4, 3),
+            nn.MultiheadAttention(8, 2, add_bias_kv=True), nn.Bilinear(2, 3, 4), nn.PReLU(),
+            parametrizations.spectral_norm(nn.Linear(4, 4)), nn.TransformerEncoderLayer(8, 2, 16), nn.Linear(4, 2),
+        )  # fmt: skip
+        return model
+
+    model = build_one()
+    table = initialize(model, scheme, donor=build_one(), batch_norm=batch_norm)
+    assert [row.tensor for row in table.rows] == list(model.state_dict())
+    assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("name", ["squeezenet1_0", "timm:vit_tiny_patch16_224", "mobilenet_v3_small", "convnext_atto"])
+def test_networks_run_after_every_scheme(name, scheme):
+    if name in ("timm:vit_tiny_patch16_224", "convnext_atto"):
+        pytest.importorskip("timm")
+    model = build(name, num_outputs=2, image_size=64).eval()
+    table = initialize(model, scheme, donor=build(name, num_outputs=5, image_size=64))
+    assert {row.tensor: row.stage for row in table.rows}.items() <= stage_of(model).items()
+    with torch.no_grad():
+        assert model(torch.zeros(1, 3, 64, 64)).isfinite().all()
+
+
+def test_real_donor(real_data):
+    state = load_file(real_data / "squeezenet1_0-imagenet1k.safetensors")
+    model = build("squeezenet1_0", num_outputs=2)
+    table = initialize(model, "mean_var", donor=state)
+    first = table["features.0.weight"]
+    assert first.std == pytest.approx(state["features.0.weight"].std().item(), rel=0.05)
+    assert table["classifier.1.weight"].rule == "random"
+    assert table["classifier.1.bias"].rule == "zero"
