@@ -1,0 +1,189 @@
+"""A tidy frame as curves by data size, start and seed, and what each curve says by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.integrate import trapezoid
+from scipy.interpolate import PchipInterpolator
+from sklearn.isotonic import isotonic_regression
+
+from transfusion.errors import InputError
+from transfusion.verdict.inference import Crossing, Floats
+
+NEEDED = ["run", "scheme", "seed", "step"]
+PLAIN = {"batch_norm": "identity", "rest": "random"}  # what is meant where a frame leaves them out
+LOWER_IS_BETTER = ("loss", "train_loss", "brier", "ece", "num_undefined_auc", "time_s")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where runs begin, and what a person calls it."""
+
+    name: str
+    scheme: str
+    batch_norm: str
+    upto: str | None
+    rest: str
+
+    @classmethod
+    def of(cls, row: dict[Hashable, Any]) -> Start:
+        """The start of a run whose evaluations look like ``row``."""
+        upto = None if pd.isna(row["upto"]) else str(row["upto"])
+        return cls(str(row["name"]), str(row["scheme"]), str(row["batch_norm"]), upto, str(row["rest"]))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The evaluations of one run that have a value, in order of steps; at least one after step 0.
+
+    Attributes:
+        steps: (evaluations,), optimiser steps.
+        values: (evaluations,), the metric.
+    """
+
+    steps: Floats
+    values: Floats
+
+    def is_complete(self, budget: float) -> bool:
+        """Whether it was evaluated at the last step of the study."""
+        return bool(self.steps[-1] >= budget)
+
+    @property
+    def final(self) -> float:
+        """The metric at the last evaluation."""
+        return float(self.values[-1])
+
+    @property
+    def area(self) -> float:
+        """Mean height of the curve between its first and last evaluation, in units of the metric."""
+        width = self.steps[-1] - self.steps[0]
+        return float(trapezoid(self.values, self.steps) / width) if width else self.final
+
+    def crossing(self, level: float) -> Crossing:
+        """When it first reached ``level``.
+
+        A run has reached it if any evaluation did. When is read off its smoothed climb, because the first of many
+        noisy evaluations to exceed a level comes too early, the more so the slower the climb.
+        """
+        last, first = float(self.steps[-1]), float(self.steps[self.steps > 0][0])
+        if self.values.max() < level:
+            return Crossing(last, last, np.inf)
+        lowest = self._climb[0][0]
+        step = float(self._step_at(level)) if lowest < level else 0.0
+        return Crossing(step, step, step) if step > first else Crossing(0.0, first, first)
+
+    @cached_property
+    def _climb(self) -> tuple[Floats, Floats]:
+        """Heights and steps of the run on its way to its best evaluation, strictly rising.
+
+        Isotonic regression averages the ups and downs that noise makes into blocks, given by their centres.
+        """
+        top = int(self.values.argmax()) + 1
+        heights, block = np.unique(isotonic_regression(self.values[:top]), return_inverse=True)
+        return heights, np.bincount(block, weights=self.steps[:top]) / np.bincount(block)
+
+    @cached_property
+    def _step_at(self) -> Any:
+        """Step as a function of height: a monotone cubic follows the bend of the climb, which a chord would cut."""
+        return PchipInterpolator(*self._climb)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The runs of one data size.
+
+    Attributes:
+        size: training images, None for all.
+        starts: start -> seed -> curve, in the order of the frame.
+    """
+
+    size: int | None
+    starts: dict[Start, dict[int, Curve]]
+
+    @cached_property
+    def budget(self) -> float:
+        """The last step that any run was evaluated at."""
+        return max(float(curve.steps[-1]) for runs in self.starts.values() for curve in runs.values())
+
+    @property
+    def num_incomplete(self) -> int:
+        """Runs that stop short of the budget: still running, failed or diverged."""
+        curves = [curve for runs in self.starts.values() for curve in runs.values()]
+        return sum(not curve.is_complete(self.budget) for curve in curves)
+
+    def find(self, name: str) -> dict[int, Curve]:
+        """The curves by seed of the start called ``name``; none if it has no runs."""
+        return next((runs for start, runs in self.starts.items() if start.name == name), {})
+
+
+def read(frame: pd.DataFrame, metric: str) -> list[Grid]:
+    """The curves of a tidy frame, smallest data size first, all images last.
+
+    Rows without a value are left out, and so are runs that were never evaluated after step 0.
+
+    Raises:
+        InputError: if a column is missing, the metric is one where lower is better, or two runs share start, size and
+            seed.
+    """
+    table = _checked(frame, metric)
+    grids: dict[int | None, dict[Start, dict[int, Curve]]] = {}
+    for first, curve in _split(table, metric):
+        size = None if pd.isna(first["size"]) else int(first["size"])
+        start = Start.of(first)
+        runs = grids.setdefault(size, {}).setdefault(start, {})
+        if first["seed"] in runs:
+            raise InputError(
+                f"Two runs share the start '{start.name}', size {size or 'all'} and seed {first['seed']}; "
+                "give the frame of one study."
+            )
+        runs[first["seed"]] = curve
+    ordered = sorted(grids, key=lambda size: np.inf if size is None else size)
+    return [Grid(size, grids[size]) for size in ordered]
+
+
+def _checked(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    missing = [column for column in [*NEEDED, metric] if column not in frame.columns]
+    if missing:
+        raise InputError(f"The frame lacks {', '.join(missing)}; give a tidy frame as Study.frame() returns it.")
+    if metric in LOWER_IS_BETTER:
+        raise InputError(f"'{metric}' is better when lower; conclude from a metric such as auc, auprc or accuracy.")
+    table: pd.DataFrame = frame.reindex(columns=[*dict.fromkeys([*frame.columns, *PLAIN, "upto", "size"])]).fillna(
+        PLAIN
+    )
+    table = table[np.isfinite(table[metric].to_numpy(np.float64, na_value=np.nan))]
+    table = table.drop_duplicates(["run", "step"], keep="last")
+    table = table[table.groupby("run")["step"].transform("max") > 0]
+    return table.assign(name=_names(table)) if len(table) else table
+
+
+def _names(table: pd.DataFrame) -> pd.Series:
+    """The scheme, and whatever else sets a start apart from the usual one of its scheme."""
+    names: pd.Series = table["scheme"].astype(str)
+    modes = table.groupby("scheme")["batch_norm"].agg(_reference_mode)
+    unusual = table["batch_norm"] != table["scheme"].map(modes)
+    names = names.where(~unusual, names + " bn=" + table["batch_norm"].astype(str))
+    partly = table["upto"].notna()
+    names = names.where(~partly, names + " upto " + table["upto"].astype(str))
+    mixed = partly & (table["rest"].astype(str) != "random")
+    names = names.where(~mixed, names + " rest " + table["rest"].astype(str))
+    return names
+
+
+def _reference_mode(modes: pd.Series) -> Any:
+    """The batch-norm mode that goes without saying: identity (the paper's) where the scheme has several."""
+    present = list(dict.fromkeys(modes))
+    return "identity" if "identity" in present else present[0]
+
+
+def _split(table: pd.DataFrame, metric: str) -> Iterator[tuple[dict[Hashable, Any], Curve]]:
+    """First row and curve of every run, in the order of the frame."""
+    for _, rows in table.groupby("run", sort=False):
+        order = np.argsort(rows["step"].to_numpy())
+        steps = rows["step"].to_numpy(np.float64)[order]
+        yield rows.iloc[0].to_dict(), Curve(steps, rows[metric].to_numpy(np.float64)[order])

@@ -1,0 +1,70 @@
+"""Studies whose truth is known: saturating curves with planted speed-ups, final differences and noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Planted:
+    """auc(step) = floor + (top - floor) (1 - exp(-(step / tau)^bend)) + noise, one curve per start and seed.
+
+    Attributes:
+        speedups: start -> factor on the steps of the baseline, a geometric mean over seeds.
+        tops: start -> where its curves end; 0.9 where not given.
+        noise: standard deviation of the evaluation noise, first-order autoregressive with correlation 0.3.
+        spread: standard deviation over seeds of log tau (own) and of the top (a tenth of it).
+        tau: steps, of the baseline.
+    """
+
+    speedups: dict[str, float]
+    tops: dict[str, float]
+    num_seeds: int = 3
+    noise: float = 0.01
+    spread: float = 0.1
+    tau: float = 100.0
+    bend: float = 1.2
+    floor: float = 0.5
+    budget: int = 360
+    every: int = 30
+
+    @property
+    def steps(self) -> np.ndarray:
+        return np.arange(0, self.budget + 1, self.every)
+
+    def values(self, start: str, num: int, generator: np.random.Generator, noise: float) -> np.ndarray:
+        """Curves, (num, evaluations)."""
+        tau = self.tau / self.speedups[start] * np.exp(self.spread * generator.normal(size=(num, 1)))
+        top = self.tops.get(start, 0.9) + 0.1 * self.spread * generator.normal(size=(num, 1))
+        clean = self.floor + (top - self.floor) * (1 - np.exp(-((self.steps / tau) ** self.bend)))
+        shocks = generator.normal(size=clean.shape)
+        for before in range(clean.shape[1] - 1):
+            shocks[:, before + 1] = 0.3 * shocks[:, before] + np.sqrt(1 - 0.3**2) * shocks[:, before + 1]
+        return clean + noise * shocks
+
+    def frame(self, seed: int) -> pd.DataFrame:
+        """A tidy frame; seeds share nothing but their number."""
+        generator = np.random.default_rng(seed)
+        parts = []
+        for start in self.speedups:
+            values = self.values(start, self.num_seeds, generator, self.noise)
+            seeds, steps = np.repeat(np.arange(self.num_seeds), len(self.steps)), np.tile(self.steps, self.num_seeds)
+            runs = [f"{start}-{number}" for number in seeds]
+            part = {"run": runs, "scheme": start, "batch_norm": "identity", "upto": None, "rest": "random", "size": None}
+            parts.append(pd.DataFrame(part | {"seed": seeds, "step": steps, "loss": 1.0, "auc": values.ravel()}))
+        return pd.concat(parts, ignore_index=True)
+
+    def final_difference(self, start: str, baseline: str = "random") -> float:
+        """Expected difference at the last step."""
+        return self._expected(start)[-1] - self._expected(baseline)[-1]
+
+    def area(self, start: str, baseline: str = "random") -> float:
+        """Expected difference of mean height, as the trapezoid rule takes it from the evaluations."""
+        gap = self._expected(start) - self._expected(baseline)
+        return float(((gap[1:] + gap[:-1]) / 2).mean())
+
+    def _expected(self, start: str) -> np.ndarray:
+        return self.values(start, 20_000, np.random.default_rng(0), noise=0.0).mean(axis=0)
