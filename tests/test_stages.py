@@ -45,9 +45,7 @@ def owners(model: nn.Module) -> dict[str, int]:
     """How many entries of ``stages`` hold each tensor, counted without the code under test."""
     entries = [name for names in stages(model).values() for name in names]
     named = (*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False))
-    return {
-        tensor: sum(tensor == entry or tensor.startswith(f"{entry}.") for entry in entries) for tensor, _ in named
-    }
+    return {tensor: sum(tensor == entry or tensor.startswith(f"{entry}.") for entry in entries) for tensor, _ in named}
 
 
 def assert_covered(model: nn.Module) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import pickle
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -253,7 +254,9 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
 
 def _read_checkpoint(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pickle protocols of files that are refused anyway
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the restricted unpickler fails in any way on a file of another kind
         if _needs_unpickling(path, error):
             raise UnsafeFileError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -19,13 +20,10 @@ WITH_DONOR = [name for name, scheme in SCHEMES.items() if scheme.needs_donor]
 
 
 def network(num_outputs=3, widths=(3, 8, 16)):
-    layers = []
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
-        layers.append(nn.Sequential(nn.Conv2d(inputs, outputs, 3), nn.BatchNorm2d(outputs), nn.ReLU()))
-    named = {f"block{i + 1}": layer for i, layer in enumerate(layers)}
     model = nn.Sequential()
-    for name, layer in named.items():
-        model.add_module(name, layer)
+    for i, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
+        layer = nn.Sequential(nn.Conv2d(inputs, outputs, 3), nn.BatchNorm2d(outputs), nn.ReLU())
+        model.add_module(f"block{i + 1}", layer)
     model.add_module("pool", nn.AdaptiveAvgPool2d(1))
     model.add_module("flatten", nn.Flatten())
     model.add_module("head", nn.Linear(widths[-1], num_outputs))

@@ -32,6 +32,8 @@ def test_asked_and_got():
     assert row.std == pytest.approx(model[0].weight.std(correction=0).item(), rel=1e-5)
     assert row.mean == pytest.approx(model[0].weight.mean().item(), abs=1e-7)
     assert row.donor_tensor is None
-    row = initialize(model, "shuffled", donor={n: torch.randn(t.shape) for n, t in model.state_dict().items()})["0.weight"]
+    row = initialize(model, "shuffled", donor={n: torch.randn(t.shape) for n, t in model.state_dict().items()})[
+        "0.weight"
+    ]
     assert row.donor_tensor == "0.weight"
     assert (row.mean, row.std) == pytest.approx((row.mean_asked, row.std_asked), rel=1e-4, abs=1e-6)

@@ -117,7 +117,9 @@ def test_identity_batch_norm(key, value):
 @pytest.mark.parametrize("key", ["weight", "bias", "running_mean"])
 def test_mean_var_batch_norm(key):
     donor = skewed_donor().flatten()
-    assert_normal(drawn(BATCH_NORMS["mean_var"], slot("batch_norm", (NUM_ENTRIES,), key), donor).values, *moments(donor))
+    assert_normal(
+        drawn(BATCH_NORMS["mean_var"], slot("batch_norm", (NUM_ENTRIES,), key), donor).values, *moments(donor)
+    )
 
 
 def test_running_variances_are_normal_given_that_they_are_positive():

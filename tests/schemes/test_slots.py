@@ -54,7 +54,10 @@ def test_torch_counts_groups_and_transposes_otherwise():
         (nn.Embedding(3, 4), {"weight": "token"}),
         (nn.PReLU(4), {"weight": "constant"}),
         (nn.Linear(1, 5), {"weight": "weight", "bias": "bias"}),
-        (nn.GRU(2, 3), dict.fromkeys(["weight_ih_l0", "weight_hh_l0"], "weight") | dict.fromkeys(["bias_ih_l0", "bias_hh_l0"], "bias")),
+        (
+            nn.GRU(2, 3),
+            {"weight_ih_l0": "weight", "weight_hh_l0": "weight", "bias_ih_l0": "bias", "bias_hh_l0": "bias"},
+        ),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip

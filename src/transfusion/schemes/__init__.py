@@ -8,4 +8,15 @@ from transfusion.schemes.provenance import Origin, Provenance
 from transfusion.schemes.rules import BATCH_NORMS, SCHEMES, Draw, Scheme
 from transfusion.schemes.slots import Slot, fans
 
-__all__ = ["BATCH_NORMS", "SCHEMES", "Draw", "Origin", "Provenance", "Scheme", "Slot", "fans", "initialize", "reads_donor"]
+__all__ = [
+    "BATCH_NORMS",
+    "SCHEMES",
+    "Draw",
+    "Origin",
+    "Provenance",
+    "Scheme",
+    "Slot",
+    "fans",
+    "initialize",
+    "reads_donor",
+]

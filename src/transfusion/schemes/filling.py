@@ -71,6 +71,22 @@ def initialize(
     return Provenance(tuple(origins[slot.name] for slot in found))
 
 
+def reads_donor(
+    model: nn.Module, scheme: str, batch_norm: str = "identity", upto: str | None = None, rest: str = "random"
+) -> bool:
+    """Whether ``initialize`` with these settings would read anything from a donor.
+
+    Raises:
+        UnknownNameError: no such scheme, batch-norm mode or stage.
+
+    Example:
+        >>> reads_donor(nn.Linear(2, 2), "mean_var"), reads_donor(nn.Linear(2, 2), "random")
+        (False, False)
+    """
+    plan = _Plan.of(model, (scheme, rest, batch_norm), upto)
+    return any(plan.rule(slot).reads(slot) for slot in slots(model))
+
+
 @dataclass(frozen=True)
 class _Plan:
     """Which rule fills which tensor."""
