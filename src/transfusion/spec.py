@@ -76,6 +76,8 @@ class TaskSpec(Spec):
         labels: CSV file with one row per image, where it is not found by itself.
         image_column, label_column, patient_column: columns of that file, where they are not found by themselves.
         patient_pattern: regular expression on the file name whose first group (or whole match) is the patient.
+        kind: of task, where the layout's choice (see ``tasks.layouts``) is not what is meant.
+        positive: class (binary) or first grade (graded) that counts as positive, where it is not found by itself.
         val_fraction, test_fraction: share of patients cut off where the split is not given.
         split_seed: decides that cut.
         leave_out_bad: leave unreadable files and unusable labels out (and list them) instead of stopping.
@@ -93,6 +95,8 @@ class TaskSpec(Spec):
     label_column: str | None = None
     patient_column: str | None = None
     patient_pattern: str | None = None
+    kind: Literal["binary", "multiclass", "graded", "multilabel"] | None = None
+    positive: str | None = None
     val_fraction: Fraction = 0.1
     test_fraction: Fraction = 0.2
     split_seed: int = 0

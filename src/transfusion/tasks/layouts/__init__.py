@@ -1,0 +1,65 @@
+"""One module per layout: each reads a spec and answers with a listing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from transfusion.errors import TaskError
+from transfusion.spec import TaskSpec
+from transfusion.tasks.layouts import embedded, eyepacs, folder, nih, npz
+from transfusion.tasks.layouts.listing import Listing
+
+READERS: dict[str, Callable[[TaskSpec, Path], Listing]] = {
+    "folder": folder.read,
+    "npz": npz.read,
+    "nih": nih.read,
+    "eyepacs": eyepacs.read,
+}
+KNOWN = (
+    "class folders (train/NORMAL/a.png or NORMAL/a.png), an .npz file with train_images and train_labels, a .csv "
+    "file beside its pictures, ChestX-ray14 (Data_Entry_2017.csv), EyePACS (trainLabels.csv), CIFAR's python "
+    "folders, or embedded:NAME"
+)
+
+
+def read(spec: TaskSpec) -> Listing:
+    """List the data that ``spec`` names.
+
+    Raises:
+        TaskError: if there are none, or they are laid out in no known way.
+    """
+    if spec.layout == "embedded" or spec.data.startswith("embedded:"):
+        return embedded.read(spec)
+    root = Path(spec.data).expanduser()
+    if not root.exists():
+        raise TaskError(f"There is nothing at {root}. Give the path of {KNOWN}.")
+    layout = detect(root, spec) if spec.layout == "auto" else spec.layout
+    return READERS[layout](spec, root)
+
+
+def detect(root: Path, spec: TaskSpec) -> str:
+    """Tell which layout lies at ``root``.
+
+    Class folders inside split folders win over a CSV file; a CSV file wins over bare class folders, which may
+    be mere parts of one set of pictures (``images_001``).
+
+    Raises:
+        TaskError: if it is none of the known ones.
+    """
+    if root.is_file():
+        if root.suffix.lower() in (".npz", ".csv"):
+            return root.suffix.lower()[1:]
+        raise TaskError(f"{root} is a file of no known kind. Give the path of {KNOWN}.")
+    if nih.find_table(root):
+        return "nih"
+    if eyepacs.find_table(root):
+        return "eyepacs"
+    if spec.labels:
+        return "csv"
+    splits = folder.split_folders(root)
+    if any(folder.subfolders(path) for path in splits.values()):
+        return "folder"
+    if folder.subfolders(root):
+        return "folder"
+    raise TaskError(f"{root} holds no data set of a known layout. Give the path of {KNOWN}.")

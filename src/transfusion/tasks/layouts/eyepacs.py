@@ -1,0 +1,53 @@
+"""EyePACS as Kaggle lays it out: ``trainLabels.csv`` (``image,level``) beside ``train/<patient>_left.jpeg``.
+
+Grades 0..4 of diabetic retinopathy; a case is referable from grade 2 on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transfusion.errors import TaskError
+from transfusion.spec import TaskSpec
+from transfusion.tasks.layouts.disk import pictures_below
+from transfusion.tasks.layouts.listing import Listing
+from transfusion.tasks.layouts.match import Row, match, need_column, read_table
+
+TABLE = "trainLabels.csv"
+GRADES = ("0", "1", "2", "3", "4")
+FIRST_REFERABLE = 2
+
+
+def find_table(root: Path) -> Path | None:
+    """The label table right below ``root``, or beside a ``train`` folder that was given instead."""
+    candidates = [root / TABLE] if root.name != "train" else [root / TABLE, root.parent / TABLE]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def read(spec: TaskSpec, root: Path) -> Listing:
+    """List EyePACS; of a folder with a ``train`` folder in it, only the pictures there have labels.
+
+    Raises:
+        TaskError: if there is no label table.
+    """
+    path = Path(spec.labels).expanduser() if spec.labels else find_table(root)
+    if path is None:
+        raise TaskError(f"{root} has no {TABLE}. Put it there, or give its path as task.labels.")
+    table = read_table(path)
+    image = need_column(table, spec.image_column or "image")
+    level = need_column(table, spec.label_column or "level")
+    rows = [Row(*values) for values in table[[image, level]].itertuples(index=False)]
+    place = root / "train" if (root / "train").is_dir() else root
+    pictures, other_files = pictures_below(place)
+    entries, problems = match(rows, place, pictures, lambda text: text if text in GRADES else None)
+    return Listing(
+        layout="eyepacs",
+        name=root.name,
+        source=spec.data,
+        kind="graded",
+        classes=GRADES,
+        entries=entries,
+        positive=FIRST_REFERABLE,
+        problems=problems,
+        other_files=other_files,
+    )

@@ -1,0 +1,82 @@
+"""NIH ChestX-ray14: ``Data_Entry_2017.csv`` with 14 findings joined by ``|``, pictures in ``images*`` folders.
+
+The official ``train_val_list.txt`` and ``test_list.txt`` decide the test split where they are given.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transfusion.errors import TaskError
+from transfusion.spec import TaskSpec
+from transfusion.tasks.layouts.disk import pictures_below
+from transfusion.tasks.layouts.listing import Label, Listing, Problem
+from transfusion.tasks.layouts.match import Row, match, need_column, read_table
+
+TABLES = ("Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
+FINDINGS = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Consolidation",
+    "Edema",
+    "Effusion",
+    "Emphysema",
+    "Fibrosis",
+    "Hernia",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pleural_Thickening",
+    "Pneumonia",
+    "Pneumothorax",
+)
+LISTS = {"train_val_list.txt": "train", "test_list.txt": "test"}
+
+
+def find_table(root: Path) -> Path | None:
+    """The official table right below ``root``."""
+    return next((root / name for name in TABLES if (root / name).is_file()), None)
+
+
+def read(spec: TaskSpec, root: Path) -> Listing:
+    """List ChestX-ray14, with the patient of every picture from the table.
+
+    Raises:
+        TaskError: if there is no table.
+    """
+    path = Path(spec.labels).expanduser() if spec.labels else find_table(root)
+    if path is None:
+        raise TaskError(f"{root} has no {TABLES[0]}. Put it there, or give its path as task.labels.")
+    table = read_table(path)
+    names = [
+        need_column(table, spec.image_column or "Image Index"),
+        need_column(table, spec.label_column or "Finding Labels"),
+        need_column(table, spec.patient_column or "Patient ID"),
+    ]
+    splits = official_splits(root)
+    rows = [Row(image, label, splits.get(image), patient) for image, label, patient in table[names].itertuples(False)]
+    pictures, other_files = pictures_below(root)
+    entries, problems = match(rows, root, pictures, findings)
+    unsplit = [entry for entry in entries if splits and entry.split is None]
+    return Listing(
+        layout="nih",
+        name=root.name,
+        source=spec.data,
+        kind="multilabel",
+        classes=FINDINGS,
+        entries=tuple(entry for entry in entries if entry not in unsplit),
+        problems=(*problems, *(Problem("image in no official list", entry.name) for entry in unsplit)),
+        other_files=other_files,
+    )
+
+
+def findings(text: str) -> Label | None:
+    """Split ``Edema|Mass``; ``No Finding`` is none of the 14, anything unknown is None."""
+    names = tuple(name for name in text.split("|") if name != "No Finding")
+    return names if set(names) <= set(FINDINGS) else None
+
+
+def official_splits(root: Path) -> dict[str, str]:
+    """Split of every picture in the official lists; with one list only, empty unless that list is the test's."""
+    lists = {split: (root / name).read_text().split() for name, split in LISTS.items() if (root / name).is_file()}
+    return {image: split for split, images in lists.items() for image in images}

@@ -1,0 +1,229 @@
+"""From a spec to a task: list, look, cut, decode, and tell everything that is wrong at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transfusion.errors import BadDataError, TaskError
+from transfusion.spec import TaskSpec
+from transfusion.tasks import cache as store
+from transfusion.tasks import layouts, pictures
+from transfusion.tasks.card import data_card
+from transfusion.tasks.checks import usable
+from transfusion.tasks.layouts.listing import Arrays, Entry, Listing, Problem
+from transfusion.tasks.pictures import Facts
+from transfusion.tasks.splits import complete
+from transfusion.tasks.task import Split, Task
+
+SPLITS = ("train", "val", "test")
+DEFAULT_SIZE = 224
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+SHOWN_PROBLEMS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Stock:
+    """The pictures of a task in the order of its splits, and how they are stored."""
+
+    entries: tuple[Entry, ...]
+    facts: tuple[Facts, ...]
+    labels: np.ndarray
+    splits: np.ndarray
+    image_size: int
+    channels: int
+    dtype: np.dtype[Any]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of all images together."""
+        return len(self.entries), self.image_size, self.image_size, self.channels
+
+    @property
+    def content(self) -> list[object]:
+        """What decides the pixels."""
+        return [[fact.digest for fact in self.facts], self.shape, self.dtype.name]
+
+
+def load(spec: TaskSpec, cache: Path | None = None, progress: bool = False) -> Task:
+    """Make images and labels ready to train on; quick when they have been seen before.
+
+    Args:
+        spec: which data, and how to read them. If it carries a fingerprint, the data must still have it.
+        cache: folder for decoded images; default ``TRANSFUSION_CACHE`` or the user's cache folder.
+        progress: show a bar on terminals where it takes more than two seconds.
+
+    Returns:
+        The task.
+
+    Raises:
+        BadDataError: listing every file and label that cannot be used, unless ``spec.leave_out_bad``.
+        TaskError: if the data are in no known layout, too few, or not those of ``spec.fingerprint``.
+        SpecError: if settings contradict each other or the data.
+
+    Example:
+        >>> from transfusion.spec import TaskSpec
+        >>> task = load(TaskSpec(data="embedded:fundus", image_size=32, num_images=(40, 10, 10)))
+        >>> task.kind, task.splits["train"].images.shape
+        ('graded', (40, 32, 32, 3))
+    """
+    folder = store.folder(cache)
+    listing = usable(layouts.read(spec), spec)
+    memo = store.FactsMemo(folder, spec.data, pictures.inspect, pictures.hash_file)
+    while True:
+        facts = _look(memo, listing, progress)
+        problems = [*listing.problems, *_unreadable(listing.entries, facts)]
+        stock = _stock(spec, listing, facts, problems)
+        try:
+            images = _images(folder, listing.arrays, stock, progress)
+            break
+        except store.IncompleteError as error:
+            memo.condemn({_path(stock.entries[row]): why for row, why in error.errors.items()})
+    _refuse(spec, listing, problems)
+    return _task(spec, listing, stock, images, folder, problems)
+
+
+def _look(memo: store.FactsMemo, listing: Listing, progress: bool) -> list[Facts]:
+    arrays = listing.arrays
+    if arrays is None:
+        return memo.of([_path(entry) for entry in listing.entries], progress)
+    digest = store.key_of(arrays.identity, [memo.of_file(path).digest for path in arrays.files])
+    mode = ("L" if arrays.channels == 1 else "RGB") + (";16" if arrays.dtype == np.uint16 else "")
+    return [Facts(f"{digest}:{entry.source}", mode, *arrays.size[::-1]) for entry in listing.entries]
+
+
+def _path(entry: Entry) -> Path:
+    return Path(str(entry.source))
+
+
+def _unreadable(entries: Sequence[Entry], facts: Sequence[Facts]) -> list[Problem]:
+    pairs = zip(entries, facts, strict=True)
+    return [Problem("unreadable file", entry.name, fact.error) for entry, fact in pairs if fact.error]
+
+
+def _stock(spec: TaskSpec, listing: Listing, facts: Sequence[Facts], problems: Sequence[Problem]) -> Stock:
+    """Cut the readable pictures into splits and put them in order."""
+    good = [pair for pair in zip(listing.entries, facts, strict=True) if not pair[1].error]
+    labels = _labels([entry for entry, _ in good], listing)
+    try:
+        splits = _cut(spec, [entry for entry, _ in good], labels)
+    except TaskError:
+        _refuse(spec, listing, problems)
+        raise
+    order = sorted(range(len(good)), key=lambda row: SPLITS.index(splits[row]))
+    return Stock(
+        entries=tuple(good[row][0] for row in order),
+        facts=tuple(good[row][1] for row in order),
+        labels=labels[order],
+        splits=splits[order],
+        image_size=spec.image_size or (min(listing.arrays.size) if listing.arrays else DEFAULT_SIZE),
+        channels=spec.channels or (1 if all(fact.is_grey for _, fact in good) else 3),
+        dtype=np.dtype(np.uint16 if any(fact.is_deep for _, fact in good) else np.uint8),
+    )
+
+
+def _labels(entries: Sequence[Entry], listing: Listing) -> np.ndarray:
+    index = {name: place for place, name in enumerate(listing.classes)}
+    if listing.kind != "multilabel":
+        return np.array([index[str(entry.label)] for entry in entries], dtype=np.int64)
+    labels = np.zeros((len(entries), len(index)), dtype=np.float32)
+    for row, entry in enumerate(entries):
+        labels[row, [index[name] for name in entry.label]] = 1
+    return labels
+
+
+def _cut(spec: TaskSpec, entries: Sequence[Entry], labels: np.ndarray) -> np.ndarray:
+    patients = [str(entry.patient) for entry in entries] if entries and entries[0].patient else None
+    fractions = {"val": spec.val_fraction, "test": spec.test_fraction}
+    return complete([entry.split for entry in entries], labels, patients, fractions, spec.split_seed)
+
+
+def _images(folder: Path, arrays: Arrays | None, stock: Stock, progress: bool) -> np.ndarray:
+    def from_file(row: int) -> np.ndarray | str:
+        try:
+            return pictures.decode(_path(stock.entries[row]), stock.image_size, stock.channels, stock.dtype)
+        except Exception as error:  # damaged files make Pillow raise almost anything
+            return pictures.reason(error)
+
+    def read(rows: range) -> list[np.ndarray | str]:
+        if arrays is None:
+            return [from_file(row) for row in rows]
+        whole = arrays.read([int(str(stock.entries[row].source)) for row in rows])
+        return [pictures.fit(pictures.as_channels(pixels, stock.channels), stock.image_size) for pixels in whole]
+
+    path = folder / f"images-{store.key_of(stock.content)}.npy"
+    return store.images(path, stock.shape, stock.dtype, read, progress)
+
+
+def _refuse(spec: TaskSpec, listing: Listing, problems: Sequence[Problem]) -> None:
+    if not problems or spec.leave_out_bad:
+        return
+    sorts = ", ".join(f"{sort}: {count}" for sort, count in Counter(problem.sort for problem in problems).items())
+    shown = "; ".join(str(problem) for problem in problems[:SHOWN_PROBLEMS])
+    more = f"; and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
+    raise BadDataError(
+        f"{listing.source} has {len(problems)} problems ({sorts}): {shown}{more}. "
+        "Mend them, or leave them out with task.leave_out_bad (--set task.leave_out_bad=true).",
+        map(str, problems),
+    )
+
+
+def _task(
+    spec: TaskSpec, listing: Listing, stock: Stock, images: np.ndarray, folder: Path, problems: Sequence[Problem]
+) -> Task:
+    splits = {name: _split(name, stock, images) for name in SPLITS}
+    fingerprint = _fingerprint(spec, listing, stock)
+    mean, std = _normalization(spec, stock, splits["train"], folder / f"moments-{fingerprint}.json")
+    return Task(
+        name=listing.name,
+        kind=listing.kind,
+        classes=listing.classes,
+        channels=stock.channels,
+        image_size=stock.image_size,
+        positive=listing.positive,
+        splits=splits,
+        mean=mean,
+        std=std,
+        fingerprint=fingerprint,
+        card=data_card(listing, stock.facts, splits, [str(problem) for problem in problems]),
+    )
+
+
+def _split(name: str, stock: Stock, images: np.ndarray) -> Split:
+    rows = np.flatnonzero(stock.splits == name)
+    here = slice(rows[0], rows[-1] + 1) if len(rows) else slice(0)
+    entries = stock.entries[here]
+    known = bool(stock.entries[0].patient)
+    return Split(
+        images=images[here],
+        labels=stock.labels[here],
+        patients=tuple(str(entry.patient) for entry in entries) if known else None,
+        names=tuple(entry.name for entry in entries),
+    )
+
+
+def _fingerprint(spec: TaskSpec, listing: Listing, stock: Stock) -> str:
+    settings = [listing.kind, listing.classes, listing.positive, spec.normalize]
+    found = store.key_of(stock.content, stock.labels.tolist(), stock.splits.tolist(), settings)
+    if spec.fingerprint not in (None, found):
+        raise TaskError(
+            f"{spec.data} is not what this spec was made for: its fingerprint is {found}, the spec's "
+            f"{spec.fingerprint}. Restore the images, labels and settings, or start a new study."
+        )
+    return found
+
+
+def _normalization(
+    spec: TaskSpec, stock: Stock, train: Split, path: Path
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if spec.normalize == "task":
+        return store.moments(path, train.images)
+    if stock.channels == 1:
+        return (sum(IMAGENET_MEAN) / 3,), (sum(IMAGENET_STD) / 3,)
+    return IMAGENET_MEAN, IMAGENET_STD
