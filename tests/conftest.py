@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from transfusion.tasks import Task
 
 torch.set_num_threads(1)
 
@@ -19,3 +25,34 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}: set TRANSFUSION_TEST_DATA")
     return folder
+
+
+@pytest.fixture
+def make_task() -> Callable[..., Task]:
+    """Makes small tasks in memory: sixteen-pixel images, of which class k is brighter than class k - 1."""
+    return brightness_task
+
+
+def brightness_task(kind: str = "binary", num_outputs: int = 2, num: int = 48) -> Task:
+    """See ``make_task``."""
+    from transfusion.tasks import Split, Task
+
+    draw = np.random.default_rng(0)
+    labels = np.arange(num) % num_outputs
+    images = draw.integers(0, 60, (num, 16, 16, 3)) + (labels * 180 // num_outputs)[:, None, None, None]
+    if kind == "multilabel":
+        labels = np.eye(num_outputs, dtype=np.float32)[labels]
+    split = Split(images.astype(np.uint8), labels, None, tuple(str(i) for i in range(num)))
+    return Task(
+        name="toy",
+        kind=kind,
+        classes=tuple(f"class {k}" for k in range(num_outputs)),
+        channels=3,
+        image_size=16,
+        positive={"binary": 1, "graded": 2}.get(kind),
+        splits={"train": split, "val": split, "test": split},
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+        fingerprint="toy",
+        card={},
+    )

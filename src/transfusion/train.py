@@ -115,7 +115,7 @@ class Trainer:
         model = model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.module = model
         self.model, self.optimizer = fabric.setup(model, make_optimizer(run.train, model, device.type))
-        self.data = Batches(task, task.splits["train"], task.subset(run.size), device)
+        self.data = Batches(task, task.splits["train"], task.subset(run.size, run.seed), device)
         self.held_out = Batches(task, task.splits[run.train.eval_split], None, device)
         self.step = 0
         self.losses: list[Tensor] = []
