@@ -15,14 +15,21 @@ def outputs(model: nn.Module, channels: int, image_size: int) -> torch.Tensor:
         return model.eval()(torch.zeros(2, channels, image_size, image_size))
 
 
-@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
     "name",
     "cbr_tiny_small resnet18 resnet18_cifar torchvision:densenet121 squeezenet1_0 inception_v3 googlenet swin_t "
-    "vit_b_32 timm:resnet18 timm:vit_tiny_patch16_224 timm:densenet121 deit_tiny_patch16_224 timm:resnet26_cifar".split(),
+    "vit_b_32 timm:resnet18 timm:vit_tiny_patch16_224 timm:densenet121 deit_tiny_patch16_224 "
+    "timm:resnet26_cifar".split(),
 )
-def test_head_and_channels(name, channels):
-    assert outputs(build(name, 5, channels, image_size=96), channels, 96).shape == (2, 5)
+def test_grey_images_and_another_head(name):
+    assert outputs(build(name, 5, channels=1, image_size=96), 1, 96).shape == (2, 5)
+
+
+@pytest.mark.parametrize("name", ["cbr_tiny_small", "squeezenet1_0", "timm:vit_tiny_patch16_224"])
+def test_colour_images(name):
+    assert outputs(build(name, 1, image_size=64), 3, 64).shape == (2, 1)
+    with pytest.raises(RuntimeError, match="channels"):
+        outputs(build(name, 1, image_size=64), 1, 64)
 
 
 @pytest.mark.parametrize(

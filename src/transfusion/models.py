@@ -49,7 +49,7 @@ def build(name: str, num_outputs: int, channels: int = 3, image_size: int = 224)
 
     Example:
         >>> sum(p.numel() for p in build("cbr_small", num_outputs=5).parameters())
-        2115845
+        2114341
     """
     if num_outputs < 1 or channels not in (1, 3):
         raise SpecError(f"A model needs 1 or more outputs and 1 or 3 channels; got {num_outputs} and {channels}.")

@@ -27,7 +27,14 @@ from transfusion.errors import InputError
 HEAD = "head"
 STEM = "stem"
 
-_SINGULAR = {"stages": "stage", "layers": "layer", "blocks": "block", "features": "block"}
+_SINGULAR = {
+    "stages": "stage",
+    "layers": "layer",
+    "levels": "level",
+    "blocks": "block",
+    "features": "block",
+    "transformers": "stage",
+}
 _LISTS = (*_SINGULAR, "trunk_output")
 _NUMBERED = re.compile(r"(layer|block|stage|level|mixed|inception|fires)\d+$")
 _RENAMED = (

@@ -13,7 +13,7 @@ from torch.nn.utils import parametrizations
 
 from transfusion.errors import DonorError, DonorMismatchError, UnknownNameError
 from transfusion.models import build
-from transfusion.schemes import BATCH_NORMS, SCHEMES, initialize
+from transfusion.schemes import BATCH_NORMS, SCHEMES, initialize, reads_donor
 from transfusion.stages import stage_of
 
 WITH_DONOR = [name for name, scheme in SCHEMES.items() if scheme.needs_donor]
@@ -125,6 +125,22 @@ def test_transfusion_up_to_a_stage(rest, donor):
     assert same(model.block2, alone.block2)
     assert {row.rule for row in table.rows if row.stage == "block1"} == {"pretrained"}
     assert table["head.weight"].rule == "random"
+
+
+def test_the_batch_norm_mode_holds_above_the_transfused_stages(donor):
+    model = network()
+    initialize(model, "pretrained", donor=donor, upto="block1", batch_norm="identity")
+    assert (model.block2[1].running_var == 1).all()
+    initialize(model, "pretrained", donor=donor, upto="block1", batch_norm="pretrained")
+    assert same(model.block2[1], donor.block2[1])
+
+
+def test_reads_donor_foresees_what_is_needed():
+    for scheme in SCHEMES:
+        assert reads_donor(network(), scheme) == (scheme in WITH_DONOR)
+    assert reads_donor(network(), "random", upto="block1", rest="shuffled")
+    assert reads_donor(network(), "random", batch_norm="mean_var")
+    assert not reads_donor(nn.Sequential(nn.Linear(2, 2)), "random", batch_norm="mean_var")
 
 
 def test_up_to_the_last_stage_is_the_whole_network(donor):

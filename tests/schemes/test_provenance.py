@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from transfusion.errors import UnknownNameError
 from transfusion.schemes import initialize
 
 
@@ -21,7 +22,7 @@ def test_rows_frame_and_print():
     ]  # fmt: skip
     assert "mean_var" in repr(table)
     assert "head" in repr(table)
-    with pytest.raises(StopIteration):
+    with pytest.raises(UnknownNameError, match="no tensor 'nothing'"):
         table["nothing"]
 
 

@@ -81,7 +81,7 @@ def reads_donor(
 
     Example:
         >>> reads_donor(nn.Linear(2, 2), "mean_var"), reads_donor(nn.Linear(2, 2), "random")
-        (False, False)
+        (True, False)
     """
     plan = _Plan.of(model, (scheme, rest, batch_norm), upto)
     return any(plan.rule(slot).reads(slot) for slot in slots(model))

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from transfusion.errors import UnknownNameError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -48,7 +50,15 @@ class Provenance:
         return frame
 
     def __getitem__(self, tensor: str) -> Origin:
-        return next(row for row in self.rows if row.tensor == tensor)
+        """The origin of one tensor.
+
+        Raises:
+            UnknownNameError: the model has no such tensor.
+        """
+        for row in self.rows:
+            if row.tensor == tensor:
+                return row
+        raise UnknownNameError(f"There is no tensor '{tensor}' in this provenance. See its frame() for their names.")
 
     def __repr__(self) -> str:
         """Number of tensors by stage and rule."""
