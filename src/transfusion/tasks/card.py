@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -75,8 +76,9 @@ def _shared(members: Mapping[str, Sequence[str]]) -> dict[str, int]:
 
 def _sizes(facts: Sequence[Facts]) -> dict[str, Any]:
     sizes = Counter((fact.width, fact.height) for fact in facts)
+    by_area = sorted(sizes, key=math.prod)
     return {
-        "smallest": list(min(sizes, key=lambda size: size[0] * size[1])),
-        "largest": list(max(sizes, key=lambda size: size[0] * size[1])),
+        "smallest": list(by_area[0]),
+        "largest": list(by_area[-1]),
         "most_common": list(sizes.most_common(1)[0][0]),
     }

@@ -11,7 +11,7 @@ from transfusion.tasks import patients
 from transfusion.tasks.layouts.listing import Entry, Listing, Problem
 
 FIRST_REFERABLE = 2
-NEGATIVE_NAMES = frozenset("0 absent benign control false healthy neg negative no none normal".split())
+NEGATIVE_NAMES = frozenset(("0", "absent", "benign", "control", "false", "healthy", "negative", "no", "none", "normal"))
 
 
 def usable(listing: Listing, spec: TaskSpec) -> Listing:

@@ -116,15 +116,17 @@ def _background(rngs: list[np.random.Generator], size: int) -> np.ndarray:
     pigment = np.stack([rng.normal(1, (0.08, 0.14, 0.2)) for rng in rngs]).astype(np.float32) * BACKGROUND
     coarse = np.stack([rng.standard_normal((9, 9), np.float32) for rng in rngs])
     texture = ndimage.zoom(coarse, (1, size / 9, size / 9), order=1, grid_mode=True, mode="nearest")
-    return pigment[:, None, None] * (1 + 0.05 * texture[..., None])
+    retina: np.ndarray = pigment[:, None, None] * (1 + 0.05 * texture[..., None])
+    return retina
 
 
 def _macula(disc: np.ndarray, size: int) -> np.ndarray:
     x, y = _axes(size)
     centre_x = disc[:, :1, None] - np.sign(disc[:, :1, None]) * 0.62
     distance = (x - centre_x) ** 2 + (y - disc[:, 1:, None] - 0.05) ** 2
-    depth = np.exp(-distance / (2 * 0.13**2)).astype(np.float32)
-    return depth[..., None] * np.array((-0.14, -0.11, -0.06), np.float32)
+    depth = np.exp(-distance / (2 * 0.13**2))
+    tint: np.ndarray = depth[..., None] * np.array((-0.14, -0.11, -0.06), np.float32)
+    return tint.astype(np.float32)
 
 
 def _disc(disc: np.ndarray, size: int) -> np.ndarray:
@@ -132,13 +134,14 @@ def _disc(disc: np.ndarray, size: int) -> np.ndarray:
     distance = np.hypot((x - disc[:, :1, None]) * 1.1, y - disc[:, 1:, None])
     rim = 1 / (1 + np.exp((distance - 0.15) * 45))
     cup = 1 / (1 + np.exp((distance - 0.07) * 50))
-    tint = rim[..., None] * np.array((0.20, 0.30, 0.20)) + cup[..., None] * np.array((0.05, 0.14, 0.14))
+    tint: np.ndarray = rim[..., None] * np.array((0.20, 0.30, 0.20)) + cup[..., None] * np.array((0.05, 0.14, 0.14))
     return tint.astype(np.float32)
 
 
 def _vessels(rngs: list[np.random.Generator], disc: np.ndarray, severity: np.ndarray, size: int) -> np.ndarray:
     """Trunks leave the disc up and down and bend around the macula; branches leave the trunks."""
-    tubes = [_tubes(rng, centre, _expected(NEW_VESSELS, s)) for rng, centre, s in zip(rngs, disc, severity, strict=True)]
+    expected = np.interp(severity, range(len(NEW_VESSELS)), NEW_VESSELS)
+    tubes = [_tubes(*eye) for eye in zip(rngs, disc, expected, strict=True)]
     picture = np.repeat(np.arange(len(tubes)), [len(tube) for tube in tubes])
     x, y, radius = np.concatenate(tubes).T
     marks = Marks(picture, x, y, radius, np.clip(radius / 0.016, 0.35, 1))
@@ -185,15 +188,12 @@ def _tuft(rng: np.random.Generator, disc: np.ndarray, num_new: float) -> np.ndar
     return np.concatenate([points, np.full((len(points), 1), 0.009)], axis=1)
 
 
-def _expected(by_grade: tuple[float, ...], severity: float) -> float:
-    return float(np.interp(severity, range(len(by_grade)), by_grade))
-
-
 def _place(lesion: Lesion, severity: np.ndarray, disc: np.ndarray, rngs: list[np.random.Generator]) -> Marks:
     """Scatter one kind of lesion over the eyes, clear of the disc."""
     found = []
+    expected = np.interp(severity, range(len(lesion.expected)), lesion.expected)
     for picture, rng in enumerate(rngs):
-        count = min(int(rng.poisson(_expected(lesion.expected, severity[picture]))), lesion.most)
+        count = min(int(rng.poisson(expected[picture])), lesion.most)
         u = rng.random((lesion.most, 2))[:count]
         reach, turn = 0.82 * np.sqrt(u[:, 0]), 2 * np.pi * u[:, 1]
         centre = np.stack([reach * np.cos(turn), reach * np.sin(turn)], axis=1)
@@ -214,4 +214,5 @@ def _photograph(eyes: np.ndarray, rngs: list[np.random.Generator], size: int) ->
     field = np.clip((0.95 - np.hypot(x - tilt[:, 3], y - tilt[:, 4])) * size / 2, 0, 1)
     shown = ndimage.gaussian_filter(eyes * (light * field)[..., None], (0, size / 200, size / 200, 0))
     noise = np.stack([rng.standard_normal((size, size, 3), np.float32) for rng in rngs])
-    return np.rint(255 * np.clip(shown + 0.02 * noise * field[..., None], 0, 1)).astype(np.uint8)
+    photograph: np.ndarray = np.rint(255 * np.clip(shown + 0.02 * noise * field[..., None], 0, 1))
+    return photograph.astype(np.uint8)

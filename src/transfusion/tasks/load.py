@@ -18,10 +18,9 @@ from transfusion.tasks.card import data_card
 from transfusion.tasks.checks import usable
 from transfusion.tasks.layouts.listing import Arrays, Entry, Listing, Problem
 from transfusion.tasks.pictures import Facts
-from transfusion.tasks.splits import complete
+from transfusion.tasks.splits import SPLITS, complete
 from transfusion.tasks.task import Split, Task
 
-SPLITS = ("train", "val", "test")
 DEFAULT_SIZE = 224
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

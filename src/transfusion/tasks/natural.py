@@ -8,6 +8,8 @@ class. A third of the leaves are strays of any kind; size, place, contrast and l
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,17 +47,17 @@ CLASSES = tuple(LOOKS)
 PREVALENCE = (1 / len(CLASSES),) * len(CLASSES)
 
 
-class Leaves(NamedTuple):
-    """Parameters of every leaf, each of shape (m, NUM_LEAVES)."""
+class Leaf(NamedTuple):
+    """One leaf, or, in ``_draw_leaves``, an array of each parameter over pictures and leaves."""
 
-    x: np.ndarray
-    y: np.ndarray
-    radius: np.ndarray
-    angle: np.ndarray
-    period: np.ndarray
-    phase: np.ndarray
-    look: np.ndarray  # (m, NUM_LEAVES, len(Look._fields))
-    colour: np.ndarray  # (m, NUM_LEAVES, 3)
+    x: float
+    y: float
+    radius: float
+    angle: float
+    period: float
+    phase: float
+    look: Sequence[float]
+    colour: Sequence[float]
 
 
 def render(labels: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:
@@ -73,11 +75,14 @@ def render(labels: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:
     leaves = _draw_leaves(labels, np.stack([rng.random((NUM_LEAVES, 14)) for rng in rngs]))
     field = pink_noise(np.stack([rng.standard_normal((size, size), np.float32) for rng in rngs]))
     light = np.stack([rng.normal((0.45, 0.0, 0.0, 0.0), (0.1, 0.06, 0.06, 0.06)) for rng in rngs])
-    canvas = np.repeat(field[..., None] * 0.16, 3, axis=-1) + (light[:, :1] + light[:, 1:])[:, None, None]
-    for index in range(NUM_LEAVES):
-        _paint(canvas, Leaves(*(values[:, index] for values in leaves)), field)
+    canvas = 0.16 * field[..., None] + (light[:, :1] + light[:, 1:])[:, None, None].astype(np.float32)
+    axis = (np.arange(size, dtype=np.float32) + 0.5) * 2 / size - 1
+    for picture, ground, own in zip(canvas, field, zip(*(v.tolist() for v in leaves), strict=True), strict=True):
+        for parameters in zip(*own, strict=True):
+            _paint(picture, Leaf(*parameters), ground, axis)
     grain = np.stack([rng.standard_normal((size, size, 1), np.float32) for rng in rngs])
-    return np.rint(255 * np.clip(canvas + 0.02 * grain, 0, 1)).astype(np.uint8)
+    shown: np.ndarray = np.rint(255 * np.clip(canvas + 0.02 * grain, 0, 1)).astype(np.uint8)
+    return shown
 
 
 def pink_noise(white: np.ndarray) -> np.ndarray:
@@ -85,11 +90,12 @@ def pink_noise(white: np.ndarray) -> np.ndarray:
     size = white.shape[-1]
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size))
     frequency[0, 0] = np.inf
-    field = np.fft.irfft2(np.fft.rfft2(white) / frequency, s=(size, size))
-    return (field / field.std(axis=(1, 2), keepdims=True)).astype(np.float32)
+    field: np.ndarray = np.fft.irfft2(np.fft.rfft2(white) / frequency, s=(size, size))
+    field /= field.std(axis=(1, 2), keepdims=True)
+    return field.astype(np.float32)
 
 
-def _draw_leaves(labels: np.ndarray, u: np.ndarray) -> Leaves:
+def _draw_leaves(labels: np.ndarray, u: np.ndarray) -> list[np.ndarray]:
     table = np.array(list(LOOKS.values()))
     strays = (u[..., 0] * len(table)).astype(int)
     look = table[np.where(u[..., 1] < STRAYS, strays, labels[:, None])]
@@ -97,17 +103,17 @@ def _draw_leaves(labels: np.ndarray, u: np.ndarray) -> Leaves:
     # inverse of the distribution function of p(r) ~ r^-3, cut at both ends
     radius = (small**-2 - u[..., 2] * (small**-2 - large**-2)) ** -0.5
     order = np.argsort(-radius * (0.5 + u[..., 3]), axis=1)  # large ones tend to lie below, as in a photograph
-    leaves = Leaves(
-        x=2.2 * u[..., 4] - 1.1,
-        y=2.2 * u[..., 5] - 1.1,
-        radius=radius,
-        angle=look[..., 2] + look[..., 3] * (u[..., 6] + u[..., 7] - 1),
-        period=0.15 + 0.15 * u[..., 8],
-        phase=2 * np.pi * u[..., 9],
-        look=look,
-        colour=_colours(look[..., 7], u[..., 10:14]),
+    leaves = (
+        2.2 * u[..., 4] - 1.1,
+        2.2 * u[..., 5] - 1.1,
+        radius,
+        look[..., 2] + look[..., 3] * (u[..., 6] + u[..., 7] - 1),
+        0.15 + 0.15 * u[..., 8],
+        2 * np.pi * u[..., 9],
+        look,
+        _colours(look[..., 7], u[..., 10:14]),
     )
-    return Leaves(*(np.take_along_axis(v, order.reshape(*order.shape, *[1] * (v.ndim - 2)), 1) for v in leaves))
+    return [np.take_along_axis(v, order.reshape(*order.shape, *[1] * (v.ndim - 2)), 1) for v in leaves]
 
 
 def _colours(warmth: np.ndarray, u: np.ndarray) -> np.ndarray:
@@ -115,25 +121,28 @@ def _colours(warmth: np.ndarray, u: np.ndarray) -> np.ndarray:
     hue = np.where(warmth < 0, np.pi, 0.0) + spread * (2 * u[..., 0] - 1)
     chroma = 0.02 + 0.2 * u[..., 1] * u[..., 2]
     waves = np.stack([np.cos(hue), np.cos(hue - GOLDEN), np.cos(hue + GOLDEN)], axis=-1)
-    return (0.1 + 0.75 * u[..., 3])[..., None] + chroma[..., None] * waves
+    colours: np.ndarray = (0.1 + 0.75 * u[..., 3])[..., None] + chroma[..., None] * waves
+    return colours
 
 
-def _paint(canvas: np.ndarray, leaf: Leaves, field: np.ndarray) -> None:
-    """Lay one leaf per picture over the (m, size, size, 3) canvas, in place."""
-    size = canvas.shape[1]
-    axis = np.linspace(-1, 1, size, dtype=np.float32)
-    x, y, radius, angle, period, phase = (v.astype(np.float32)[:, None, None] for v in leaf[:6])
-    square, stretch, _, _, stripes, rings, dots, _ = leaf.look.T.astype(np.float32)[..., None, None]
-    dx, dy = axis[None, None, :] - x, axis[None, :, None] - y
-    along = np.cos(angle) * dx + np.sin(angle) * dy
-    across = (np.cos(angle) * dy - np.sin(angle) * dx) * np.sqrt(stretch)
-    u, v = np.abs(along) / np.sqrt(stretch), np.abs(across)
-    round_ = np.sqrt(u * u + v * v)
-    distance = round_ + square * (np.maximum(u, v) - round_)
-    cover = np.clip((radius - distance) * size / 2 + 0.5, 0, 1)
-    wave = 2 * np.pi / period
-    lengthwise = np.sin(wave * along + phase)
-    marking = stripes * lengthwise + dots * lengthwise * np.sin(wave * across + phase) + rings * np.sin(wave * distance)
-    shade = 1 + 0.8 * marking - 0.25 * along / radius + 0.12 * field
-    paint = leaf.colour.astype(np.float32)[:, None, None] * shade[..., None]
-    canvas += cover[..., None] * (paint - canvas)
+def _paint(canvas: np.ndarray, leaf: Leaf, field: np.ndarray, axis: np.ndarray) -> None:
+    """Lay a leaf over the (size, size, 3) canvas, in place, within the square that it can reach."""
+    square, stretch, _, _, stripes, rings, dots, _ = leaf.look
+    length = math.sqrt(stretch)
+    reach = leaf.radius * length * (1 + 0.42 * square) + 2 / len(axis)  # a square reaches furthest at its corners
+    left, right = np.searchsorted(axis, (leaf.x - reach, leaf.x + reach))
+    top, bottom = np.searchsorted(axis, (leaf.y - reach, leaf.y + reach))
+    dx, dy = axis[left:right] - leaf.x, axis[top:bottom, None] - leaf.y
+    along = math.cos(leaf.angle) * dx + math.sin(leaf.angle) * dy
+    across = math.cos(leaf.angle) * dy - math.sin(leaf.angle) * dx
+    u, v = np.abs(along) / length, np.abs(across) * length
+    distance = np.maximum(u, v) if square else np.sqrt(u * u + v * v)
+    cover = np.clip((leaf.radius - distance) * len(axis) / 2 + 0.5, 0, 1)
+    wave = 2 * math.pi / leaf.period
+    shade = 1 - 0.25 * along / leaf.radius + 0.12 * field[top:bottom, left:right]
+    if stripes or dots:
+        shade += 0.8 * (stripes + dots * np.sin(wave * across + leaf.phase)) * np.sin(wave * along + leaf.phase)
+    if rings:
+        shade += 0.8 * rings * np.sin(wave * distance)
+    here = canvas[top:bottom, left:right]
+    here += cover[..., None] * (shade[..., None] * np.array(leaf.colour, np.float32) - here)

@@ -11,8 +11,8 @@ from transfusion.tasks.layouts.listing import Entry, Problem
 
 KNOWN_PATTERNS = (
     r"(.+)_(?:left|right)",  # EyePACS
-    r"(person\d+)_(?:bacteria|virus)_\d+",  # Kermany's chest X-rays
-    r"((?:NORMAL2-)?IM-\d+)-\d+(?:-\d+)?",  # Kermany's, without pneumonia; the two series number their own patients
+    r"(person\d+_(?:bacteria|virus))_\d+",  # Kermany's chest X-rays; either series numbers its own patients
+    r"((?:NORMAL2-)?IM-\d+)-\d+(?:-\d+)?",  # the same without pneumonia, again two series
     r"(\d{8})_\d{3}",  # ChestX-ray14
 )
 

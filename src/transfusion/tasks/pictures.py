@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 GREY_MODES = frozenset({"1", "L", "L;16", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
 SPREAD = 257  # 255 * 257 = 65535
@@ -61,7 +61,8 @@ def inspect(path: Path) -> Facts:
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
     try:
         with Image.open(io.BytesIO(content)) as image:
-            return Facts(digest, image.mode, *image.size, error=_unsupported(image))
+            width, height = image.size
+            return Facts(digest, image.mode, width, height, _unsupported(image))
     except Exception as error:
         return Facts(digest, error=reason(error))
 
@@ -74,7 +75,7 @@ def _unsupported(image: Image.Image) -> str:
 
 def reason(error: Exception) -> str:
     """Why a picture cannot be read, in a few words."""
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "not a picture"
     if "truncated" in str(error) or "bytes not processed" in str(error):
         return "truncated"
@@ -126,8 +127,8 @@ def as_channels(values: np.ndarray, channels: int) -> np.ndarray:
         return values
     if channels == 3:
         return np.repeat(values, 3, axis=-1)
-    luma = values @ np.array([0.299, 0.587, 0.114])
-    return np.rint(luma)[..., None].astype(values.dtype)
+    luma: np.ndarray = np.rint(values @ np.array([0.299, 0.587, 0.114]))
+    return luma[..., None].astype(values.dtype)
 
 
 def fit(values: np.ndarray, image_size: int) -> np.ndarray:
@@ -144,4 +145,5 @@ def fit(values: np.ndarray, image_size: int) -> np.ndarray:
         return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box)).reshape(image_size, image_size, channels)
     planes = [Image.fromarray(values[..., c].astype(np.float32)) for c in range(channels)]
     scaled = [np.asarray(plane.resize(size, Image.Resampling.BILINEAR, box)) for plane in planes]
-    return np.rint(np.stack(scaled, axis=-1)).astype(values.dtype)
+    rounded: np.ndarray = np.rint(np.stack(scaled, axis=-1))
+    return rounded.astype(values.dtype)

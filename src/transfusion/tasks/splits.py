@@ -9,6 +9,8 @@ import numpy as np
 
 from transfusion.errors import TaskError
 
+SPLITS = ("train", "val", "test")
+
 
 def strata(labels: np.ndarray) -> np.ndarray:
     """The stratum of every image: its class, or its rarest label.
@@ -23,7 +25,8 @@ def strata(labels: np.ndarray) -> np.ndarray:
         return labels.astype(np.int64)
     counts = labels.sum(axis=0)
     rarity = np.where(labels > 0, counts, np.inf)
-    return np.where(labels.any(axis=1), rarity.argmin(axis=1), labels.shape[1]).astype(np.int64)
+    rarest: np.ndarray = np.where(labels.any(axis=1), rarity.argmin(axis=1), labels.shape[1])
+    return rarest.astype(np.int64)
 
 
 def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:

@@ -7,14 +7,17 @@ from pathlib import Path
 
 from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
-from transfusion.tasks.layouts import embedded, eyepacs, folder, nih, npz
+from transfusion.tasks.layouts import cifar, embedded, eyepacs, folder, nih, npz, table
+from transfusion.tasks.layouts.disk import subfolders
 from transfusion.tasks.layouts.listing import Listing
 
 READERS: dict[str, Callable[[TaskSpec, Path], Listing]] = {
     "folder": folder.read,
+    "csv": table.read,
     "npz": npz.read,
     "nih": nih.read,
     "eyepacs": eyepacs.read,
+    "cifar": cifar.read,
 }
 KNOWN = (
     "class folders (train/NORMAL/a.png or NORMAL/a.png), an .npz file with train_images and train_labels, a .csv "
@@ -55,11 +58,15 @@ def detect(root: Path, spec: TaskSpec) -> str:
         return "nih"
     if eyepacs.find_table(root):
         return "eyepacs"
+    if cifar.find(root):
+        return "cifar"
     if spec.labels:
         return "csv"
     splits = folder.split_folders(root)
-    if any(folder.subfolders(path) for path in splits.values()):
+    if any(subfolders(path) for path in splits.values()):
         return "folder"
-    if folder.subfolders(root):
+    if table.find_table(root):
+        return "csv"
+    if subfolders(root):
         return "folder"
     raise TaskError(f"{root} holds no data set of a known layout. Give the path of {KNOWN}.")

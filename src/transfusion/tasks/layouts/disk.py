@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PICTURE_SUFFIXES = frozenset(
-    ".bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split(),
+    (".bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp").split()  # noqa: SIM905
 )
-SPLITS = {
+SPLIT_FOLDERS = {
     "train": "train",
     "training": "train",
     "val": "val",

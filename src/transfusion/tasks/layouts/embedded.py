@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,36 +11,37 @@ from transfusion.errors import UnknownNameError
 from transfusion.spec import TaskSpec
 from transfusion.tasks import fundus, natural
 from transfusion.tasks.layouts.listing import Arrays, Entry, Listing
+from transfusion.tasks.splits import SPLITS
 from transfusion.tasks.task import Kind
 
 DEFAULT_SIZE = 64
 
 
-class Render(Protocol):
-    """Draws pictures (m, size, size, 3), uint8, of the given classes; the same rows give the same pictures."""
-
-    def __call__(self, labels: np.ndarray, rows: Sequence[int], size: int) -> np.ndarray: ...
-
-
 class Phantom(NamedTuple):
-    """An embedded task: ``draw_labels(n, rng)`` and ``render``; raise ``version`` when either changes."""
+    """An embedded task; raise ``version`` when its pictures or labels change.
+
+    ``render`` takes labels (m,), one row of integers per picture that seeds it (m, k), and the size in pixels; it
+    draws uint8 (m, size, size, 3).
+    """
 
     kind: Kind
     classes: tuple[str, ...]
     positive: int | None
     prevalence: tuple[float, ...]
-    render: Render
-    version: int
+    render: Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+    version: int = 1
 
 
 PHANTOMS = {
-    "fundus": Phantom("graded", fundus.GRADES, fundus.FIRST_REFERABLE, fundus.PREVALENCE, fundus.render, 1),
-    "natural": Phantom("multiclass", natural.CLASSES, None, natural.PREVALENCE, natural.render, 1),
+    "fundus": Phantom("graded", fundus.GRADES, fundus.FIRST_REFERABLE, fundus.PREVALENCE, fundus.render),
+    "natural": Phantom("multiclass", natural.CLASSES, None, natural.PREVALENCE, natural.render),
 }
 
 
-def read(spec: TaskSpec, root: Path | None = None) -> Listing:
+def read(spec: TaskSpec) -> Listing:
     """List the pictures of a phantom; they are drawn when their pixels are asked for.
+
+    A split's first pictures stay the same when it is made longer.
 
     Raises:
         UnknownNameError: if there is no such phantom.
@@ -50,30 +50,32 @@ def read(spec: TaskSpec, root: Path | None = None) -> Listing:
     if name not in PHANTOMS:
         raise UnknownNameError.of("embedded task", name, PHANTOMS)
     phantom, size = PHANTOMS[name], spec.image_size or DEFAULT_SIZE
-    labels = np.concatenate([_draw(phantom.prevalence, n, [spec.split_seed, i]) for i, n in enumerate(spec.num_images)])
-    rows = [(split, row) for split, n in zip(("train", "val", "test"), spec.num_images, strict=True) for row in range(n)]
-    entries = [
-        Entry(f"{split}-{row}", place, phantom.classes[labels[place]], split) for place, (split, row) in enumerate(rows)
-    ]
-    pictures = np.array([[spec.split_seed, "train val test".split().index(split), row] for split, row in rows])
+    parts = [_part(phantom, spec.split_seed, part, num) for part, num in enumerate(spec.num_images)]
+    labels, seeds = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    entries = tuple(
+        Entry(f"{SPLITS[part]}-{row}", place, phantom.classes[label], SPLITS[part])
+        for place, (label, (_, part, row)) in enumerate(zip(labels, seeds, strict=True))
+    )
+
+    def draw(places: Sequence[int]) -> list[np.ndarray]:
+        return list(phantom.render(labels[list(places)], seeds[list(places)], size))
+
+    identity = f"embedded {name} {phantom.version} {spec.split_seed} {spec.num_images} {size}"
     return Listing(
         layout="embedded",
         name=name,
         source=spec.data,
         kind=phantom.kind,
         classes=phantom.classes,
-        entries=tuple(entries),
+        entries=entries,
         positive=phantom.positive,
-        arrays=Arrays(
-            identity=f"{spec.data} {phantom.version} {size} {spec.split_seed} {spec.num_images}",
-            files=(),
-            size=(size, size),
-            channels=3,
-            dtype=np.dtype(np.uint8),
-            read=lambda places: list(phantom.render(labels[list(places)], pictures[list(places)], size)),
-        ),
+        arrays=Arrays(identity, (), (size, size), 3, np.dtype(np.uint8), draw),
     )
 
 
-def _draw(prevalence: Sequence[float], num_images: int, seed: list[int]) -> np.ndarray:
-    return np.random.default_rng(seed).choice(len(prevalence), size=num_images, p=prevalence)
+def _part(phantom: Phantom, seed: int, part: int, num_images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (n,) and picture seeds (n, 3) of one split."""
+    chance = np.random.default_rng([seed, part]).random(num_images)
+    edges = np.cumsum(phantom.prevalence)[:-1]
+    seeds = [(seed, part, row) for row in range(num_images)]
+    return np.searchsorted(edges, chance, side="right"), np.array(seeds, dtype=np.int64).reshape(-1, 3)

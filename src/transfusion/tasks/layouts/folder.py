@@ -7,7 +7,7 @@ from pathlib import Path
 
 from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
-from transfusion.tasks.layouts.disk import SPLITS, natural_order, pictures_below, subfolders
+from transfusion.tasks.layouts.disk import SPLIT_FOLDERS, natural_order, pictures_below, subfolders
 from transfusion.tasks.layouts.listing import Entry, Listing, Problem
 
 
@@ -19,7 +19,7 @@ def split_folders(root: Path) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for path in subfolders(root):
-        split = SPLITS.get(path.name.lower())
+        split = SPLIT_FOLDERS.get(path.name.lower())
         if split in found:
             raise TaskError(f"{root} has two {split} folders, '{found[split].name}' and '{path.name}'. Keep one.")
         if split:
@@ -50,12 +50,11 @@ def read(spec: TaskSpec, root: Path) -> Listing:
             f"{root} has pictures in {len(classes)} class folders ({', '.join(classes) or 'none'}); a task needs two "
             "or more, as in train/NORMAL/a.png or NORMAL/a.png. For labels in a CSV file give task.labels."
         )
-    kind = "binary" if len(classes) == 2 else "multiclass"
     return Listing(
         layout="folder",
         name=root.name,
         source=spec.data,
-        kind=kind,
+        kind="binary" if len(classes) == 2 else "multiclass",
         classes=classes,
         entries=tuple(entries),
         problems=tuple(problems),

@@ -69,6 +69,7 @@ class OnFirstUse:
         self._images: np.ndarray | None = None
 
     def __call__(self, rows: Sequence[int]) -> list[np.ndarray]:
+        """Return the arrays of these rows."""
         with self._lock:
             if self._images is None:
                 self._images = self._load()

@@ -53,7 +53,9 @@ def read_table(path: Path) -> pd.DataFrame:
     if table.empty:
         raise TaskError(f"{path} has no rows. Give a CSV file with one row per image.")
     table.columns = table.columns.str.strip()
-    return table.apply(lambda column: column.str.strip().mask(column.isin(MISSING), ""))
+    stripped: pd.DataFrame = table.apply(lambda column: column.str.strip())
+    table[:] = stripped.mask(stripped.isin(MISSING), "")
+    return table
 
 
 def need_column(table: pd.DataFrame, name: str) -> str:

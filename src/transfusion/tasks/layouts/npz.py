@@ -132,7 +132,7 @@ def _entries(shapes: Shapes, labels: dict[str, np.ndarray]) -> tuple[tuple[Entry
 
 def _label(value: np.ndarray) -> Label | None:
     if value.ndim == 0:
-        return f"{value:g}" if value.is_integer() else None
+        return f"{value:g}" if float(value).is_integer() else None
     if np.isin(value, (0, 1)).all():
         return tuple(str(column) for column in np.flatnonzero(value))
     return None
