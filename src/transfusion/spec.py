@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -21,6 +22,7 @@ from transfusion.errors import SpecError
 Layout = Literal["auto", "folder", "csv", "npz", "nih", "eyepacs", "cifar", "embedded"]
 BatchNorm = Literal["identity", "mean_var", "pretrained"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=0)]
 S = TypeVar("S", bound="Spec")
 
 
@@ -49,8 +51,9 @@ class Spec(BaseModel):
         except (OSError, UnicodeDecodeError) as error:
             raise SpecError(f"Cannot read {path}: {error}. Give a readable YAML or JSON file.") from error
         except yaml.YAMLError as error:
-            where = " ".join(str(error).split())
-            raise SpecError(f"{path} is not valid YAML: {where}.") from error
+            mark = getattr(error, "problem_mark", None)
+            where = f" in line {mark.line + 1}" if mark else ""
+            raise SpecError(f"{path} is not valid YAML{where}: {getattr(error, 'problem', error)}.") from error
         if not isinstance(values, dict):
             raise SpecError(f"{path} holds {type(values).__name__}; it needs keys such as 'task' and 'model'.")
         return cls.parse(values)
@@ -99,10 +102,10 @@ class TaskSpec(Spec):
     positive: str | None = None
     val_fraction: Fraction = 0.1
     test_fraction: Fraction = 0.2
-    split_seed: int = 0
+    split_seed: Annotated[int, Field(ge=0)] = 0
     leave_out_bad: bool = False
     normalize: Literal["imagenet", "task"] = "imagenet"
-    num_images: tuple[int, int, int] = (2000, 200, 800)
+    num_images: tuple[Count, Count, Count] = (2000, 200, 800)
     fingerprint: str | None = None
 
 
@@ -237,11 +240,20 @@ class StudySpec(Spec):
 
 
 def _one_line(cls: type[Spec], error: ValidationError) -> str:
-    def say(problem: Any) -> str:
-        key = ".".join(str(part) for part in problem["loc"]) or "value"
-        if problem["type"] == "extra_forbidden":
-            return f"there is no setting '{key}'"
-        return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]} (got {problem['input']!r})"
-
     what = cls.__name__.removesuffix("Spec").lower()
-    return f"The {what} settings are not valid: {'; '.join(say(p) for p in error.errors())}."
+    problems = error.errors()
+    # a list with a bad item is also reported as too short
+    parts = [
+        say for problem in problems if (say := _say(problem)) and not (problem["type"] == "too_short" and problems[1:])
+    ]
+    return f"The {what} settings are not valid: {'; '.join(parts)}."
+
+
+def _say(problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        return f"there is no setting '{key}'"
+    if not key:
+        return message
+    return f"{key}: {message[0].lower()}{message[1:]} (got {reprlib.repr(problem['input'])})"
