@@ -28,7 +28,7 @@ def chance_correlation(rank_x: int, rank_y: int, n: int) -> float:
 
     Example:
         >>> round(chance_correlation(50, 50, 1001), 3)
-        0.188
+        0.191
     """
     if min(rank_x, rank_y) == 0:
         return math.nan

@@ -16,7 +16,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from transfusion.similarity.pair import EPS, Basis, Pair, View, rank_floor
+from transfusion.similarity.pair import EPS, Basis, Pair, View, num_leading, rank_floor
 
 _LEAST_ROWS = 1024
 
@@ -46,6 +46,15 @@ class ExactView(View):
         values = lengths.square()
         floor = rank_floor(values, right.T, self.noise[keep], (len(unit) * EPS) ** 2)
         return Basis(left[:, values > floor], 1.0)
+
+    def principal(self, variance: float) -> Basis:
+        """The fewest leading principal components that hold a share ``variance`` of the total variance."""
+        keep = self.alive
+        if not bool(keep.any()):
+            return self.basis
+        left, lengths, _ = torch.linalg.svd(self.moment[keep].T, full_matrices=False)
+        rank = num_leading(lengths.square(), variance, (int(keep.sum().item()) * EPS) ** 2)
+        return Basis(left[:, :rank], 1.0)
 
 
 def exact_pair(x: Tensor, y: Tensor) -> Pair:

@@ -91,11 +91,8 @@ class View:
         if not len(keep):
             return self.basis
         values, vectors = torch.linalg.eigh(self.moment[keep][:, keep])
-        values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
-        held = values.cumsum(0) / values.sum()
-        cut = int((held < variance).sum().item()) + 1
-        floor = _least(len(keep), self.eps) * values[0]
-        rank = min(cut, int((values > floor).sum().item()))
+        values, vectors = values.flip(0), vectors.flip(1)
+        rank = num_leading(values, variance, _least(len(keep), self.eps))
         weights = vectors[:, :rank] / values[:rank].sqrt()
         return Basis(self._embed(weights, keep), float((values[rank - 1] / values[0]).item()))
 
@@ -153,6 +150,12 @@ def rank_floor(values: Tensor, directions: Tensor, noise: Tensor, least: float) 
         least: the floor as a share of the largest eigenvalue.
     """
     return torch.maximum(least * values.max(), noise @ directions.square())
+
+
+def num_leading(values: Tensor, variance: float, least: float) -> int:
+    """How many of the descending ``values`` hold a share ``variance`` of their sum, none below ``least`` of the first."""
+    held = values.cumsum(0) / values.sum()
+    return min(int((held < variance).sum().item()) + 1, int((values > least * values[0]).sum().item()))
 
 
 def _least(width: int, eps: float) -> float:
