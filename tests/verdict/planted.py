@@ -53,8 +53,9 @@ class Planted:
             values = self.values(start, self.num_seeds, generator, self.noise)
             seeds, steps = np.repeat(np.arange(self.num_seeds), len(self.steps)), np.tile(self.steps, self.num_seeds)
             runs = [f"{start}-{number}" for number in seeds]
-            part = {"run": runs, "scheme": start, "batch_norm": "identity", "upto": None, "rest": "random", "size": None}
-            parts.append(pd.DataFrame(part | {"seed": seeds, "step": steps, "loss": 1.0, "auc": values.ravel()}))
+            start_columns = {"scheme": start, "batch_norm": "identity", "upto": None, "rest": "random", "size": None}
+            columns = {"run": runs, **start_columns, "seed": seeds, "step": steps, "loss": 1.0, "auc": values.ravel()}
+            parts.append(pd.DataFrame(columns))
         return pd.concat(parts, ignore_index=True)
 
     def final_difference(self, start: str, baseline: str = "random") -> float:

@@ -24,7 +24,6 @@ from transfusion.verdict.inference import (
 
 RISE_SHARE = 0.8
 RISE_SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-FINAL_PART = 5  # the last fifth of the evaluations
 NOISE_FACTOR = 4
 ENOUGH_OF_SPEEDUP = 0.95
 
@@ -50,9 +49,11 @@ class Rise:
         """The rise of the baseline's runs; NaN without any."""
         if not runs:
             return cls(np.nan, np.nan, np.nan)
-        curves = [curve.values for curve in runs.values()]
-        final = [values[-(-len(values) // -FINAL_PART) :].mean() for values in curves]
-        return cls(float(np.mean([values[0] for values in curves])), float(np.mean(final)), _noise(curves))
+        curves = list(runs.values())
+        start, final = (
+            float(np.mean(values)) for values in zip(*((c.values[0], c.settled) for c in curves), strict=True)
+        )
+        return cls(start, final, _noise([curve.values for curve in curves]))
 
     def level(self, share: float) -> float:
         """The threshold at ``share`` of the rise."""

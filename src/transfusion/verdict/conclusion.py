@@ -42,7 +42,7 @@ class Verdict:
         modes: scheme -> best and worst batch-norm mode and the difference of their curves' mean heights.
         by_size: training images ("all" for all) -> start -> comparison; empty for one size.
         size_change: how much larger the final difference of the main start is with fewest images than with most.
-        num_incomplete: runs that stop short of the last step.
+        num_incomplete: runs that stop short of the last step: still running, failed or diverged.
     """
 
     metric: str
@@ -144,7 +144,7 @@ def conclude(frame: pd.DataFrame, metric: str = "auc", baseline: str = "random",
         )
     contests = [Contest(grid, baseline, margin) for grid in read(frame, metric)]
     if not contests:
-        return _nothing(metric, baseline, margin)
+        return _nothing(metric, baseline, margin, frame["run"].nunique())
     main = contests[-1]
     by_size = {str(contest.grid.size or "all"): _compare_all(contest) for contest in contests}
     schemes = by_size[str(main.grid.size or "all")]
@@ -168,7 +168,7 @@ def conclude(frame: pd.DataFrame, metric: str = "auc", baseline: str = "random",
         modes={scheme: spread for scheme, spread in modes.items() if spread},
         by_size=by_size if len(contests) > 1 else {},
         size_change=change_of_gap(contests[0], main, leading) if len(contests) > 1 else None,
-        num_incomplete=sum(contest.grid.num_incomplete for contest in contests),
+        num_incomplete=frame["run"].nunique() - sum(contest.grid.num_complete for contest in contests),
     )
 
 
@@ -180,10 +180,10 @@ def _rest_of(share: Interval) -> Interval:
     return Interval(1 - share.estimate, 1 - share.high, 1 - share.low, share.n, share.reason)
 
 
-def _nothing(metric: str, baseline: str, margin: float) -> Verdict:
-    unknown = Interval.undefined(0, "no run was evaluated after its start")
+def _nothing(metric: str, baseline: str, margin: float, num_runs: int) -> Verdict:
+    unknown = Interval.undefined(0, f"no run has a value of {metric} after step 0")
     rise = Rise(np.nan, np.nan, np.nan)
-    return Verdict(metric, baseline, margin, rise, {}, unknown, unknown, {}, None, {}, {}, None, 0)
+    return Verdict(metric, baseline, margin, rise, {}, unknown, unknown, {}, None, {}, {}, None, num_runs)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from transfusion.verdict.inference import Crossing, Floats
 NEEDED = ["run", "scheme", "seed", "step"]
 PLAIN = {"batch_norm": "identity", "rest": "random"}  # what is meant where a frame leaves them out
 LOWER_IS_BETTER = ("loss", "train_loss", "brier", "ece", "num_undefined_auc", "time_s")
+FINAL_PART = 5  # the settled level is that of the last fifth of the evaluations
+SETTLED = 0.9  # of its own rise: a run this far by an evaluation may have been there long before
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,11 @@ class Curve:
         width = self.steps[-1] - self.steps[0]
         return float(trapezoid(self.values, self.steps) / width) if width else self.final
 
+    @property
+    def settled(self) -> float:
+        """The mean over the last fifth of the evaluations."""
+        return float(self.values[-(-len(self.values) // FINAL_PART) :].mean())
+
     def crossing(self, level: float) -> Crossing:
         """When it first reached ``level``.
 
@@ -76,7 +83,13 @@ class Curve:
             return Crossing(last, last, np.inf)
         lowest = self._climb[0][0]
         step = float(self._step_at(level)) if lowest < level else 0.0
-        return Crossing(step, step, step) if step > first else Crossing(0.0, first, first)
+        known = step > first or (step > first / 2 and self._climbs_on_after(first))
+        return Crossing(step, step, step) if known else Crossing(0.0, first, first)
+
+    def _climbs_on_after(self, step: float) -> bool:
+        """Whether it was still on its way at ``step``: if not, it may have crossed any level long before."""
+        start, value = self.values[0], self.values[self.steps == step][0]
+        return bool(value - start < SETTLED * (self.settled - start))
 
     @cached_property
     def _climb(self) -> tuple[Floats, Floats]:
@@ -112,10 +125,9 @@ class Grid:
         return max(float(curve.steps[-1]) for runs in self.starts.values() for curve in runs.values())
 
     @property
-    def num_incomplete(self) -> int:
-        """Runs that stop short of the budget: still running, failed or diverged."""
-        curves = [curve for runs in self.starts.values() for curve in runs.values()]
-        return sum(not curve.is_complete(self.budget) for curve in curves)
+    def num_complete(self) -> int:
+        """Runs that were evaluated at the last step."""
+        return sum(curve.is_complete(self.budget) for runs in self.starts.values() for curve in runs.values())
 
     def find(self, name: str) -> dict[int, Curve]:
         """The curves by seed of the start called ``name``; none if it has no runs."""
@@ -144,7 +156,7 @@ def read(frame: pd.DataFrame, metric: str) -> list[Grid]:
             )
         runs[first["seed"]] = curve
     ordered = sorted(grids, key=lambda size: np.inf if size is None else size)
-    return [Grid(size, grids[size]) for size in ordered]
+    return [Grid(size, {start: dict(sorted(runs.items())) for start, runs in grids[size].items()}) for size in ordered]
 
 
 def _checked(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -153,9 +165,9 @@ def _checked(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
         raise InputError(f"The frame lacks {', '.join(missing)}; give a tidy frame as Study.frame() returns it.")
     if metric in LOWER_IS_BETTER:
         raise InputError(f"'{metric}' is better when lower; conclude from a metric such as auc, auprc or accuracy.")
-    table: pd.DataFrame = frame.reindex(columns=[*dict.fromkeys([*frame.columns, *PLAIN, "upto", "size"])]).fillna(
-        PLAIN
-    )
+    absent = [column for column in (*PLAIN, "upto", "size") if column not in frame.columns]
+    table: pd.DataFrame = frame.assign(**dict.fromkeys(absent))
+    table = table.astype(dict.fromkeys(PLAIN, object)).fillna(PLAIN)
     table = table[np.isfinite(table[metric].to_numpy(np.float64, na_value=np.nan))]
     table = table.drop_duplicates(["run", "step"], keep="last")
     table = table[table.groupby("run")["step"].transform("max") > 0]

@@ -18,7 +18,7 @@ LEVEL = 0.05
 def lines(verdict: Verdict) -> list[str]:
     """Every conclusion of the verdict as one sentence."""
     if not verdict.schemes:
-        return [f"Nothing to compare with {verdict.baseline} yet (n = 0 runs evaluated after their start)."]
+        return [f"Nothing to compare with {verdict.baseline} yet: n = 0 other runs have a value of {verdict.metric}."]
     comparisons = list(verdict.schemes.values())
     said = [_final(verdict, comparison) for comparison in comparisons]
     said += [_speed(verdict, comparison) for comparison in comparisons]
@@ -99,10 +99,10 @@ def _final(verdict: Verdict, comparison: Comparison) -> str:
 
 def _speed(verdict: Verdict, comparison: Comparison) -> str:
     name, speed = comparison.start.name, comparison.speedup
-    level = f"{_shown(verdict.metric)} {verdict.rise.level(RISE_SHARE):.3f}"
     known = [s.estimate for s in comparison.speedup_at.values() if not math.isnan(s.estimate)]
     if math.isnan(speed.estimate):
-        return f"The speed-up of {name} to {level} is {_times(speed)}."
+        return f"The speed-up of {name} against {verdict.baseline} is {_times(speed)}."
+    level = f"{_shown(verdict.metric)} {verdict.rise.level(RISE_SHARE):.3f}"
     span = f"; {min(known):.2f} to {max(known):.2f} times at {RISE_SHARES[0]:.0%} to {RISE_SHARES[-1]:.0%} of the rise"
     return (
         f"{name} reaches {level} in {1 / speed.estimate:.0%} of the steps of {verdict.baseline}: {_times(speed)}{span}."

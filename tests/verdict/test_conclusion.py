@@ -1,0 +1,271 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from planted import Planted
+from scipy import stats
+
+from transfusion.errors import InputError
+from transfusion.verdict import conclude
+
+SPEEDUPS = {"random": 1.0, "pretrained": 3.0, "mean_var": 2.0}
+STUDY = Planted(SPEEDUPS, tops={"pretrained": 0.92})
+NOTHING = Planted({"random": 1.0, "pretrained": 1.0}, tops={})
+
+
+def runs_of(frame, scheme):
+    return frame["scheme"] == scheme
+
+
+def with_start(frame, scheme, **changes):
+    """The runs of a scheme once more, as another start."""
+    extra = frame[runs_of(frame, scheme)].assign(**changes)
+    return pd.concat([frame, extra.assign(run=extra["run"] + str(changes))], ignore_index=True)
+
+
+def covers(interval, truth):
+    return interval.low <= truth <= interval.high
+
+
+def band(trials, rate):
+    return stats.binom.ppf(1e-3, trials, rate), stats.binom.ppf(1 - 1e-3, trials, rate)
+
+
+@pytest.mark.parametrize("num_seeds", [3, 5])
+def test_intervals_cover_what_was_planted(num_seeds):
+    study = Planted(SPEEDUPS, tops={"pretrained": 0.92, "mean_var": 0.88}, num_seeds=num_seeds)
+    verdicts = [conclude(study.frame(seed)) for seed in range(100)]
+    low, high = band(100, 0.95)
+    for scheme in ("pretrained", "mean_var"):
+        found, final, area = [v.schemes[scheme] for v in verdicts], study.final_difference(scheme), study.area(scheme)
+        assert low <= sum(covers(c.final_difference, final) for c in found) <= high
+        assert low <= sum(covers(c.area, area) for c in found) <= high
+
+
+def test_speedups_and_shares_cover_what_was_planted():
+    study = Planted(SPEEDUPS, tops={})
+    verdicts = [conclude(study.frame(seed)) for seed in range(150)]
+    low, high = band(150, 0.95)
+    assert low <= sum(covers(v.schemes["pretrained"].speedup, 3.0) for v in verdicts) <= high
+    assert low <= sum(covers(v.schemes["mean_var"].speedup, 2.0) for v in verdicts) <= high
+    shares = [v.scaling_share for v in verdicts if not np.isnan(v.scaling_share.estimate)]
+    assert len(shares) > 130
+    low, high = band(len(shares), 0.95)
+    assert low <= sum(covers(share, np.log(2) / np.log(3)) for share in shares) <= high
+
+
+def test_without_effect_alarms_come_at_their_stated_rate():
+    verdicts = [conclude(NOTHING.frame(seed)) for seed in range(150)]
+    found = [v.schemes["pretrained"] for v in verdicts]
+    high = band(150, 0.05)[1]
+    assert sum(not covers(c.final_difference, 0) for c in found) <= high
+    assert sum(not covers(c.speedup, 1) for c in found) <= high
+    assert sum(not covers(c.area, 0) for c in found) <= high
+    claims = sum(not np.isnan(v.scaling_share.estimate) for v in verdicts)
+    assert claims == 0  # there is no mean_var
+    assert sum(not covers(c.speedup, 3) for c in found) > 100  # the same count would see a real effect
+
+
+def test_equivalence_at_the_margin_is_claimed_at_most_at_its_rate():
+    study = Planted({"random": 1.0, "pretrained": 1.0}, tops={"pretrained": 0.91}, noise=0.003, spread=0.03)
+    margin = study.final_difference("pretrained")
+    claims = sum(
+        conclude(study.frame(seed), margin=margin).schemes["pretrained"].equivalence_p < 0.05 for seed in range(100)
+    )
+    assert claims <= band(100, 0.05)[1]
+
+
+def test_to_dict_has_the_promised_form_and_plain_values():
+    plain = conclude(STUDY.frame(0)).to_dict()
+    assert set(plain["schemes"]) == {"pretrained", "mean_var"}
+    for scheme in plain["schemes"].values():
+        for measure in ("final_difference", "speedup", "area"):
+            assert {"estimate", "low", "high", "n"} <= set(scheme[measure])
+    assert {"estimate", "low", "high", "n"} <= set(plain["scaling_share"])
+    assert json.loads(json.dumps(plain)) == plain
+
+
+def test_every_line_of_a_whole_study_has_a_number_an_interval_and_n():
+    verdict = conclude(STUDY.frame(0))
+    assert len(verdict.lines) == 2 * 3 + 1 + 1
+    for line in verdict.lines:
+        assert line.endswith(".")
+        assert "95 % interval" in line
+        assert "n = 3 seeds" in line
+    assert str(verdict) == "\n".join(verdict.lines)
+
+
+def test_speed_is_the_reason_when_ends_do_not_differ():
+    verdict = conclude(Planted(SPEEDUPS, tops={}, num_seeds=5).frame(1))
+    assert verdict.lines[-1].startswith("Recommendation: start from pretrained for the time it saves: its speed-up is")
+
+
+def test_a_higher_end_is_the_first_reason():
+    verdict = conclude(Planted(SPEEDUPS, tops={"pretrained": 0.97}, num_seeds=5).frame(1))
+    assert "start from pretrained, because it ends higher" in verdict.lines[-1]
+    worse = conclude(Planted(SPEEDUPS, tops={"pretrained": 0.8}, num_seeds=5).frame(1))
+    assert "start from random, because pretrained ends lower" in worse.lines[-1]
+
+
+def test_a_study_that_cannot_tell_says_how_many_seeds_could():
+    verdict = conclude(NOTHING.frame(0))
+    assert verdict.lines[0].startswith("This study cannot tell whether pretrained and random end apart in AUC")
+    assert f"about {verdict.schemes['pretrained'].num_seeds_needed} seeds could rule out" in verdict.lines[0]
+
+
+def test_no_difference_is_said_only_when_the_equivalence_test_says_so():
+    quiet = Planted({"random": 1.0, "pretrained": 1.0}, tops={}, num_seeds=5, noise=0.001, spread=0.01, budget=720)
+    verdict = conclude(quiet.frame(0))
+    assert "no difference in AUC larger than 0.01" in verdict.lines[0]
+    assert "no difference" not in str(conclude(quiet.frame(0), margin=1e-5))
+
+
+def test_a_threshold_is_a_function_of_the_baseline_alone():
+    frame = STUDY.frame(0)
+    changed = frame.assign(auc=frame["auc"].where(runs_of(frame, "random"), 0.6))
+    assert conclude(changed).rise == conclude(frame).rise
+    baseline_changed = frame.assign(auc=frame["auc"].where(~runs_of(frame, "random"), frame["auc"] - 0.05))
+    assert conclude(baseline_changed).rise != conclude(frame).rise
+
+
+def test_order_of_rows_does_not_matter():
+    frame = STUDY.frame(0)
+    shuffled = conclude(frame.sample(frac=1, random_state=0)).to_dict()["schemes"]
+    straight = conclude(frame).to_dict()["schemes"]
+    assert {name: shuffled[name] for name in straight} == straight
+
+
+def test_a_diverged_run_is_left_out_of_finals_and_counted():
+    frame = STUDY.frame(0)
+    dead = (frame["run"] == "pretrained-1") & (frame["step"] > 120)
+    verdict = conclude(frame.assign(auc=frame["auc"].mask(dead)))
+    assert verdict.schemes["pretrained"].final_difference.n == 2
+    assert verdict.schemes["pretrained"].speedup.n == 3
+    assert verdict.num_incomplete == 1
+    assert any("n = 1 runs" in line for line in verdict.lines)
+    assert conclude(frame[~dead]).to_dict() == verdict.to_dict()
+    assert conclude(frame).num_incomplete == 0
+
+
+def test_a_run_that_never_gets_there_is_censored_not_dropped():
+    frame = STUDY.frame(0)
+    stuck = frame.assign(auc=frame["auc"].mask(runs_of(frame, "pretrained"), 0.55 + frame["seed"] * 0.01))
+    speedup = conclude(stuck).schemes["pretrained"].speedup
+    assert speedup.n == 3
+    assert speedup.low == 0
+    assert speedup.high < 1
+    assert "3 of 3 own runs never got there" in speedup.reason
+
+
+def test_everything_there_at_once_is_no_speedup_of_one():
+    """The real RetinaMNIST study: all starts at their level from the first evaluation on."""
+    flat = Planted({"random": 1.0, "pretrained": 1.0}, tops={"random": 0.8, "pretrained": 0.8}, tau=1.0)
+    speedup = conclude(flat.frame(0)).schemes["pretrained"].speedup
+    assert np.isnan(speedup.estimate)
+    assert (speedup.low, speedup.high) == (0, np.inf)
+
+
+def test_a_baseline_that_learns_nothing_has_no_threshold():
+    noise = Planted({"random": 1.0, "pretrained": 3.0}, tops={"random": 0.5})
+    verdict = conclude(noise.frame(0))
+    assert "does not rise beyond the noise" in verdict.schemes["pretrained"].speedup.reason
+    assert verdict.schemes["pretrained"].final_difference.low > 0.3
+
+
+def test_one_seed_gives_estimates_without_intervals():
+    frame = STUDY.frame(0)
+    comparison = conclude(frame[frame["seed"] == 0]).schemes["pretrained"]
+    for interval in (comparison.final_difference, comparison.speedup, comparison.area):
+        assert np.isfinite(interval.estimate)
+        assert np.isnan(interval.low)
+        assert "one seed" in interval.reason
+
+
+def test_seeds_without_partner_are_not_used():
+    frame = STUDY.frame(0)
+    lonely = (frame["scheme"] == "random") & (frame["seed"] == 2)
+    assert conclude(frame[~lonely]).schemes["pretrained"].final_difference.n == 2
+    comparison = conclude(frame[~runs_of(frame, "random")]).schemes["pretrained"]
+    assert comparison.speedup.n == comparison.final_difference.n == 0
+    assert comparison.final_difference.reason
+
+
+def test_frames_with_little_in_them():
+    frame = STUDY.frame(0)
+    for little in (frame[:0], frame[frame["step"] == 0], frame.assign(auc=np.nan), frame[runs_of(frame, "random")]):
+        verdict = conclude(little)
+        assert "Nothing to compare" in str(verdict)
+        assert verdict.to_dict()["schemes"] == {}
+
+
+def test_columns_that_a_study_does_not_vary_may_be_absent():
+    frame = STUDY.frame(0)
+    bare = conclude(frame[["run", "scheme", "seed", "step", "auc"]])
+    assert bare.to_dict() == conclude(frame).to_dict()
+
+
+def test_the_smallest_stage_with_enough_of_the_speedup_is_found():
+    study = Planted({"random": 1.0, "pretrained": 4.0, "low": 1.5, "high": 4.0, "top": 4.1}, tops={}, noise=0.002)
+    frame = study.frame(0)
+    stages = {"low": "layer1", "high": "layer3", "top": "layer4"}
+    frame["upto"] = frame["scheme"].map(stages).astype(object)
+    frame["scheme"] = frame["scheme"].where(frame["upto"].isna(), "pretrained")
+    verdict = conclude(frame)
+    assert verdict.upto_shares["pretrained upto layer1"].estimate < 0.5
+    assert list(verdict.upto_shares) == [f"pretrained upto {stage}" for stage in stages.values()]
+    assert verdict.smallest_upto in ("pretrained upto layer3", "pretrained upto layer4")
+    assert any(verdict.smallest_upto in line and "95%" in line for line in verdict.lines)
+
+
+def test_batch_norm_modes_are_named_and_ranked():
+    study = Planted({"random": 1.0, "mean_var": 2.0, "good": 4.0, "bad": 0.7}, tops={}, noise=0.002, num_seeds=5)
+    frame = study.frame(0)
+    modes = {"good": "pretrained", "bad": "mean_var"}
+    frame["batch_norm"] = frame["scheme"].map(modes).fillna("identity")
+    frame["scheme"] = frame["scheme"].replace(dict.fromkeys(modes, "mean_var"))
+    verdict = conclude(frame)
+    assert {"mean_var", "mean_var bn=pretrained", "mean_var bn=mean_var"} == set(verdict.schemes)
+    best, worst, gap = verdict.modes["mean_var"]
+    assert (best, worst, gap.low > 0) == ("pretrained", "mean_var", True)
+    only = frame[(frame["scheme"] == "random") | (frame["batch_norm"] == "pretrained")]
+    assert set(conclude(only).schemes) == {"mean_var"}
+
+
+def test_the_gap_is_followed_over_sizes():
+    large = Planted(SPEEDUPS, tops={}, num_seeds=5).frame(0)
+    small = Planted(SPEEDUPS, tops={"random": 0.7}, num_seeds=5).frame(1).assign(size=100)
+    both = pd.concat([large, small.assign(run=small["run"] + "-100")], ignore_index=True)
+    verdict = conclude(both.astype({"size": "Int64"}))
+    assert list(verdict.by_size) == ["100", "all"]
+    assert verdict.size_change.low > 0.1
+    assert verdict.schemes["pretrained"] == conclude(large).schemes["pretrained"]
+    assert any(line.startswith("From all to 100 images") for line in verdict.lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "message"),
+    [
+        ({"drop": "seed"}, {}, "lacks seed"),
+        ({}, {"metric": "auroc"}, "lacks auroc"),
+        ({}, {"metric": "loss"}, "better when lower"),
+        ({}, {"margin": 0.0}, "positive difference"),
+    ],
+)
+def test_bad_input_is_named(changes, arguments, message):
+    frame = STUDY.frame(0)
+    with pytest.raises(InputError, match=message):
+        conclude(frame.drop(columns=list(changes.values())), **arguments)
+
+
+def test_two_runs_of_one_kind_are_refused():
+    with pytest.raises(InputError, match="Two runs share the start 'pretrained', size all and seed 0"):
+        conclude(with_start(STUDY.frame(0), "pretrained", loss=2.0))
+
+
+def test_another_metric_and_another_baseline():
+    frame = STUDY.frame(0).assign(accuracy=lambda table: table["auc"] - 0.1)
+    verdict = conclude(frame, metric="accuracy", baseline="mean_var")
+    assert set(verdict.schemes) == {"random", "pretrained"}
+    assert verdict.schemes["random"].speedup.estimate < 1
+    assert "accuracy" in verdict.lines[0]

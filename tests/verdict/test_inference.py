@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from transfusion.verdict.inference import (
+    Crossing,
+    equivalence_p,
+    mean_interval,
+    num_seeds_needed,
+    ratio_interval,
+    share_interval,
+)
+
+MANY = 2000
+
+
+def at(*steps):
+    return [Crossing(step, step, step) for step in steps]
+
+
+def never(budget):
+    return Crossing(budget, budget, np.inf)
+
+
+def by(first):
+    return Crossing(0.0, first, first)
+
+
+def plausible(hits, rate, trials=MANY):
+    return stats.binom.ppf(1e-4, trials, rate) <= hits <= stats.binom.ppf(1 - 1e-4, trials, rate)
+
+
+@pytest.mark.parametrize("n", [2, 3, 10])
+def test_mean_interval_covers_at_its_level(n):
+    draws = np.random.default_rng(n).normal(0.3, 1.0, size=(MANY, n))
+    hits = sum(i.low <= 0.3 <= i.high for i in map(mean_interval, draws))
+    assert plausible(hits, 0.95)
+
+
+def test_a_percentile_bootstrap_of_three_seeds_does_not():
+    generator = np.random.default_rng(0)
+    draws = generator.normal(0.3, 1.0, size=(MANY, 3))
+    means = np.stack([draws[:, generator.integers(0, 3, 3)].mean(axis=1) for _ in range(400)])
+    low, high = np.quantile(means, (0.025, 0.975), axis=0)
+    assert np.mean((low <= 0.3) & (high >= 0.3)) < 0.85
+
+
+def test_one_seed_and_seeds_that_agree_have_no_interval():
+    for values, reason in (([0.1], "one seed"), ([0.1, 0.1, 0.1], "all 3 seeds agree")):
+        measured = mean_interval(np.array(values))
+        assert measured.estimate == pytest.approx(0.1)
+        assert np.isnan([measured.low, measured.high]).all()
+        assert reason in measured.reason
+    assert mean_interval(np.array([])).n == 0
+
+
+def test_two_seeds_are_wide():
+    measured = mean_interval(np.array([0.0, 0.02]))
+    assert measured.high - measured.low == pytest.approx(2 * 12.7062 * 0.01, rel=1e-4)
+
+
+def test_exact_ratios_are_a_t_interval_of_logs():
+    measured = ratio_interval(at(100, 200, 300), at(50, 90, 160))
+    logs = mean_interval(np.log([2, 200 / 90, 300 / 160]))
+    assert (measured.estimate, measured.low, measured.high) == pytest.approx(
+        tuple(np.exp([logs.estimate, logs.low, logs.high]))
+    )
+    assert measured.reason is None
+
+
+def test_a_baseline_that_never_gets_there_leaves_the_upper_end_open():
+    exact = ratio_interval(at(100, 200, 300), at(50, 90, 160))
+    measured = ratio_interval([*at(100, 200), never(300)], at(50, 90, 160))
+    assert measured.high == np.inf
+    assert measured.low == pytest.approx(exact.low)
+    assert measured.reason == "1 of 3 baseline runs never got there"
+
+
+def test_a_scheme_that_never_gets_there_leaves_the_lower_end_open():
+    measured = ratio_interval(at(100, 250), [*at(150), never(300)])
+    assert measured.low == 0
+    assert 0 < measured.high < np.inf
+
+
+def test_a_scheme_there_at_once_leaves_the_upper_end_open():
+    measured = ratio_interval(at(100, 200, 250), [by(30), by(30), by(30)])
+    assert (measured.high, measured.estimate > 4, measured.low > 1) == (np.inf, True, True)
+
+
+@pytest.mark.parametrize("runs", [[by(30)] * 3, [never(300)] * 3])
+def test_bounds_on_both_sides_say_nothing(runs):
+    measured = ratio_interval(runs, runs)
+    assert np.isnan(measured.estimate)
+    assert (measured.low, measured.high) == (0, np.inf)
+
+
+def test_censoring_does_not_invert_a_ratio():
+    """A run that is merely slower than the budget must never look faster."""
+    assert ratio_interval([never(300)] * 3, at(100, 110, 120)).low > 1
+    assert ratio_interval(at(100, 110, 120), [never(300)] * 3).high < 1
+
+
+@pytest.mark.parametrize("n", [3, 10])
+def test_share_interval_covers_at_its_level(n):
+    generator, hits, unbounded = np.random.default_rng(n), 0, 0
+    for _ in range(MANY):
+        baseline = generator.normal(0, 0.05, n)
+        whole = 1.0 + baseline + generator.normal(0, 0.05, n)
+        part = 0.6 + baseline + generator.normal(0, 0.05, n)
+        share = share_interval(part, whole)
+        unbounded += np.isnan(share.estimate)
+        hits += share.low <= 0.6 <= share.high
+    assert unbounded < 0.01 * MANY
+    assert plausible(hits, 0.95, MANY - unbounded)
+
+
+def test_share_is_undefined_where_the_whole_is_not_above_zero_beyond_doubt():
+    part = np.array([0.3, 0.5, 0.4])
+    for whole in (np.array([0.5, -0.2, 0.3]), np.array([-1.0, -1.1, -0.9]), np.array([0.5, 0.5, 0.5])):
+        share = share_interval(part, whole)
+        assert np.isnan(share.estimate)
+        assert share.reason
+    assert share_interval(part, np.array([1.0, 1.1, 0.9])).reason is None
+
+
+@pytest.mark.parametrize("n", [3, 10])
+def test_equivalence_is_claimed_wrongly_at_its_stated_rate(n):
+    draws = np.random.default_rng(n).normal(0.01, 0.004, size=(MANY, n))
+    claims = sum(equivalence_p(values, 0.01) < 0.05 for values in draws)
+    assert plausible(claims, 0.05)
+
+
+def test_equivalence_needs_a_spread():
+    assert np.isnan(equivalence_p(np.array([0.001]), 0.01))
+    assert np.isnan(equivalence_p(np.array([0.0, 0.0, 0.0]), 0.01))
+    assert equivalence_p(np.array([0.001, -0.001, 0.0]), 0.01) < 0.05
+
+
+def test_the_number_of_seeds_has_the_power_that_it_promises():
+    generator = np.random.default_rng(0)
+    example = np.array([-1.0, 0.0, 1.0]) * 0.01
+    n = num_seeds_needed(example, 0.01)
+    draws = generator.normal(0, 0.01, size=(MANY, n))
+    power = np.mean([equivalence_p(values, 0.01) < 0.05 for values in draws])
+    fewer = np.mean([equivalence_p(values[: n - 2], 0.01) < 0.05 for values in draws])
+    assert 0.78 < power < 0.86
+    assert fewer < 0.8
+
+
+def test_the_number_of_seeds_is_unknown_without_spread_and_beyond_reach():
+    assert num_seeds_needed(np.array([0.1]), 0.01) is None
+    assert num_seeds_needed(np.array([0.1, 0.1]), 0.01) is None
+    assert num_seeds_needed(np.array([-5.0, 5.0]), 0.01) is None
