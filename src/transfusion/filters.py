@@ -143,7 +143,7 @@ def pictures(before: Array, after: Array) -> dict[str, Floats]:
     """First-layer filters before, after and their difference, on one common scale.
 
     Args:
-        before: (N, channels, height, width); channels beyond 3 are reduced to the main one.
+        before: (N, channels, height, width); other than 1 or 3 channels are averaged.
         after: the same layer later.
 
     Returns:
@@ -158,12 +158,12 @@ def pictures(before: Array, after: Array) -> dict[str, Floats]:
         >>> shown["before"].max(), shown["difference"].max()
         (np.float64(0.5), np.float64(1.0))
     """
-    first, second = _filters(before).numpy(), _filters(after).numpy()
+    first, second = (_shown_channels(_filters(each).numpy()) for each in (before, after))
     if first.shape != second.shape:
         raise InputError(f"Got filters of shape {first.shape} before and {second.shape} after; give the same layer.")
     weights = {"before": first, "after": second, "difference": second - first}
     scale = max(float(np.abs(each).max()) for each in weights.values()) or 1.0
-    return {name: _displayed(each / scale) for name, each in weights.items()}
+    return {name: np.moveaxis(0.5 + each / scale / 2, 1, 3) for name, each in weights.items()}
 
 
 def weight_histograms(weights: Mapping[str, Sequence[Array]], bins: int = 100) -> tuple[Floats, dict[str, Floats]]:
@@ -223,11 +223,8 @@ def _main_colour(weights: Tensor) -> tuple[Tensor, Tensor]:
     return (sizes[:, :1] * patterns[:, 0]).reshape(len(weights), *weights.shape[2:]), share
 
 
-def _displayed(weights: Floats) -> Floats:
-    if weights.shape[1] not in (1, 3):
-        patterns, _ = _main_colour(torch.from_numpy(weights))
-        weights = patterns.numpy()[:, None] / max(1.0, float(patterns.abs().max()))
-    return np.moveaxis(0.5 + weights / 2, 1, 3)
+def _shown_channels(weights: Floats) -> Floats:
+    return weights if weights.shape[1] in (1, 3) else weights.mean(axis=1, keepdims=True)
 
 
 def _null(patterns: Tensor) -> Floats:

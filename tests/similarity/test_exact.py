@@ -5,7 +5,7 @@ import pytest
 import reference
 import torch
 
-from transfusion.similarity import MEASURES, judge
+from transfusion.similarity import MEASURES, Sums, judge
 from transfusion.similarity.exact import exact_pair
 
 
@@ -20,8 +20,6 @@ def test_keeps_inner_products(n):
 @pytest.mark.parametrize("measure", ["cca", "cca_squared", "pwcca", "svcca"])
 def test_agrees_with_moments_where_both_work(measure):
     x, y = (torch.from_numpy(each) for each in reference.related())
-    from transfusion.similarity import Sums
-
     sums = Sums((x.shape[1], y.shape[1]))
     sums.update([x, y])
     ((_, _, pair),) = sums.pairs()

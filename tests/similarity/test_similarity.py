@@ -131,6 +131,14 @@ def test_svcca_of_all_variance_is_cca():
     assert float(svcca(x, y, variance=1.0)) == pytest.approx(float(cca(x, y)), abs=1e-9)
 
 
+def test_svcca_of_ill_conditioned_float64():
+    x = reference.conditioned(800, 10, 1e8)
+    y = x @ np.random.default_rng(1).normal(size=(10, 6)) + reference.related(800)[1]
+    left = np.linalg.svd(reference.centred(x), full_matrices=False)[0]
+    expected = np.linalg.svd(left.T @ reference.basis(y), compute_uv=False).mean()
+    assert float(svcca(x, y, variance=1.0)) == pytest.approx(expected, abs=1e-7)
+
+
 def test_pwcca_gives_both_directions():
     x, y = reference.related()
     answer = pwcca(x, y)

@@ -153,7 +153,7 @@ def rank_floor(values: Tensor, directions: Tensor, noise: Tensor, least: float) 
 
 
 def num_leading(values: Tensor, variance: float, least: float) -> int:
-    """How many of the descending ``values`` hold a share ``variance`` of their sum, none below ``least`` of the first."""
+    """How many of descending ``values`` hold a share ``variance`` of their sum, none below ``least`` of the first."""
     held = values.cumsum(0) / values.sum()
     return min(int((held < variance).sum().item()) + 1, int((values > least * values[0]).sum().item()))
 
