@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, special
 
 GRADES = ("0", "1", "2", "3", "4")
 FIRST_REFERABLE = 2
@@ -70,7 +70,9 @@ def render(labels: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:
     """
     rngs = [np.random.default_rng(row) for row in rows]
     severity = np.clip([grade + rng.normal(0, SEVERITY_SCATTER) for grade, rng in zip(labels, rngs, strict=True)], 0, 4)
-    disc = np.stack([(rng.choice((-1, 1)) * rng.normal(0.5, 0.04), rng.normal(0, 0.06)) for rng in rngs])
+    disc = np.stack([(rng.choice((-1, 1)) * rng.normal(0.5, 0.04), rng.normal(0, 0.06)) for rng in rngs]).astype(
+        np.float32
+    )
     eyes = _background(rngs, size) + _macula(disc, size)
     eyes -= _vessels(rngs, disc, severity, size)[..., None] * np.array((0.26, 0.24, 0.08), np.float32)
     eyes += _disc(disc, size)
@@ -97,12 +99,10 @@ def splat(marks: Marks, num_pictures: int, size: int) -> np.ndarray:
     rows = np.rint(row).astype(int)[:, None] + offsets
     across = np.exp(-(((columns - column[:, None]) / spread[:, None]) ** 2) / 2)
     down = np.exp(-(((rows - row[:, None]) / spread[:, None]) ** 2) / 2) * marks.strength[:, None]
-    place = (
-        marks.picture[:, None, None],
-        np.clip(rows + 1, 0, size + 1)[:, :, None],
-        np.clip(columns + 1, 0, size + 1)[:, None, :],
-    )
-    np.maximum.at(planes, place, (down[:, :, None] * across[:, None, :]).astype(np.float32))
+    line = marks.picture[:, None] * (size + 2) + np.clip(rows + 1, 0, size + 1)
+    place = line[:, :, None] * (size + 2) + np.clip(columns + 1, 0, size + 1)[:, None, :]
+    strength = (down[:, :, None] * across[:, None, :]).astype(np.float32)
+    np.maximum.at(planes.reshape(-1), place.ravel(), strength.ravel())  # flat indices take NumPy's fast path
     return planes[:, 1:-1, 1:-1]
 
 
@@ -132,8 +132,8 @@ def _macula(disc: np.ndarray, size: int) -> np.ndarray:
 def _disc(disc: np.ndarray, size: int) -> np.ndarray:
     x, y = _axes(size)
     distance = np.hypot((x - disc[:, :1, None]) * 1.1, y - disc[:, 1:, None])
-    rim = 1 / (1 + np.exp((distance - 0.15) * 45))
-    cup = 1 / (1 + np.exp((distance - 0.07) * 50))
+    rim = special.expit((0.15 - distance) * 45)
+    cup = special.expit((0.07 - distance) * 50)
     tint: np.ndarray = rim[..., None] * np.array((0.20, 0.30, 0.20)) + cup[..., None] * np.array((0.05, 0.14, 0.14))
     return tint.astype(np.float32)
 
