@@ -114,13 +114,14 @@ def main() -> None:
         "# Coverage of the verdict's intervals",
         "",
         f"{datetime.date.today()}, commit {commit.stdout.strip()}, {platform.machine()} {platform.system()}, one "
-        f"thread, {repetitions} simulated studies per row, {time.perf_counter() - began:.0f} s. Percent, and of how many.",
+        f"thread, {repetitions} simulated studies per row, {time.perf_counter() - began:.0f} s. Percent, and of how "
+        "many.",
         "",
         "Curves: 0.5 to 0.9, tau 100 steps, bend 1.2, spread over seeds 10 % of tau, 13 evaluations 30 steps apart, "
         "noise autoregressive (0.3). Two standard errors of a rate of 95 % are "
         f"{200 * np.sqrt(0.0475 / repetitions):.1f} points. Planted speed-ups {SPEEDUPS['no']} without and "
-        f"{SPEEDUPS['yes']} with censoring; final and area are those of kaiming, which ends at 0.95. A share is counted "
-        "where it is defined.",
+        f"{SPEEDUPS['yes']} with censoring; final and area are those of kaiming, which ends at 0.95. A share is "
+        "counted where it is defined.",
         "",
         *tables[0],
         "",

@@ -177,7 +177,7 @@ def _checked(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 def _names(table: pd.DataFrame) -> pd.Series:
     """The scheme, and whatever else sets a start apart from the usual one of its scheme."""
     names: pd.Series = table["scheme"].astype(str)
-    modes = table.groupby("scheme")["batch_norm"].agg(_reference_mode)
+    modes = {scheme: _usual_mode(scheme, list(modes)) for scheme, modes in table.groupby("scheme")["batch_norm"]}
     unusual = table["batch_norm"] != table["scheme"].map(modes)
     names = names.where(~unusual, names + " bn=" + table["batch_norm"].astype(str))
     partly = table["upto"].notna()
@@ -187,10 +187,10 @@ def _names(table: pd.DataFrame) -> pd.Series:
     return names
 
 
-def _reference_mode(modes: pd.Series) -> Any:
-    """The batch-norm mode that goes without saying: identity (the paper's) where the scheme has several."""
-    present = list(dict.fromkeys(modes))
-    return "identity" if "identity" in present else present[0]
+def _usual_mode(scheme: object, modes: list[str]) -> str:
+    """The batch-norm mode that goes without saying: the paper's, where the scheme has several."""
+    paper = "pretrained" if scheme == "pretrained" else "identity"
+    return paper if paper in modes else modes[0]
 
 
 def _split(table: pd.DataFrame, metric: str) -> Iterator[tuple[dict[Hashable, Any], Curve]]:
