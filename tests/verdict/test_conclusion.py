@@ -129,6 +129,14 @@ def test_a_threshold_is_a_function_of_the_baseline_alone():
     assert conclude(baseline_changed).rise != conclude(frame).rise
 
 
+def test_the_threshold_is_eighty_percent_of_the_baselines_rise():
+    frame = Planted(SPEEDUPS, tops={}, noise=0.0, spread=0.0, budget=720).frame(0)
+    plain = conclude(frame).to_dict()
+    assert plain["threshold"]["level"] == pytest.approx(0.5 + 0.8 * 0.4, abs=1e-3)
+    assert plain["schemes"]["pretrained"]["speedup"]["estimate"] == pytest.approx(3.0, rel=0.03)
+    assert "all 3 seeds agree" in plain["schemes"]["pretrained"]["speedup"]["reason"]
+
+
 def test_order_of_rows_does_not_matter():
     frame = STUDY.frame(0)
     shuffled = conclude(frame.sample(frac=1, random_state=0)).to_dict()["schemes"]

@@ -58,6 +58,12 @@ def test_area_is_the_mean_height():
     assert Curve(np.array([0.0, 10, 40]), np.array([0.5, 0.7, 0.7])).area == pytest.approx((6 + 21) / 40)
 
 
+@pytest.mark.parametrize(("num", "kept"), [(2, 1), (5, 1), (6, 2), (13, 3)])
+def test_the_settled_level_is_that_of_the_last_fifth(num, kept):
+    values = np.arange(num, dtype=float)
+    assert Curve(values, values).settled == pytest.approx(values[-kept:].mean())
+
+
 def test_starts_are_named_by_what_sets_them_apart():
     named = {"pretrained": {}, "pretrained upto layer1": {"upto": "layer1"}}
     named |= {"pretrained upto layer1 rest mean_var": {"upto": "layer1", "rest": "mean_var"}}

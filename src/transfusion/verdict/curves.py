@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,7 +71,7 @@ class Curve:
     @property
     def settled(self) -> float:
         """The mean over the last fifth of the evaluations."""
-        return float(self.values[-(-len(self.values) // FINAL_PART) :].mean())
+        return float(self.values[-math.ceil(len(self.values) / FINAL_PART) :].mean())
 
     def crossing(self, level: float) -> Crossing:
         """When it first reached ``level``.
