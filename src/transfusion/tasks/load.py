@@ -111,7 +111,7 @@ def _stock(spec: TaskSpec, listing: Listing, facts: Sequence[Facts], problems: S
     good = [pair for pair in zip(listing.entries, facts, strict=True) if not pair[1].error]
     labels = _labels([entry for entry, _ in good], listing)
     try:
-        splits = _cut(spec, [entry for entry, _ in good], labels)
+        splits = _cut(spec, listing, [entry for entry, _ in good], labels)
     except TaskError:
         _refuse(spec, listing, problems)
         raise
@@ -137,9 +137,11 @@ def _labels(entries: Sequence[Entry], listing: Listing) -> np.ndarray:
     return labels
 
 
-def _cut(spec: TaskSpec, entries: Sequence[Entry], labels: np.ndarray) -> np.ndarray:
+def _cut(spec: TaskSpec, listing: Listing, entries: Sequence[Entry], labels: np.ndarray) -> np.ndarray:
     patients = [str(entry.patient) for entry in entries] if entries and entries[0].patient else None
     fractions = {"val": spec.val_fraction, "test": spec.test_fraction}
+    if listing.layout == "embedded":  # a split of 0 pictures was asked for, not left out
+        fractions = dict.fromkeys(fractions, 0.0)
     return complete([entry.split for entry in entries], labels, patients, fractions, spec.split_seed)
 
 

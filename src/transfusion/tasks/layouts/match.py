@@ -47,8 +47,13 @@ def read_table(path: Path) -> pd.DataFrame:
         TaskError: if it is no CSV file or has no rows.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, sep=None, engine="python", encoding="utf-8-sig")
-    except (OSError, ValueError, pd.errors.ParserError) as error:
+        with path.open(encoding="utf-8-sig") as file:
+            header = file.readline()
+        separator = max(",;\t", key=header.count)
+        table = pd.read_csv(
+            path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
+        )
+    except (OSError, ValueError) as error:
         raise TaskError(f"{path} cannot be read as a CSV file: {' '.join(str(error).split())}.") from error
     if table.empty:
         raise TaskError(f"{path} has no rows. Give a CSV file with one row per image.")

@@ -57,14 +57,15 @@ def read(spec: TaskSpec, root: Path) -> Listing:
     rows = [Row(image, label, splits.get(image), patient) for image, label, patient in table[names].itertuples(False)]
     pictures, other_files = pictures_below(root)
     entries, problems = match(rows, root, pictures, findings)
-    unsplit = [entry for entry in entries if splits and entry.split is None]
+    must_be_listed = "train" in splits.values()
+    unsplit = [entry for entry in entries if must_be_listed and entry.split is None]
     return Listing(
         layout="nih",
         name=root.name,
         source=spec.data,
         kind="multilabel",
         classes=FINDINGS,
-        entries=tuple(entry for entry in entries if entry not in unsplit),
+        entries=tuple(entry for entry in entries if entry.split or not must_be_listed),
         problems=(*problems, *(Problem("image in no official list", entry.name) for entry in unsplit)),
         other_files=other_files,
     )
@@ -77,6 +78,6 @@ def findings(text: str) -> Label | None:
 
 
 def official_splits(root: Path) -> dict[str, str]:
-    """Split of every picture in the official lists; with one list only, empty unless that list is the test's."""
+    """Split of every picture in the official lists; with the test's list alone, all others train."""
     lists = {split: (root / name).read_text().split() for name, split in LISTS.items() if (root / name).is_file()}
     return {image: split for split, images in lists.items() for image in images}

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from transfusion.errors import TaskError
+from transfusion.spec import TaskSpec
+from transfusion.tasks.layouts import read
+
+Folders = Callable[..., Path]
+
+
+def listed(root: Path, **settings: object) -> list[tuple[str, object, str | None]]:
+    return [(e.name, e.label, e.split) for e in read(TaskSpec(data=str(root), **settings)).entries]
+
+
+def test_classes_without_splits(class_folders: Folders) -> None:
+    assert listed(class_folders(num=1)) == [("cat/0.png", "cat", None), ("dog/0.png", "dog", None)]
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [("train", "train"), ("Training", "train"), ("valid", "val"), ("validation", "val"), ("TEST", "test")],
+)
+def test_split_folders_by_any_name(class_folders: Folders, name: str, split: str) -> None:
+    assert {entry[2] for entry in listed(class_folders((name,), num=1))} == {split}
+
+
+def test_pictures_in_deeper_folders_belong_to_the_class(class_folders: Folders) -> None:
+    root = class_folders(num=1)
+    shutil.move(root / "cat", root / "deep")
+    shutil.move(root / "deep", root / "cat" / "2017")
+    assert ("cat/2017/0.png", "cat", None) in listed(root)
+
+
+def test_clutter_is_passed_over_and_other_files_are_counted(class_folders: Folders) -> None:
+    root = class_folders(num=1)
+    for name in (".DS_Store", "cat/Thumbs.db", "cat/.hidden.png", "__MACOSX/cat/0.png", "cat/scan.dcm"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("x")
+    listing = read(TaskSpec(data=str(root)))
+    assert len(listing.entries) == 2
+    assert not listing.problems
+    assert listing.other_files == {".dcm": 1}
+
+
+def test_classes_are_in_natural_order(class_folders: Folders) -> None:
+    assert read(TaskSpec(data=str(class_folders(classes=("10", "9", "2"), num=1)))).classes == ("2", "9", "10")
+
+
+def test_an_empty_class_and_pictures_without_class_are_problems(class_folders: Folders) -> None:
+    root = class_folders(("train",), num=1)
+    (root / "train" / "cow").mkdir()
+    shutil.copy(root / "train" / "cat" / "0.png", root / "train" / "a.png")
+    shutil.copytree(root / "train" / "cat", root / "spare")
+    problems = sorted(map(str, read(TaskSpec(data=str(root))).problems))
+    assert problems == [
+        "empty class folder: train/cow",
+        "image without label: spare/0.png (not in a class folder)",
+        "image without label: train/a.png (not in a class folder)",
+    ]
+
+
+def test_two_folders_for_one_split(class_folders: Folders) -> None:
+    with pytest.raises(TaskError, match="two val folders, 'val' and 'valid'"):
+        listed(class_folders(("train", "val", "valid"), num=1))
+
+
+def test_one_class_is_no_task(class_folders: Folders) -> None:
+    with pytest.raises(TaskError, match=r"1 class folders \(cat\)"):
+        listed(class_folders(classes=("cat",)))
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match="nothing at .*class folders.*npz"):
+        listed(tmp_path / "missing")
+    with pytest.raises(TaskError, match="no data set of a known layout"):
+        listed(tmp_path)
+    (tmp_path / "a.pdf").write_text("")
+    with pytest.raises(TaskError, match="a file of no known kind"):
+        listed(tmp_path / "a.pdf")

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from transfusion.errors import StoreError
+from transfusion.tasks import cache as store
+from transfusion.tasks.pictures import Facts, hash_file
+
+SHAPE, BYTE = (200, 4, 4, 1), np.dtype(np.uint8)
+
+
+def rows_of_own_number(rows: range) -> list[np.ndarray | str]:
+    return [np.full((4, 4, 1), row, np.uint8) for row in rows]
+
+
+def slowly(rows: range) -> list[np.ndarray | str]:
+    time.sleep(0.05)
+    return rows_of_own_number(rows)
+
+
+def never(rows: range) -> list[np.ndarray | str]:
+    raise AssertionError("decoded twice")
+
+
+def make_slowly(path: Path) -> None:
+    store.images(path, SHAPE, BYTE, slowly)
+
+
+def test_images_are_decoded_once_and_mapped_read_only(tmp_path: Path) -> None:
+    path = tmp_path / "images.npy"
+    store.images(path, SHAPE, BYTE, rows_of_own_number)
+    again = store.images(path, SHAPE, BYTE, never)
+    assert isinstance(again, np.memmap)
+    assert (again[:, 0, 0, 0] == np.arange(200)).all()
+    with pytest.raises(ValueError, match="read-only"):
+        again[0] = 1
+
+
+def test_bad_rows_are_all_named_and_nothing_is_kept(tmp_path: Path) -> None:
+    def read(rows: range) -> list[np.ndarray | str]:
+        return ["torn" if row in (3, 150) else np.zeros((4, 4, 1), np.uint8) for row in rows]
+
+    with pytest.raises(store.IncompleteError) as caught:
+        store.images(tmp_path / "images.npy", SHAPE, BYTE, read)
+    assert caught.value.errors == {3: "torn", 150: "torn"}
+    assert not (tmp_path / "images.npy").exists()
+    store.images(tmp_path / "images.npy", SHAPE, BYTE, rows_of_own_number)
+
+
+def test_processes_may_race(tmp_path: Path) -> None:
+    path = tmp_path / "images.npy"
+    context = multiprocessing.get_context("spawn")
+    racers = [context.Process(target=make_slowly, args=(path,)) for _ in range(2)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join(60)
+    assert [racer.exitcode for racer in racers] == [0, 0]
+    assert (store.images(path, SHAPE, BYTE, never)[:, 0, 0, 0] == np.arange(200)).all()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kills with SIGKILL")
+def test_a_kill_leaves_nothing_broken(tmp_path: Path) -> None:
+    path = tmp_path / "images.npy"
+    victim = multiprocessing.get_context("spawn").Process(target=make_slowly, args=(path,))
+    victim.start()
+    while not path.with_suffix(".partial").exists():
+        time.sleep(0.01)
+    os.kill(victim.pid or 0, signal.SIGKILL)
+    victim.join(60)
+    assert not path.exists()
+    assert (store.images(path, SHAPE, BYTE, rows_of_own_number)[:, 0, 0, 0] == np.arange(200)).all()
+
+
+def test_moments_are_those_of_numpy(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 65536, (70, 5, 5, 2)).astype(np.uint16)
+    mean, std = store.moments(tmp_path / "moments.json", images)
+    np.testing.assert_allclose(mean, (images / 65535).mean(axis=(0, 1, 2)), rtol=1e-9)
+    np.testing.assert_allclose(std, (images / 65535).std(axis=(0, 1, 2)), rtol=1e-9)
+    assert store.moments(tmp_path / "moments.json", images[:1]) == (mean, std)
+
+
+def test_constant_images_have_unit_spread(tmp_path: Path) -> None:
+    assert store.moments(tmp_path / "moments.json", np.zeros((3, 2, 2, 1), np.uint8)) == ((0.0,), (1.0,))
+
+
+class Counting:
+    """Looks at files, and counts how often."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def __call__(self, path: Path) -> Facts:
+        self.seen.append(path.name)
+        return hash_file(path)
+
+
+def test_files_are_looked_at_once_until_they_change(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in "ab"]
+    for path in paths:
+        path.write_text(path.name)
+    look = Counting()
+    first = store.FactsMemo(tmp_path, "data", look, look).of(paths)
+    assert store.FactsMemo(tmp_path, "data", look, look).of(paths) == first
+    assert sorted(look.seen) == ["a", "b"]
+    paths[1].write_text("changed")
+    second = store.FactsMemo(tmp_path, "data", look, look).of(paths)
+    assert sorted(look.seen) == ["a", "b", "b"]
+    assert [a == b for a, b in zip(first, second, strict=True)] == [True, False]
+
+
+def test_condemned_files_stay_so_until_they_change(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("a")
+    look = Counting()
+    memo = store.FactsMemo(tmp_path, "data", look, look)
+    memo.of([path])
+    memo.condemn({path: "torn"})
+    assert store.FactsMemo(tmp_path, "data", look, look).of([path])[0].error == "torn"
+    path.write_text("mended")
+    assert store.FactsMemo(tmp_path, "data", look, look).of([path])[0].error == ""
+
+
+@pytest.mark.parametrize("damage", ["", "[1, 2]", '{"a": '])
+def test_a_damaged_memo_is_made_anew(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "a"
+    path.write_text("a")
+    look = Counting()
+    store.FactsMemo(tmp_path, "data", look, look).of([path])
+    (memo,) = tmp_path.glob("facts-*.json")
+    memo.write_text(damage)
+    store.FactsMemo(tmp_path, "data", look, look).of([path])
+    assert look.seen == ["a", "a"]
+
+
+def test_the_environment_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRANSFUSION_CACHE", str(tmp_path / "here"))
+    assert store.folder(None) == tmp_path / "here"
+    assert store.folder(tmp_path / "there") == tmp_path / "there"
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be made.*TRANSFUSION_CACHE"):
+        store.folder(tmp_path / "file" / "cache")
