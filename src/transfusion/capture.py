@@ -99,7 +99,7 @@ def compare(
     chosen = [measure(name) for name in measures]
     if len(networks) < 2:
         raise InputError(f"Got {len(networks)} network(s); compare needs at least two, by name.")
-    comparison = _Comparison(networks, stages, positions, seed)
+    comparison = _Comparison(networks, stages, positions, seed, norms=any(one.norms for one in chosen))
     for images in _at_least_two(batches):
         comparison.update(images)
     rows: list[dict[str, Any]] = [
@@ -115,11 +115,17 @@ class _Comparison:
     """K networks, their stages, and the running sums of each stage."""
 
     def __init__(
-        self, networks: Mapping[str, nn.Module], stages: Stages | Sequence[str] | None, positions: int | None, seed: int
+        self,
+        networks: Mapping[str, nn.Module],
+        stages: Stages | Sequence[str] | None,
+        positions: int | None,
+        seed: int,
+        norms: bool,
     ) -> None:
         self.networks = dict(networks)
         self.stages = _common_stages(self.networks, stages)
         self.positions = positions
+        self.norms = norms
         self.generator = torch.Generator().manual_seed(seed)
         self.images = 0
         self.sums: dict[str, Sums] = {}
@@ -141,7 +147,7 @@ class _Comparison:
     def _add(self, stage: str, maps: Sequence[Tensor]) -> None:
         if stage not in self.sums:
             widths = [each.shape[2] for each in maps]
-            self.sums[stage] = Sums(widths, repaired=True, device=maps[0].device)
+            self.sums[stage] = Sums(widths, self.norms, repaired=True, device=maps[0].device)
         self.sums[stage].update([each.flatten(0, 1) for each in maps], rows_per_image=maps[0].shape[1])
 
     def pairs(self) -> Iterator[tuple[str, str, str, Pair]]:

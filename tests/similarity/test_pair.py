@@ -48,3 +48,13 @@ def test_principal_components_hold_the_share_of_variance():
     ranks = [view.principal(share).rank for share in (0.5, 0.9, 0.99, 1.0)]
     assert ranks == sorted(ranks)
     assert ranks[0] < ranks[-1] == 7
+
+
+@pytest.mark.parametrize("smallest", [0.3, 1e-4, 2e-5, 1e-7, 0.0])
+@pytest.mark.parametrize("shape", [(9, 9), (9, 5), (5, 9)])
+def test_singular_values_to_ten_digits_however_small(smallest, shape):
+    draw = torch.Generator().manual_seed(0)
+    left, right = (torch.linalg.qr(torch.randn((side, side), generator=draw).double()).Q for side in shape)
+    values = torch.linspace(1, smallest, min(shape), dtype=torch.float64)
+    cosines = left[:, : len(values)] * values @ right[: len(values)]
+    assert torch.allclose(pair._singular_values(cosines), values, rtol=0, atol=1e-10)

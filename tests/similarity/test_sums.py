@@ -135,6 +135,28 @@ def test_refuses_to_merge_other_networks():
         Sums((2, 3)).merge(Sums((2, 4)))
 
 
+def test_sums_without_norms_serve_all_but_the_debiased_cka():
+    blocks = _blocks()
+    lean, full = ({(a, b): pair for a, b, pair in _whole(blocks, norms=norms).pairs()} for norms in (False, True))
+    for name in set(MEASURES) - {"debiased_cka"}:
+        assert judge(MEASURES[name], lean[0, 1]).value == pytest.approx(
+            judge(MEASURES[name], full[0, 1]).value, abs=1e-12
+        )
+    with pytest.raises(InputError, match="taken with norms=False; the debiased CKA needs norms=True"):
+        judge(MEASURES["debiased_cka"], lean[0, 1])
+
+
+@pytest.mark.parametrize("norms", [False, True])
+def test_merging_survives_other_shifts(norms):
+    blocks = _blocks()
+    far = [torch.cat([block[:90] + 50, block[90:]]) for block in blocks]
+    parts = [[block[:90] for block in far], [block[90:] for block in far]]
+    merged = _whole(parts[0], norms=norms).merge(_whole(parts[1], norms=norms))
+    for a, b, pair in merged.pairs():
+        expected = reference.pwcca(far[a], far[b])
+        assert judge(MEASURES["pwcca"], pair).value == pytest.approx(expected, abs=1e-10)
+
+
 def test_refuses_to_judge_nothing():
     with pytest.raises(InputError, match="Got 0 samples"):
         next(Sums((2, 3)).pairs())

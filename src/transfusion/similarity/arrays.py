@@ -44,7 +44,7 @@ def similarity(measure: Measure, x: Array, y: Array, rows_per_image: int = 1) ->
 
 def _pair(measure: Measure, x: Tensor, y: Tensor, shift: int = 0) -> Pair:
     """Moments of x with y, or with y moved on by ``shift`` rows, which re-matches images."""
-    sums = Sums((x.shape[1], y.shape[1]), device=x.device)
+    sums = Sums((x.shape[1], y.shape[1]), norms=measure.norms, device=x.device)
     sums.update([x[: len(x) - shift], y[shift:]])
     if shift:
         sums.update([x[len(x) - shift :], y[:shift]])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transfusion.errors import UnknownNameError
+from transfusion.errors import InputError, UnknownNameError
 from transfusion.similarity.chance import chance_correlation, chance_square
 from transfusion.similarity.pair import Basis, Pair, View
 
@@ -45,11 +45,13 @@ class Measure:
         chance: from a pair and its score to the value expected under random pairing; None where only re-matched
             sums can tell.
         whitens: whether it divides by small eigenvalues, and so gains from the exact route.
+        norms: whether it needs sums that were taken with ``norms``.
     """
 
     score: Callable[[Pair], Score]
     chance: Callable[[Pair, Score], float] | None
     whitens: bool = False
+    norms: bool = False
 
 
 def cca_score(pair: Pair) -> Score:
@@ -104,6 +106,8 @@ def debiased_cka_score(pair: Pair) -> Score:
     def hsic(cross: Tensor, norms: float, traces: float) -> float:
         return float(cross.square().sum().item()) - n / (n - 2) * norms + traces / ((n - 1) * (n - 2))
 
+    if math.isnan(pair.norms):
+        raise InputError("These sums were taken with norms=False; the debiased CKA needs norms=True. Sum again.")
     own = hsic(x.moment, x.norms, x.trace**2) * hsic(y.moment, y.norms, y.trace**2)
     if own <= 0:
         return _unranked(pair, math.nan)
@@ -147,7 +151,7 @@ MEASURES = {
     "svcca": Measure(svcca_score, _chance_mean, whitens=True),
     "pwcca": Measure(pwcca_score, _chance_mean, whitens=True),
     "linear_cka": Measure(linear_cka_score, _chance_cka),
-    "debiased_cka": Measure(debiased_cka_score, _chance_debiased),
+    "debiased_cka": Measure(debiased_cka_score, _chance_debiased, norms=True),
     "procrustes": Measure(procrustes_score, None),
 }
 
@@ -169,7 +173,7 @@ def _mean(values: Tensor) -> float:
 
 def _projection_weighted(view: View, basis: Basis, directions: Tensor, rho: Tensor) -> float:
     weights = (view.moment @ basis.weights @ directions).abs().sum(dim=0)
-    return float((weights @ rho / weights.sum()).item()) if len(rho) else math.nan
+    return min(float((weights @ rho / weights.sum()).item()), 1.0) if len(rho) else math.nan
 
 
 def _symmetric_score(value: float, rho: Tensor, x: Basis, y: Basis) -> Score:

@@ -9,6 +9,7 @@ sum_i |x_i|^2 |y_i|^2 would otherwise ask for n x n kernels.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -18,8 +19,9 @@ from torch import Tensor
 from transfusion.errors import InputError
 from transfusion.similarity.pair import Pair, View
 
-# Float64 values of stacked rows per update: 16 MB, so that a block stays in the last-level cache.
-_BLOCK = 2**21
+# Float64 values of stacked rows per update: 1 MB, so that a block stays in the processor's cache.
+_BLOCK = 2**17
+_BLOCK_ON_GPU = 2**26
 
 
 class Sums:
@@ -30,6 +32,7 @@ class Sums:
 
     Args:
         widths: number of features of each representation.
+        norms: keep what the debiased CKA needs; a tenth more time where features are few.
         repaired: also sum the products of re-matched images (each with the next one of its batch), from which every
             pair's baseline comes.
         device: where the sums live; that of the activations.
@@ -43,13 +46,20 @@ class Sums:
         100
     """
 
-    def __init__(self, widths: Sequence[int], repaired: bool = False, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        widths: Sequence[int],
+        norms: bool = True,
+        repaired: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.widths = tuple(widths)
         self.eps = [0.0] * len(self.widths)
         starts = [0]
         for width in self.widths:
-            starts.append(starts[-1] + width + 1)
+            starts.append(starts[-1] + width + norms)
         self._at = [slice(a, b) for a, b in itertools.pairwise(starts)]
+        self._norms = norms
         size = starts[-1] + 1
         self._gram = torch.zeros((size, size), dtype=torch.float64, device=device)
         self._repaired = torch.zeros_like(self._gram) if repaired else None
@@ -76,12 +86,14 @@ class Sums:
             self._shifts = [block[: self._rows_per_block()].to(torch.float64).mean(dim=0) for block in blocks]
         self.eps = [max(eps, _rounding_unit(block)) for eps, block in zip(self.eps, blocks, strict=True)]
         again = [block.roll(rows_per_image, 0) for block in blocks] if self._repaired is not None else None
-        for start in range(0, len(blocks[0]), self._rows_per_block()):
-            rows = slice(start, start + self._rows_per_block())
-            stacked = self._stack(blocks, rows)
+        height = min(self._rows_per_block(), len(blocks[0]))
+        buffers = [self._gram.new_ones((height, len(self._gram))) for _ in range(1 if again is None else 2)]
+        for start in range(0, len(blocks[0]), height):
+            rows = slice(start, start + height)
+            stacked = self._stack(blocks, rows, buffers[0])
             _add_gram(self._gram, stacked)
             if again is not None:
-                self._add_repaired(stacked, self._stack(again, rows))
+                self._add_repaired(stacked, self._stack(again, rows, buffers[1]))
         self._check_finite()
 
     def merge(self, other: Sums) -> Sums:
@@ -90,14 +102,14 @@ class Sums:
         Raises:
             InputError: where the two do not describe the same networks.
         """
-        if self.widths != other.widths or (self._repaired is None) != (other._repaired is None):
+        if self._kind != other._kind:
             raise InputError(
                 f"Sums over widths {self.widths} and {other.widths} do not merge; both need the same networks, and "
-                "both or neither a baseline."
+                "both or neither norms and a baseline."
             )
         if not self._shifts or not other._shifts:
             return self if self._shifts else other
-        merged = Sums(self.widths, self._repaired is not None, self._gram.device)
+        merged = Sums(*self._kind, self._gram.device)
         merged.eps = [max(pair) for pair in zip(self.eps, other.eps, strict=True)]
         merged._shifts = self._shifts
         merged._gram = _symmetric(self._gram) + self._moved(_symmetric(other._gram), other)
@@ -120,8 +132,13 @@ class Sums:
                 null = self._pair(self._repaired, views, a, b) if self._repaired is not None else None
                 yield a, b, self._pair(self._gram, views, a, b, null)
 
+    @property
+    def _kind(self) -> tuple[tuple[int, ...], bool, bool]:
+        return self.widths, self._norms, self._repaired is not None
+
     def _rows_per_block(self) -> int:
-        return max(512, _BLOCK // len(self._gram))
+        block = _BLOCK if self._gram.device.type == "cpu" else _BLOCK_ON_GPU
+        return max(512, block // len(self._gram))
 
     def _check(self, blocks: Sequence[Tensor], rows_per_image: int) -> None:
         shapes = [tuple(block.shape) for block in blocks]
@@ -133,20 +150,21 @@ class Sums:
 
     def _check_finite(self) -> None:
         for k, at in enumerate(self._at):
-            if not bool(self._gram[at.stop - 1, at.stop - 1].isfinite()):
+            if not bool(self._gram.diagonal()[at].isfinite().all()):
                 raise InputError(
                     f"Representation {k} holds NaN, infinite or huge values (beyond 1e75); similarity needs finite "
                     "numbers. Look for a diverged network, or rescale."
                 )
 
-    def _stack(self, blocks: Sequence[Tensor], rows: slice) -> Tensor:
-        """Rows a = (z_1, p_1, ..., z_K, p_K, 1) in float64."""
+    def _stack(self, blocks: Sequence[Tensor], rows: slice, into: Tensor) -> Tensor:
+        """Rows a = (z_1, p_1, ..., z_K, p_K, 1) in float64; ``into`` already ends with the ones."""
         parts = [block[rows] for block in blocks]
-        stacked = self._gram.new_ones((len(parts[0]), len(self._gram)))
+        stacked = into[: len(parts[0])]
         for part, at, shift in zip(parts, self._at, self._shifts, strict=True):
-            z = stacked[:, at.start : at.stop - 1]
+            z = stacked[:, at][:, : len(shift)]
             torch.sub(part, shift, out=z)
-            stacked[:, at.stop - 1] = z.square().sum(dim=1)
+            if self._norms:
+                stacked[:, at.stop - 1] = z.square().sum(dim=1)
         return stacked
 
     def _add_repaired(self, stacked: Tensor, again: Tensor) -> None:
@@ -156,18 +174,19 @@ class Sums:
 
     def _view(self, k: int) -> View:
         at = self._at[k]
-        centred = self._centred(self._gram, k, k)
+        centred, width = self._centred(self._gram, k, k), self.widths[k]
         return View(
             n=self.n,
-            mean=self._shifts[k] + self._gram[-1, at][:-1] / self.n,
-            moment=centred[:-1, :-1],
+            mean=self._shifts[k] + self._gram[-1, at][:width] / self.n,
+            moment=centred[:width, :width],
             norms=self._norm_products(centred, k, k),
             eps=self.eps[k],
         )
 
     def _pair(self, gram: Tensor, views: Sequence[View], a: int, b: int, null: Pair | None = None) -> Pair:
         centred = self._centred(gram, a, b)
-        return Pair(views[a], views[b], centred[:-1, :-1], self._norm_products(centred, a, b), null)
+        cross = centred[: self.widths[a], : self.widths[b]]
+        return Pair(views[a], views[b], cross, self._norm_products(centred, a, b), null)
 
     def _centred(self, gram: Tensor, a: int, b: int) -> Tensor:
         """Centred second moments of (z_a, p_a) against (z_b, p_b)."""
@@ -179,6 +198,8 @@ class Sums:
 
     def _norm_products(self, centred: Tensor, a: int, b: int) -> float:
         """Sum over samples of |x - mean|^2 |y - mean|^2, by |z - delta|^2 = p - 2 delta.z + constant."""
+        if not self._norms:
+            return math.nan
         totals = self._gram[-1]
         weights, squares = [], []
         for k in (a, b):
@@ -196,8 +217,9 @@ class Sums:
     def _move_rows(self, gram: Tensor, steps: Sequence[Tensor]) -> Tensor:
         moved = gram.clone()
         for at, step in zip(self._at, steps, strict=True):
-            z = slice(at.start, at.stop - 1)
-            moved[at.stop - 1] += -2 * step @ gram[z] + step.dot(step) * gram[-1]
+            z = slice(at.start, at.start + len(step))
+            if self._norms:
+                moved[at.stop - 1] += -2 * step @ gram[z] + step.dot(step) * gram[-1]
             moved[z] -= torch.outer(step, gram[-1])
         return moved
 
