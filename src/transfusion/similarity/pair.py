@@ -166,9 +166,9 @@ def _singular_values(cosines: Tensor) -> Tensor:
     if not cosines.numel():
         return cosines.new_zeros(0)
     wide = cosines.T if cosines.shape[0] > cosines.shape[1] else cosines
-    squares = torch.linalg.eigvalsh(wide @ wide.T)
+    squares: Tensor = torch.linalg.eigvalsh(wide @ wide.T)
     if float(squares[0].item()) < _LEAST_SQUARE:
-        return torch.linalg.svdvals(cosines).clamp(max=1)
+        squares = torch.linalg.svdvals(cosines).square().flip(0)
     return squares.flip(0).sqrt().clamp(max=1)
 
 
