@@ -61,8 +61,8 @@ def test_the_grid_lists_each_distinct_start_once():
     starts = [(s.name, s.batch_norm, s.upto, s.rest) for s in spec.starts()]
     assert starts == [
         ("pretrained", "pretrained", None, "random"),
-        ("pretrained", "pretrained", "layer1", "random"),
-        ("pretrained", "pretrained", "layer1", "mean_var"),
+        ("pretrained", "identity", "layer1", "random"),
+        ("pretrained", "identity", "layer1", "mean_var"),
         ("mean_var", "identity", None, "random"),
         ("mean_var", "pretrained", None, "random"),
         ("random", "identity", None, "random"),

@@ -9,26 +9,51 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from transfusion.capture import compare
+    from transfusion.filters import gabor_score
     from transfusion.schemes import initialize
-    from transfusion.stages import stages
+    from transfusion.similarity import cca, linear_cka, procrustes, pwcca, svcca
+    from transfusion.structure import stages
     from transfusion.study import Study
+    from transfusion.verdict import conclude
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Study": "study",
+    "cca": "similarity",
+    "compare": "capture",
+    "conclude": "verdict",
+    "gabor_score": "filters",
     "initialize": "schemes",
-    "stages": "stages",
+    "linear_cka": "similarity",
+    "procrustes": "similarity",
+    "pwcca": "similarity",
+    "stages": "structure",
+    "svcca": "similarity",
 }
 
-__all__ = ["Study", "__version__", "initialize", "stages"]
+__all__ = [
+    "Study",
+    "__version__",
+    "cca",
+    "compare",
+    "conclude",
+    "gabor_score",
+    "initialize",
+    "linear_cka",
+    "procrustes",
+    "pwcca",
+    "stages",
+    "svcca",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'transfusion' has no attribute '{name}'")
     value = getattr(importlib.import_module(f"transfusion.{_HOME[name]}"), name)
-    globals()[name] = value  # a submodule of the same name (stages) must not shadow the function
+    globals()[name] = value
     return value
 
 

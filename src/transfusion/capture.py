@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from transfusion.errors import InputError, UnknownNameError
 from transfusion.similarity import Pair, Similarity, Sums, judge, measure
-from transfusion.stages import stages as stages_of
+from transfusion.structure import stages as stages_of
 
 Stages = Mapping[str, Sequence[str]]
 

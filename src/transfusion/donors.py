@@ -21,7 +21,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from transfusion.errors import DonorError, DonorMismatchError, UnsafeFileError
 from transfusion.schemes.seeding import isolated_rng
-from transfusion.stages import head
+from transfusion.structure import head
 
 _KINDS = "torchvision:NAME, timm:NAME, file:PATH, run:ID"
 _WRAPPERS = ("state_dict", "model_state_dict", "model")

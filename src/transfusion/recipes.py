@@ -24,13 +24,13 @@ DEFAULT = Recipe(
     shows="The embedded default: a donor trained on natural-like images, then fundus phantoms; no download.",
     study=StudySpec(
         name="default",
-        task=TaskSpec(data="embedded:fundus", image_size=64, num_images=(1500, 150, 800)),
+        task=TaskSpec(data="embedded:fundus", image_size=40, num_images=(2000, 100, 400)),
         model="cbr_tiny_small",
         donor=DonorRunSpec(
-            task=TaskSpec(data="embedded:natural", image_size=64, num_images=(4000, 200, 400)),
-            train=TrainSpec(steps=600, batch_size=64, lr=1e-3, eval_every=100, schedule="cosine"),
+            task=TaskSpec(data="embedded:natural", image_size=40, num_images=(4000, 100, 200)),
+            train=TrainSpec(steps=200, batch_size=64, lr=1e-3, eval_every=100, schedule="cosine"),
         ),
-        train=TrainSpec(steps=300, batch_size=32, lr=3e-4, eval_every=15),
+        train=TrainSpec(steps=120, batch_size=32, lr=3e-4, eval_every=10),
     ),
 )
 

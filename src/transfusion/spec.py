@@ -231,7 +231,9 @@ class StudySpec(Spec):
         if name == "pretrained":
             for upto in self.upto:
                 for rest in self.rest if upto else ("random",):
-                    yield SchemeSpec(name=name, batch_norm="pretrained", upto=upto, rest=rest)
+                    # copied stages bring their own batch norm; those above have the paper's
+                    batch_norm: BatchNorm = "identity" if upto else "pretrained"
+                    yield SchemeSpec(name=name, batch_norm=batch_norm, upto=upto, rest=rest)
         elif name in ("mean_var", "sampling", "shuffled"):
             for batch_norm in self.batch_norms:
                 yield SchemeSpec(name=name, batch_norm=batch_norm)

@@ -14,7 +14,7 @@ from torch.nn.utils import parametrizations
 from transfusion.errors import DonorError, DonorMismatchError, UnknownNameError
 from transfusion.models import build
 from transfusion.schemes import BATCH_NORMS, SCHEMES, initialize, reads_donor
-from transfusion.stages import stage_of
+from transfusion.structure import stage_of
 
 WITH_DONOR = [name for name, scheme in SCHEMES.items() if scheme.needs_donor]
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from transfusion.report.palette import Style, style_of
-from transfusion.report.table import start_names
+from transfusion.report.table import with_sizes
 
 FORMATS = ("svg", "pdf", "png")
 
@@ -52,7 +52,7 @@ def save(figure: Figure, folder: Path, name: str) -> Path:
 
 def _starts(frame: pd.DataFrame) -> Iterator[tuple[str, Style, pd.DataFrame]]:
     variants: dict[str, int] = {}
-    for name, rows in frame.groupby(start_names(frame), sort=False):
+    for name, rows in frame.groupby(with_sizes(frame), sort=False):
         scheme = str(rows["scheme"].iloc[0])
         variant = variants[scheme] = variants.get(scheme, -1) + 1
         yield str(name), style_of(scheme, variant), rows

@@ -9,19 +9,14 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from transfusion.verdict.curves import start_names
+
 COLUMNS = 6  # evaluations shown; the last is always among them
-START = ["scheme", "batch_norm", "upto", "rest", "size"]
 
 
-def start_names(frame: pd.DataFrame) -> pd.Series:
-    """What a person calls the start of every row: the scheme, and whatever else sets it apart in this frame."""
-    names = frame["scheme"].astype(str)
-    redrawn = frame["scheme"].isin(["mean_var", "sampling", "shuffled"]) & (frame["batch_norm"] != "identity")
-    names = names.where(~redrawn, names + " bn=" + frame["batch_norm"].astype(str))
-    partly = frame["upto"].notna()
-    names = names.where(~partly, names + " upto " + frame["upto"].astype(str))
-    mixed = partly & (frame["rest"].astype(str) != "random")
-    names = names.where(~mixed, names + " rest " + frame["rest"].astype(str))
+def with_sizes(frame: pd.DataFrame) -> pd.Series:
+    """Names of the starts, with the number of training images where it is not all of them."""
+    names = start_names(frame)
     return names.where(frame["size"].isna(), names + " " + frame["size"].astype(str) + " images")
 
 
@@ -41,7 +36,7 @@ def final_table(frame: pd.DataFrame, metric: str = "auc") -> str:
     table.add_column("n", justify="right")
     for step in steps:
         table.add_column(f"step {step}", justify="right")
-    for name, rows in frame.groupby(start_names(frame), sort=False):
+    for name, rows in frame.groupby(with_sizes(frame), sort=False):
         cells = [rows.loc[rows["step"] == step, metric].dropna() for step in steps]
         table.add_row(str(name), str(len(cells[-1])), *(_cell(cell) for cell in cells))
     text = io.StringIO()

@@ -13,7 +13,7 @@ from transfusion.schemes.provenance import Origin, Provenance
 from transfusion.schemes.rules import BATCH_NORMS, RANDOM, SCHEMES, Scheme, moments
 from transfusion.schemes.seeding import generator
 from transfusion.schemes.slots import Slot, slots
-from transfusion.stages import stages
+from transfusion.structure import stages
 
 _NUM_NAMED = 20
 

@@ -172,26 +172,28 @@ def _checked(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     table = table[np.isfinite(table[metric].to_numpy(np.float64, na_value=np.nan))]
     table = table.drop_duplicates(["run", "step"], keep="last")
     table = table[table.groupby("run")["step"].transform("max") > 0]
-    return table.assign(name=_names(table)) if len(table) else table
+    return table.assign(name=start_names(table)) if len(table) else table
 
 
-def _names(table: pd.DataFrame) -> pd.Series:
-    """The scheme, and whatever else sets a start apart from the usual one of its scheme."""
-    names: pd.Series = table["scheme"].astype(str)
-    modes = {scheme: _usual_mode(scheme, list(modes)) for scheme, modes in table.groupby("scheme")["batch_norm"]}
-    unusual = table["batch_norm"] != table["scheme"].map(modes)
-    names = names.where(~unusual, names + " bn=" + table["batch_norm"].astype(str))
-    partly = table["upto"].notna()
-    names = names.where(~partly, names + " upto " + table["upto"].astype(str))
-    mixed = partly & (table["rest"].astype(str) != "random")
-    names = names.where(~mixed, names + " rest " + table["rest"].astype(str))
-    return names
+def start_names(frame: pd.DataFrame) -> pd.Series:
+    """What a person calls the start of every row: the scheme, and whatever sets it apart from its usual form.
+
+    Args:
+        frame: with the columns ``scheme batch_norm upto rest``.
+    """
+    names: pd.Series = frame["scheme"].astype(str)
+    partly = frame["upto"].notna()
+    groups = frame.assign(partly=partly).groupby(["scheme", "partly"])["batch_norm"]
+    unusual = frame["batch_norm"] != groups.transform(_usual_mode)
+    names = names.where(~unusual, names + " bn=" + frame["batch_norm"].astype(str))
+    names = names.where(~partly, names + " upto " + frame["upto"].astype(str))
+    mixed = partly & (frame["rest"].astype(str) != "random")
+    return names.where(~mixed, names + " rest " + frame["rest"].astype(str))
 
 
-def _usual_mode(scheme: object, modes: list[str]) -> str:
-    """The batch-norm mode that goes without saying: the paper's, where the scheme has several."""
-    paper = "pretrained" if scheme == "pretrained" else "identity"
-    return paper if paper in modes else modes[0]
+def _usual_mode(modes: pd.Series) -> object:
+    """The batch-norm mode that goes without saying: the paper's, where a scheme has several."""
+    return "identity" if (modes == "identity").any() else modes.iloc[0]
 
 
 def _split(table: pd.DataFrame, metric: str) -> Iterator[tuple[dict[Hashable, Any], Curve]]:

@@ -8,7 +8,7 @@ from torch import nn
 from torchvision.models import get_model
 
 from transfusion.errors import InputError
-from transfusion.stages import head, stage_of, stages
+from transfusion.structure import head, stage_of, stages
 
 TORCHVISION = {
     "resnet18": "stem layer1 layer2 layer3 layer4 head",
