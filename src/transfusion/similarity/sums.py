@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from scipy.linalg import blas
 from torch import Tensor
@@ -162,9 +163,9 @@ class Sums:
         stacked = into[: len(parts[0])]
         for part, at, shift in zip(parts, self._at, self._shifts, strict=True):
             z = stacked[:, at][:, : len(shift)]
-            torch.sub(part, shift, out=z)
+            _subtract(part, shift, z)
             if self._norms:
-                stacked[:, at.stop - 1] = z.square().sum(dim=1)
+                stacked[:, at.stop - 1] = torch.einsum("ij,ij->i", z, z)
         return stacked
 
     def _add_repaired(self, stacked: Tensor, again: Tensor) -> None:
@@ -226,6 +227,18 @@ class Sums:
 
 def _rounding_unit(block: Tensor) -> float:
     return torch.finfo(block.dtype if block.dtype.is_floating_point else torch.float64).eps
+
+
+def _subtract(part: Tensor, shift: Tensor, out: Tensor) -> None:
+    """``out = part - shift`` in float64.
+
+    On the processor by NumPy: PyTorch's threads spin for a while after each call, and BLAS has to fight them.
+    """
+    if out.device.type != "cpu":
+        torch.sub(part, shift, out=out)
+        return
+    known = part.float() if part.dtype == torch.bfloat16 else part
+    np.subtract(known.numpy(), shift.numpy(), out=out.numpy())
 
 
 def _add_gram(total: Tensor, rows: Tensor) -> None:
