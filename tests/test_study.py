@@ -1,0 +1,176 @@
+import json
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from transfusion.errors import DonorError, StoreError, TaskError, UnknownNameError
+from transfusion.spec import DonorRunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
+from transfusion.study import Study
+
+FUNDUS = TaskSpec(data="embedded:fundus", image_size=16, num_images=(40, 8, 24))
+NATURAL = TaskSpec(data="embedded:natural", image_size=16, num_images=(32, 8, 16))
+QUICK = TrainSpec(steps=4, batch_size=8, eval_every=2, precision="float32")
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def study(folder, cache, **values) -> Study:
+    spec = {"task": FUNDUS, "model": "cbr_tiny_small", "schemes": ("random",), "seeds": (0,), "train": QUICK, **values}
+    return Study(StudySpec(**spec), folder, cache=cache)
+
+
+def go(a_study):
+    return a_study.run(workers=0, progress=False)
+
+
+def test_a_study_with_its_own_donor_from_start_to_verdict(tmp_path, cache):
+    a_study = study(
+        tmp_path / "s",
+        cache,
+        donor=DonorRunSpec(task=NATURAL, train=QUICK),
+        schemes=("pretrained", "mean_var", "random"),
+        seeds=(0, 1),
+    )
+    outcome = go(a_study)
+    assert (outcome.ran, outcome.kept, outcome.failed) == (7, 0, {})
+    frame = a_study.frame()
+    assert len(frame) == 6 * 3
+    assert list(frame.columns[:10]) == [
+        "run",
+        "scheme",
+        "batch_norm",
+        "upto",
+        "rest",
+        "size",
+        "seed",
+        "step",
+        "loss",
+        "auc",
+    ]
+    assert frame.groupby("scheme")["seed"].nunique().to_dict() == {"pretrained": 2, "mean_var": 2, "random": 2}
+    assert "pretrained" in a_study.verdict().to_dict()["schemes"]
+    donor = next(iter((tmp_path / "s" / "donors").glob("*.safetensors")))
+    before = a_study.store.run(a_study.runs()[0].id).before_path
+    donor_weights, start = load_file(donor), load_file(before)
+    assert all(np.array_equal(start[name], donor_weights[name]) for name in start if not name.startswith("head"))
+
+
+def test_the_same_study_again_runs_nothing_and_a_larger_grid_only_what_is_new(tmp_path, cache):
+    assert go(study(tmp_path, cache)).ran == 1
+    again = go(study(tmp_path, cache))
+    assert (again.ran, again.kept) == (0, 1)
+    more = go(study(tmp_path, cache, seeds=(0, 1), sizes=(None, 16)))
+    assert (more.ran, more.kept) == (3, 1)
+    changed = go(study(tmp_path, cache, train=QUICK.with_values(lr=1e-2)))
+    assert (changed.ran, changed.kept) == (1, 0)
+
+
+def test_sizes_are_nested_counts_and_shares(tmp_path, cache):
+    runs = study(tmp_path, cache, sizes=(0.5, 20, 1.0, None)).runs()
+    assert [run.size for run in runs] == [20, 20, None, None]
+    assert runs[0].id == runs[1].id
+
+
+def test_side_by_side_gives_the_same_curves_as_one_by_one(tmp_path, cache):
+    alone, beside = study(tmp_path / "a", cache, seeds=(0, 1)), study(tmp_path / "b", cache, seeds=(0, 1))
+    from transfusion.machine import Machine
+
+    alone.run(workers=0, progress=False, machine=Machine(accelerator="cpu", threads=1))
+    beside.run(workers=2, progress=False, machine=Machine(accelerator="cpu", threads=1))
+    columns = ["run", "step", "loss", "auc"]
+    assert alone.frame()[columns].equals(beside.frame()[columns])
+
+
+def test_any_executor_of_concurrent_futures_will_do(tmp_path, cache):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as executor:
+        outcome = study(tmp_path, cache, seeds=(0, 1)).run(executor, progress=False)
+    assert (outcome.ran, outcome.failed) == (2, {})
+
+
+def test_a_failing_run_is_recorded_and_the_others_go_on(tmp_path, cache, monkeypatch):
+    from transfusion import run
+
+    real = run.initial_weights
+
+    def fail_for_seed_0(job, model):
+        if job.run.seed == 0:
+            raise RuntimeError("a cosmic ray")
+        return real(job, model)
+
+    monkeypatch.setattr(run, "initial_weights", fail_for_seed_0)
+    a_study = study(tmp_path, cache, seeds=(0, 1))
+    outcome = go(a_study)
+    assert list(outcome.failed.values()) == ["a cosmic ray"]
+    assert set(a_study.frame()["seed"]) == {1}
+    failure = json.loads(a_study.store.run(a_study.runs()[0].id).failure_path.read_text())
+    assert "fail_for_seed_0" in "\n".join(failure["traceback"])
+    monkeypatch.undo()
+    mended = go(study(tmp_path, cache, seeds=(0, 1)))
+    assert (mended.ran, mended.kept, mended.failed) == (1, 1, {})
+
+
+def test_a_diverged_run_is_recorded_and_not_tried_again(tmp_path, cache):
+    wild = QUICK.with_values(lr=999.0, optimizer="sgd", steps=40, eval_every=10)
+    first = go(study(tmp_path, cache, model="squeezenet1_1", task=FUNDUS.with_values(image_size=32), train=wild))
+    assert [message.split(".")[0][:8] for message in first.failed.values()] in (["The loss"], ["The netw"])
+    again = go(study(tmp_path, cache, model="squeezenet1_1", task=FUNDUS.with_values(image_size=32), train=wild))
+    assert (again.ran, len(again.failed)) == (0, 1)
+
+
+def test_a_donor_that_cannot_be_trained_stops_the_study(tmp_path, cache):
+    wild = QUICK.with_values(lr=999.0, optimizer="sgd", steps=40, eval_every=10)
+    donor = DonorRunSpec(task=NATURAL.with_values(image_size=32), train=wild)
+    a_study = study(
+        tmp_path,
+        cache,
+        model="squeezenet1_1",
+        task=FUNDUS.with_values(image_size=32),
+        donor=donor,
+        schemes=("mean_var",),
+    )
+    with pytest.raises(DonorError, match="own donor could not be trained"):
+        go(a_study)
+
+
+def test_a_run_of_one_study_is_the_donor_of_another(tmp_path, cache):
+    first = study(tmp_path / "first", cache, task=NATURAL)
+    go(first)
+    donor = first.runs()[0].id
+    second = study(tmp_path / "second", cache, donor=f"run:{donor[:8]}", schemes=("pretrained", "shuffled"))
+    assert go(second).failed == {}
+    provenance = second.store.run(second.runs()[0].id).provenance_path.read_text()
+    assert "block1.0.weight,block1,pretrained" in provenance
+
+
+def test_data_that_change_under_a_study_are_noticed(tmp_path, cache):
+    a_study = study(tmp_path, cache)
+    other = a_study.spec.task.with_values(fingerprint="0" * 12)
+    with pytest.raises(TaskError):
+        study(tmp_path, cache, task=other).runs()
+
+
+def test_load_takes_a_folder_a_file_or_a_recipe(tmp_path, cache):
+    a_study = study(tmp_path / "s", cache)
+    go(a_study)
+    assert Study.load(tmp_path / "s").spec == a_study.spec
+    assert Study.load(tmp_path / "s").frame().equals(a_study.frame())
+    (tmp_path / "x.yaml").write_text("model: cbr_tiny_small\ntrain: {steps: 3}\n")
+    assert Study.load(tmp_path / "x.yaml").spec.train.steps == 3
+    assert Study.load("default").spec.name == "default"
+    with pytest.raises(UnknownNameError, match="no recipe 'defualt'. Did you mean 'default'"):
+        Study.load("defualt")
+    with pytest.raises(StoreError, match="no file or folder gone/x.yaml"):
+        Study.load("gone/x.yaml")
+
+
+def test_a_full_scheme_may_stand_among_the_names(tmp_path, cache):
+    donor = DonorRunSpec(task=NATURAL, train=QUICK)
+    odd = SchemeSpec(name="random", batch_norm="mean_var")
+    runs = study(tmp_path, cache, donor=donor, schemes=(odd, "random")).runs()
+    assert [run.donor is None for run in runs] == [False, True]
