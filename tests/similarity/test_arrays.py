@@ -65,7 +65,7 @@ def test_rows_must_be_whole_images():
 
 def test_baseline_permutes_images_and_never_positions():
     draw = np.random.default_rng(0)
-    place = np.tile(draw.normal(size=(9, 4)), (200, 1))
+    place = np.tile(draw.normal(size=(9, 4)), (201, 1))
     x, y = (place + 0.1 * draw.normal(size=place.shape) for _ in range(2))
     by_image, by_row = (linear_cka(x, y, rows_per_image=rows).baseline for rows in (9, 1))
     assert by_image == pytest.approx(float(linear_cka(x, y)), abs=0.01)

@@ -59,6 +59,15 @@ def test_constant_features_are_left_out_and_said_so(measure, expected):
     assert any("2 of 10 features of x are constant" in warning for warning in answer.warnings)
 
 
+def test_what_only_rounding_moves_counts_as_constant():
+    x, y = (each.astype(np.float32) for each in reference.related())
+    jitter = np.float32(1e6) + np.random.default_rng(0).choice([0, 0.0625], len(x)).astype(np.float32)
+    assert len(np.unique(jitter)) == 2
+    answer = cca(np.column_stack([x, jitter]), y)
+    assert answer.ranks == (8, 6)
+    assert float(answer) == pytest.approx(float(cca(x, y)), abs=1e-9)
+
+
 @every_measure
 def test_a_constant_representation_has_no_value_and_says_why(measure, expected):
     _, y = reference.related()
