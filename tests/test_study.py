@@ -5,11 +5,13 @@ import pytest
 from safetensors.torch import load_file
 
 from transfusion.errors import DonorError, StoreError, TaskError, UnknownNameError
+from transfusion.machine import Machine
 from transfusion.spec import DonorRunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study
 
 FUNDUS = TaskSpec(data="embedded:fundus", image_size=16, num_images=(40, 8, 24))
 NATURAL = TaskSpec(data="embedded:natural", image_size=16, num_images=(32, 8, 16))
+ONE_THREAD = Machine(accelerator="cpu", threads=1)
 QUICK = TrainSpec(steps=4, batch_size=8, eval_every=2, precision="float32")
 
 
@@ -24,7 +26,7 @@ def study(folder, cache, **values) -> Study:
 
 
 def go(a_study):
-    return a_study.run(workers=0, progress=False)
+    return a_study.run(workers=0, progress=False, machine=ONE_THREAD)
 
 
 def test_a_study_with_its_own_donor_from_start_to_verdict(tmp_path, cache):
@@ -77,10 +79,9 @@ def test_sizes_are_nested_counts_and_shares(tmp_path, cache):
 
 def test_side_by_side_gives_the_same_curves_as_one_by_one(tmp_path, cache):
     alone, beside = study(tmp_path / "a", cache, seeds=(0, 1)), study(tmp_path / "b", cache, seeds=(0, 1))
-    from transfusion.machine import Machine
 
-    alone.run(workers=0, progress=False, machine=Machine(accelerator="cpu", threads=1))
-    beside.run(workers=2, progress=False, machine=Machine(accelerator="cpu", threads=1))
+    alone.run(workers=0, progress=False, machine=ONE_THREAD)
+    beside.run(workers=2, progress=False, machine=ONE_THREAD)
     columns = ["run", "step", "loss", "auc"]
     assert alone.frame()[columns].equals(beside.frame()[columns])
 
@@ -89,7 +90,7 @@ def test_any_executor_of_concurrent_futures_will_do(tmp_path, cache):
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as executor:
-        outcome = study(tmp_path, cache, seeds=(0, 1)).run(executor, progress=False)
+        outcome = study(tmp_path, cache, seeds=(0, 1)).run(executor, progress=False, machine=ONE_THREAD)
     assert (outcome.ran, outcome.failed) == (2, {})
 
 

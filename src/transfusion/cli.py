@@ -177,16 +177,26 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
 
 def _conclude(the_study: Study, outcome: Outcome) -> int:
     """Print the table, the verdict and the failures; the exit code."""
-    from transfusion.report.table import final_table
+    from transfusion.report.table import CurveTable
 
     click.echo(f"{outcome.ran} runs carried out, {outcome.kept} were finished before.", err=True)
     frame = the_study.frame()
     if len(frame):
-        click.echo(final_table(frame))
+        click.echo(CurveTable.of(frame))
         click.echo(f"\n{the_study.verdict()}")
+        click.echo(f"\nReport: {the_study.report()}")
     for run_id, message in outcome.failed.items():
         click.echo(f"Run {run_id} failed: {message} See {the_study.store.run(run_id).failure_path}", err=True)
     return 1 if outcome.failed else 0
+
+
+@transfusion.command()
+@click.argument("folder", metavar="DIR")
+def report(folder: str) -> None:
+    """Rebuild figures and page of a study from what is on disk, finished or not."""
+    from transfusion.study import Study
+
+    click.echo(f"Report: {Study.load(folder).report()}")
 
 
 @transfusion.command()

@@ -30,7 +30,6 @@ import contextlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -55,16 +54,15 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            write(Path(name))
-            with open(name, "rb") as file:  # noqa: PTH123 - a descriptor is needed
+            write(temporary)
+            with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            Path(name).replace(path)
+            temporary.replace(path)
             _flush_folder(path.parent)
         finally:
-            Path(name).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(
             f"Cannot write {path}: {error.strerror or error}. Free the disk or choose another --out."

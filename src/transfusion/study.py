@@ -153,6 +153,12 @@ class Study:
 
         return conclude(self.frame())
 
+    def report(self) -> Path:
+        """Make page and figures from what is on disk; returns the page's path."""
+        from transfusion.report.page import write_page
+
+        return write_page(self.store)
+
 
 @dataclass(frozen=True)
 class Team:

@@ -3,15 +3,60 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from transfusion.verdict.curves import start_names
 
-COLUMNS = 6  # evaluations shown; the last is always among them
+NUM_COLUMNS = 6  # evaluations shown; the last is always among them
+
+
+@dataclass(frozen=True)
+class Row:
+    """One start: its name, the runs behind the last cell, and the cells."""
+
+    name: str
+    n: int
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CurveTable:
+    """Mean and standard deviation over seeds of a metric, one row per start.
+
+    Prints as plain text for a terminal.
+    """
+
+    metric: str
+    steps: tuple[int, ...]
+    rows: tuple[Row, ...]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, metric: str = "auc") -> CurveTable:
+        """Summarise a frame of ``Study.frame`` at up to six steps."""
+        steps = _spread(sorted(int(step) for step in frame["step"].unique()))
+        rows = []
+        for name, runs in frame.groupby(with_sizes(frame), sort=False):
+            values = [runs.loc[runs["step"] == step, metric].dropna() for step in steps]
+            rows.append(Row(str(name), len(values[-1]), tuple(_cell(value) for value in values)))
+        return cls(metric, tuple(steps), tuple(rows))
+
+    def __str__(self) -> str:
+        table = Table(title=f"{self.metric.upper()} on held-out images, mean ± sd over seeds", box=box.SIMPLE)
+        table.title_justify = "left"
+        table.add_column("start")
+        for heading in ("n", *(f"step {step}" for step in self.steps)):
+            table.add_column(heading, justify="right")
+        for row in self.rows:
+            table.add_row(row.name, str(row.n), *row.cells)
+        text = io.StringIO()
+        Console(width=120, file=text).print(table)
+        return text.getvalue().rstrip()
 
 
 def with_sizes(frame: pd.DataFrame) -> pd.Series:
@@ -20,32 +65,8 @@ def with_sizes(frame: pd.DataFrame) -> pd.Series:
     return names.where(frame["size"].isna(), names + " " + frame["size"].astype(str) + " images")
 
 
-def final_table(frame: pd.DataFrame, metric: str = "auc") -> str:
-    """Mean and standard deviation over seeds of ``metric``, one row per start, at up to six steps.
-
-    Args:
-        frame: as ``Study.frame`` gives it.
-        metric: a column of the frame.
-
-    Returns:
-        A table in plain text; n is the number of runs behind the last column.
-    """
-    steps = _spread(sorted(frame["step"].unique()))
-    table = Table(title=f"{metric.upper()} on held-out images, mean ± sd over runs", title_justify="left")
-    table.add_column("start")
-    table.add_column("n", justify="right")
-    for step in steps:
-        table.add_column(f"step {step}", justify="right")
-    for name, rows in frame.groupby(with_sizes(frame), sort=False):
-        cells = [rows.loc[rows["step"] == step, metric].dropna() for step in steps]
-        table.add_row(str(name), str(len(cells[-1])), *(_cell(cell) for cell in cells))
-    text = io.StringIO()
-    Console(width=120, file=text).print(table)
-    return text.getvalue().rstrip()
-
-
 def _spread(steps: list[int]) -> list[int]:
-    places = np.linspace(0, len(steps) - 1, min(COLUMNS, len(steps))).round().astype(int)
+    places = np.linspace(0, len(steps) - 1, min(NUM_COLUMNS, len(steps))).round().astype(int)
     return [steps[place] for place in places]
 
 
