@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
+from transfusion.errors import SpecError
+
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
 
@@ -43,6 +45,21 @@ class Machine:
             strategy=strategy,
             precision=PRECISIONS[precision],
         )
+
+    def check(self, batch_size: int) -> None:
+        """Refuse what this machine does not have, and batches that its devices cannot share.
+
+        Raises:
+            SpecError: saying which.
+        """
+        kind = self.device_type()
+        present = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+        if present.get(kind, self.devices) < self.devices:
+            raise SpecError(
+                f"{self.devices} {kind} devices were asked for; here are {present[kind]}. Try --accelerator cpu."
+            )
+        if batch_size % self.devices:
+            raise SpecError(f"A batch of {batch_size} cannot be shared by {self.devices} devices: choose a multiple.")
 
     def settle(self) -> None:
         """Bind this process to its threads and to algorithms that give the same bits every time."""

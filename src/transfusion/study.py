@@ -116,11 +116,14 @@ class Study:
             progress: show a live display on a terminal, and a line per finished run elsewhere.
 
         Raises:
+            SpecError: if this machine lacks what ``machine`` asks for.
             DonorError: if the study trains its own donor and that run failed.
         """
+        machine = machine or Machine()
+        machine.check(self.spec.train.batch_size)
         plan = self.plan()
         self.store.begin(self.spec, plan.grid, plan.donor_run, plan.card)
-        team = Team(self, executor, machine or Machine(), workers, progress)
+        team = Team(self, executor, machine, workers, progress)
         ran = 0
         if plan.donor_run:
             ran += team.carry_out([plan.donor_run])

@@ -77,6 +77,8 @@ LONE = (*PETS, "--schemes", "random")
         ((*LONE, "--sizes", "few"), "--sizes takes a list"),
         ((*LONE, "--batch-norms", "none"), "batch_norms.*'identity', 'mean_var' or 'pretrained'"),
         ((*LONE, "--out", "file"), "file"),
+        ((*LONE, "--devices", "3"), "A batch of 32 cannot be shared by 3 devices"),
+        ((*LONE, "--accelerator", "cuda", "--devices", "99"), "99 cuda devices were asked for"),
         (("study", "nonsense"), "no recipe 'nonsense'. Known: default"),
         (("study", "missing.yaml"), "no file or folder missing.yaml"),
         (("study", "broken.yaml"), "broken.yaml is not valid YAML"),
