@@ -40,16 +40,16 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
     spec = spec.with_values(task=spec.task.with_values(fingerprint=task.fingerprint))
     model = models.build(spec.model, task.num_outputs, task.channels, task.image_size)
     taught = _starts_with_donor(spec, model)
+    donor_run: RunSpec | None = None
+    origin: dict[str, Any] = {"donor": spec.donor}
     if isinstance(spec.donor, DonorRunSpec):
         donor_run = _donor_run(spec, spec.donor, cache)
-        name, fingerprint = f"run:{donor_run.id}", None
-    else:
-        donor_run, name = None, spec.donor
-        fingerprint = _keep_donor(name, spec.model, model, store) if name and taught else None
-    origin = {"donor": name, "donor_fingerprint": fingerprint}
+        origin = {"donor": f"run:{donor_run.id}"}
+    elif spec.donor and taught:
+        origin["donor_fingerprint"] = _keep_donor(spec.donor, spec.model, model, store)
     num_images = len(task.splits["train"].labels)
     grid = [run.with_values(**origin) if run.scheme in taught else run for run in _grid(spec, num_images)]
-    return Plan(grid, donor_run, task.card)
+    return Plan(grid, donor_run, dict(task.card))
 
 
 def _starts_with_donor(spec: StudySpec, model: nn.Module) -> set[SchemeSpec]:

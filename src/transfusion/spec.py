@@ -253,7 +253,7 @@ def _one_line(cls: type[Spec], error: ValidationError) -> str:
 
 def _say(problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
+    message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         return f"there is no setting '{key}'"
     if not key:

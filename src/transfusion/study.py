@@ -179,7 +179,8 @@ class Team:
         unfinished = [run for run in runs if store.run(run.id).wanted]
         if not unfinished:
             return 0
-        crew = Crew.fit(self.machine, self.workers, len(unfinished))
+        # by all runs, not by those left: threads decide the last bits, and a resumed study must have the same
+        crew = Crew.fit(self.machine, self.workers, len(runs))
         jobs = [Job(run, store.folder.absolute(), crew.machine, self.study.cache) for run in unfinished]
         with Display(jobs, enabled=self.progress) as display:
             for job in carry_out_all(jobs, crew, self.executor):

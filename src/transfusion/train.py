@@ -112,7 +112,7 @@ class Trainer:
     def __init__(self, fabric: Fabric, run: RunSpec, task: Task, model: nn.Module) -> None:
         self.fabric, self.run, self.task = fabric, run, task
         device = fabric.device
-        model = model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = model.to(device).to(memory_format=torch.channels_last)
         self.module = model
         self.model, self.optimizer = fabric.setup(model, make_optimizer(run.train, model, device.type))
         self.data = Batches(task, task.splits["train"], task.subset(run.size, run.seed), device)

@@ -82,14 +82,14 @@ def test_one_tensor_does_not_depend_on_others(scheme):
 
 
 @pytest.mark.parametrize("scheme", WITH_DONOR)
-def test_the_head_is_random_where_a_donor_takes_part(scheme, donor):
+def test_the_head_is_the_frameworks_where_a_donor_takes_part(scheme, donor):
     model, baseline = network(), network()
     table = initialize(model, scheme, donor=donor, seed=5)
-    initialize(baseline, "random", seed=5)
-    assert (table["head.weight"].rule, table["head.weight"].donor_tensor) == ("random", None)
+    initialize(baseline, "default", seed=5)
+    assert (table["head.weight"].rule, table["head.weight"].donor_tensor) == ("default", None)
     assert torch.equal(model.head.weight, baseline.head.weight)
     alike = network(num_outputs=7)
-    assert initialize(alike, scheme, donor=donor)["head.weight"].rule == "random"
+    assert initialize(alike, scheme, donor=donor)["head.weight"].rule == "default"
 
 
 def test_pretrained_copies_all_but_the_head(donor):
@@ -124,7 +124,7 @@ def test_transfusion_up_to_a_stage(rest, donor):
     initialize(alone, rest, donor=donor)
     assert same(model.block2, alone.block2)
     assert {row.rule for row in table.rows if row.stage == "block1"} == {"pretrained"}
-    assert table["head.weight"].rule == "random"
+    assert table["head.weight"].rule == "default"
 
 
 def test_the_batch_norm_mode_holds_above_the_transfused_stages(donor):
@@ -277,5 +277,5 @@ def test_real_donor(real_data):
     table = initialize(model, "mean_var", donor=state)
     first = table["features.0.weight"]
     assert first.std == pytest.approx(state["features.0.weight"].std().item(), rel=0.05)
-    assert table["classifier.1.weight"].rule == "random"
+    assert table["classifier.1.weight"].rule == "default"
     assert table["classifier.1.bias"].rule == "zero"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from transfusion.errors import DonorError, DonorMismatchError, UnknownNameError
 from transfusion.schemes.provenance import Origin, Provenance
-from transfusion.schemes.rules import BATCH_NORMS, RANDOM, SCHEMES, Scheme, moments
+from transfusion.schemes.rules import BATCH_NORMS, DEFAULT, SCHEMES, Scheme, moments
 from transfusion.schemes.seeding import generator
 from transfusion.schemes.slots import Slot, slots
 from transfusion.structure import stages
@@ -30,8 +30,11 @@ def initialize(
     """Give a model the weights that a scheme asks for, in place.
 
     The same seed gives the same weights on every device (numbers are drawn on the CPU in float32), each tensor has
-    its own generator, and global random state is not touched. Where a donor takes part, the head is drawn from
-    ``random``; without one it is a layer like any other. Gradients, devices and types of the parameters stay.
+    its own generator, and global random state is not touched. Gradients, devices and types of the parameters stay.
+
+    A donor's head is never used. Where a donor takes part, the head is what the framework gives a new one
+    (``default``), whatever its shape; without a donor it is a layer like any other. A Glorot head is too large for
+    features of a pretrained scale: SqueezeNet's, which ends in a ReLU, starts out dead under it.
 
     Args:
         model: any network. Tied tensors are filled once, under their first name.
@@ -114,7 +117,7 @@ class _Plan:
     def rule(self, slot: Slot) -> Scheme:
         """The scheme or batch-norm mode that fills a tensor."""
         if slot.is_head and self.needs_donor:
-            return RANDOM
+            return DEFAULT
         chosen = self.scheme if slot.stage in self.lower else self.rest
         return self.batch_norm if slot.role == "batch_norm" and not chosen.owns_batch_norm else chosen
 

@@ -238,8 +238,9 @@ class MeanVarBatchNorm(MeanVar):
 
 
 RANDOM = Random()
+DEFAULT = Default()
 SCHEMES: dict[str, Scheme] = {
-    scheme.name: scheme for scheme in (Pretrained(), RANDOM, Kaiming(), Default(), MeanVar(), Sampling(), Shuffled())
+    scheme.name: scheme for scheme in (Pretrained(), RANDOM, Kaiming(), DEFAULT, MeanVar(), Sampling(), Shuffled())
 }
 BATCH_NORMS: dict[str, Scheme] = {
     "identity": IdentityBatchNorm(),

@@ -188,7 +188,8 @@ def start_names(frame: pd.DataFrame) -> pd.Series:
     names = names.where(~unusual, names + " bn=" + frame["batch_norm"].astype(str))
     names = names.where(~partly, names + " upto " + frame["upto"].astype(str))
     mixed = partly & (frame["rest"].astype(str) != "random")
-    return names.where(~mixed, names + " rest " + frame["rest"].astype(str))
+    names = names.where(~mixed, names + " rest " + frame["rest"].astype(str))
+    return names
 
 
 def _usual_mode(modes: pd.Series) -> object:
