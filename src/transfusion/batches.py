@@ -111,7 +111,9 @@ class Batches:
         self.resident = self._resident()
 
     def _resident(self) -> Tensor | None:
-        if self.device.type != "cuda" or self.images.nbytes > torch.cuda.mem_get_info(self.device)[0] / 4:
+        if self.device.type != "cuda" or self.images.dtype != np.uint8:
+            return None
+        if self.images.nbytes > torch.cuda.mem_get_info(self.device)[0] / 4:
             return None
         return torch.from_numpy(np.array(self.images)).to(self.device)
 
@@ -124,7 +126,10 @@ class Batches:
         if self.resident is not None:
             images = self.resident[torch.from_numpy(rows).to(self.device)]
         else:
-            images = torch.from_numpy(self.images[rows]).to(self.device, non_blocking=True)
+            taken = self.images[rows]
+            # uint16 is known to few kernels
+            taken = taken.astype(np.int32) if taken.dtype == np.uint16 else taken
+            images = torch.from_numpy(taken).to(self.device, non_blocking=True)
         return images.permute(0, 3, 1, 2).float(), self.labels[torch.from_numpy(rows).to(self.device)]
 
     def normalise(self, images: Tensor) -> Tensor:

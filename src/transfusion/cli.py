@@ -36,9 +36,12 @@ def _complain(message: str) -> None:
     sys.exit(2)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__)
-def transfusion() -> None:
+@click.pass_context
+def transfusion(context: click.Context) -> None:
     r"""What do pretrained weights buy on your images, and why?
 
     Trains the same network from several starts - pretrained, only the scale of the pretrained weights, random -
@@ -48,6 +51,8 @@ def transfusion() -> None:
     transfusion study                                  the embedded default; a few minutes, no download
     transfusion study --data DIR --model resnet50 --donor torchvision:resnet50
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def _listed(convert: Callable[[str], Any]) -> Callable[..., Any]:
@@ -110,6 +115,8 @@ def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
     workers, out = options.pop("workers"), options.pop("out")
     the_study = _the_study(source, out, options, settings)
     click.echo(f"Study in {the_study.store.folder}", err=True)
+    for warning in the_study.plan().card.get("warnings", []):
+        click.echo(f"Note: {warning}", err=True)
     try:
         outcome = the_study.run(machine=machine, workers=workers)
     except KeyboardInterrupt:
@@ -121,19 +128,20 @@ def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
 def _the_study(source: str | None, out: str | None, options: dict[str, Any], settings: Sequence[str]) -> Study:
     from transfusion.study import Study
 
-    own_data = options["data"] is not None and source is None
-    base = Study.load(source or "default", out)
-    spec = base.spec if not own_data else _blank(options["data"])
-    spec = _with_options(spec, options, settings)
-    folder = out or (base.store.folder if not own_data else Path("studies") / spec.name)
-    return Study(spec, folder)
+    if options["data"] is not None and source is None:
+        spec = _blank(options["data"])
+        folder = Path("studies") / spec.name
+    else:
+        base = Study.load(source or "default", out)
+        spec, folder = base.spec, base.store.folder
+    return Study(_with_options(spec, options, settings), out or folder)
 
 
 def _blank(data: str) -> StudySpec:
     """Settings for the user's own data; the recipes' are for theirs."""
     from transfusion.spec import StudySpec
 
-    return StudySpec(name=Path(data).stem.replace(":", "-") or "study")
+    return StudySpec(name=Path(data).resolve().stem.replace(":", "-") or "study")
 
 
 # option -> where it belongs in the spec

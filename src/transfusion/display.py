@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from transfusion.run import Job
@@ -20,6 +21,7 @@ class Display:
         self.jobs = list(jobs)
         self.total = sum(job.run.train.steps for job in self.jobs)
         self.ended = 0
+        self._steps_ended: dict[str, int] = {}
         self.bar = Progress(
             TextColumn("[bold]{task.fields[runs]}"),
             BarColumn(),
@@ -44,7 +46,9 @@ class Display:
         self.bar.stop()
 
     def refresh(self) -> None:
-        """Read from disk how far every run is."""
+        """Read from disk how far every run is; nothing to do where nobody looks."""
+        if self.bar.disable:
+            return
         now = "  ".join(_now(job) for job in self.jobs if _files(job).state == "started")
         self.bar.update(self.task, completed=self._steps(), runs=self._runs(), now=now)
 
@@ -53,14 +57,25 @@ class Display:
         self.ended += 1
         files = _files(job)
         failure = files.failure()
-        outcome = f"[red]failed: {failure['error']}[/red]" if failure else _last(files)
-        self.console.print(f"{self._runs()}  {label(job)}  {outcome}", highlight=False)
+        outcome = f"[red]failed: {escape(failure['error'])}[/red]" if failure else _last(files)
+        self.console.print(f"{self._runs()}  {escape(label(job))}  {outcome}", highlight=False)
 
     def _runs(self) -> str:
         return f"run {self.ended}/{len(self.jobs)}"
 
     def _steps(self) -> int:
-        return sum(curve[-1]["step"] for job in self.jobs if (curve := _files(job).curve()))
+        return sum(self._steps_of(job) for job in self.jobs)
+
+    def _steps_of(self, job: Job) -> int:
+        """The last evaluation's step; remembered once the run has ended."""
+        if job.run.id in self._steps_ended:
+            return self._steps_ended[job.run.id]
+        files = _files(job)
+        curve = files.curve()
+        steps: int = curve[-1]["step"] if curve else 0
+        if files.state == "done":
+            self._steps_ended[job.run.id] = steps
+        return steps
 
 
 def label(job: Job) -> str:

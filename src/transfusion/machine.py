@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
+import threading
+import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +17,7 @@ from lightning_fabric import Fabric
 
 from transfusion.errors import SpecError
 
+CUBLAS_WORKSPACE = ":4096:8"  # what cuBLAS needs to give the same bits every time
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 PRECISIONS: dict[str, Precision] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
@@ -22,8 +26,8 @@ PRECISIONS: dict[str, Precision] = {"float32": "32-true", "bfloat16": "bf16-mixe
 class Machine:
     """How a run uses the machine.
 
-    It may change the last digits of a result, never its meaning. So it is recorded beside the run and is no part
-    of its id, and a resumed run keeps what it began with.
+    It is recorded beside the run and is no part of its id: it changes the last digits of a result, and with several
+    ``devices`` the batch that a batch norm sees, which is each device's share. A resumed run keeps what it began with.
 
     Attributes:
         accelerator: ``cpu``, ``cuda``, ``mps`` or ``auto``.
@@ -47,7 +51,7 @@ class Machine:
             precision=PRECISIONS[precision],
         )
 
-    def check(self, batch_size: int) -> None:
+    def check(self, batch_size: int, precision: str = "auto") -> None:
         """Refuse what this machine does not have, and batches that its devices cannot share.
 
         Raises:
@@ -59,6 +63,8 @@ class Machine:
             raise SpecError(
                 f"{self.devices} {kind} devices were asked for; here are {present[kind]}. Try --accelerator cpu."
             )
+        if precision == "float16" and kind != "cuda":
+            raise SpecError(f"float16 needs a CUDA device and this is a {kind}; choose float32, bfloat16 or auto.")
         if batch_size % self.devices:
             raise SpecError(f"A batch of {batch_size} cannot be shared by {self.devices} devices: choose a multiple.")
 
@@ -66,6 +72,11 @@ class Machine:
         """Bind this process to its threads and to algorithms that give the same bits every time."""
         if self.threads:
             torch.set_num_threads(self.threads)
+        if self.device_type() == "cuda":
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
+            torch.use_deterministic_algorithms(True, warn_only=True)
+            # filling fresh memory costs time and guards nothing here
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
 
@@ -116,6 +127,18 @@ def _processor() -> str:
     return platform.processor()
 
 
+def end_with_parent(parent: int) -> None:
+    """See that this process does not outlive ``parent``, however that one ends; Ctrl-C is left to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def environment(threads: int | None) -> dict[str, str]:
     """Environment variables to start a training process with.
 
@@ -123,7 +146,7 @@ def environment(threads: int | None) -> dict[str, str]:
     told to keep freed memory, since a training step frees and takes the same large blocks again and again.
     """
     values = {
-        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "CUBLAS_WORKSPACE_CONFIG": CUBLAS_WORKSPACE,
         "MALLOC_MMAP_MAX_": "0",
         "MALLOC_TRIM_THRESHOLD_": str(2**33),
     }

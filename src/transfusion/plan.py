@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from transfusion import donors, models, schemes, tasks
 from transfusion.errors import SpecError
-from transfusion.spec import DonorRunSpec, RunSpec, SchemeSpec, StudySpec
+from transfusion.spec import DonorRunSpec, RunSpec, SchemeSpec, StudySpec, TrainSpec
 from transfusion.store import Store, write_tensors
+from transfusion.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
     """
     task = tasks.load(spec.task, cache=cache, progress=True)
     spec = spec.with_values(task=spec.task.with_values(fingerprint=task.fingerprint))
-    model = models.build(spec.model, task.num_outputs, task.channels, task.image_size)
+    model = _checked_model(spec.model, task, spec.train)
     taught = _starts_with_donor(spec, model)
     donor_run: RunSpec | None = None
     origin: dict[str, Any] = {"donor": spec.donor}
@@ -49,7 +51,24 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
         origin["donor_fingerprint"] = _keep_donor(spec.donor, spec.model, model, store)
     num_images = len(task.splits["train"].labels)
     grid = [run.with_values(**origin) if run.scheme in taught else run for run in _grid(spec, num_images)]
-    return Plan(grid, donor_run, dict(task.card))
+    return Plan(list({run.id: run for run in grid}.values()), donor_run, dict(task.card))
+
+
+def _checked_model(name: str, task: Task, train: TrainSpec) -> nn.Module:
+    """Build the network and see that it takes the task's images, and that there are some to evaluate on."""
+    if not len(task.splits[train.eval_split]):
+        raise SpecError(f"The {train.eval_split} split of {task.name} is empty: there is nothing to evaluate on.")
+    model = models.build(name, task.num_outputs, task.channels, task.image_size)
+    try:
+        with torch.inference_mode():
+            outputs = model.eval()(torch.zeros(2, task.channels, task.image_size, task.image_size))
+    except RuntimeError as error:
+        why = str(error).splitlines()[0]
+        raise SpecError(
+            f"{name} cannot take images of {task.image_size} px ({why}) Choose a larger --image-size."
+        ) from None
+    assert outputs.shape == (2, task.num_outputs)
+    return model
 
 
 def _starts_with_donor(spec: StudySpec, model: nn.Module) -> set[SchemeSpec]:
@@ -66,6 +85,7 @@ def _starts_with_donor(spec: StudySpec, model: nn.Module) -> set[SchemeSpec]:
 
 def _donor_run(spec: StudySpec, donor: DonorRunSpec, cache: Path | None) -> RunSpec:
     task = tasks.load(donor.task, cache=cache, progress=True)
+    _checked_model(spec.model, task, donor.train)
     return RunSpec(
         task=donor.task.with_values(fingerprint=task.fingerprint),
         model=spec.model,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import os
 import traceback
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from torch import nn
 
 from transfusion import donors, models, schemes, tasks
 from transfusion.errors import DivergedError
-from transfusion.machine import Machine, best_precision, describe
+from transfusion.machine import Machine, best_precision, describe, end_with_parent
 from transfusion.spec import RunSpec
 from transfusion.store import RunFiles, Store, write_tensors, write_text
 from transfusion.train import Trainer, fit
@@ -71,14 +71,26 @@ def _launch(job: Job) -> None:
     files.begin(job.run, describe(machine, precision))
     fabric = machine.fabric(precision)
     if machine.devices > 1:
-        fabric.launch(partial(_work, job=job, machine=machine))
+        diverged = fabric.launch(partial(_work_beside, job=job, machine=machine))
+        if diverged is not None:
+            raise diverged
     else:
         _work(fabric, job, machine)
 
 
+def _work_beside(fabric: Fabric, job: Job, machine: Machine) -> DivergedError | None:
+    """``_work`` in one of several processes; divergence is handed back, since an exception would lose its type."""
+    end_with_parent(os.getppid())
+    try:
+        _work(fabric, job, machine)
+    except DivergedError as error:
+        return error
+    return None
+
+
 def _work(fabric: Fabric, job: Job, machine: Machine) -> None:
     """What every device's process does; only the first one writes."""
-    files, started = Store(job.folder).run(job.run.id), time.monotonic()
+    files = Store(job.folder).run(job.run.id)
     machine.settle()
     task = tasks.load(job.run.task, cache=job.cache)
     model = models.build(job.run.model, task.num_outputs, task.channels, task.image_size)
@@ -94,7 +106,7 @@ def _work(fabric: Fabric, job: Job, machine: Machine) -> None:
     fit(trainer, files, machine.checkpoint_s)
     if fabric.is_global_zero:
         write_tensors(files.after_path, trainer.module.state_dict())
-        files.finish({"time_s": time.monotonic() - started + trainer.time_s, **files.curve()[-1]})
+        files.finish(files.curve()[-1])
 
 
 def _start(fabric: Fabric, job: Job, files: RunFiles, model: nn.Module) -> None:

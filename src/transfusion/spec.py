@@ -29,7 +29,7 @@ S = TypeVar("S", bound="Spec")
 class Spec(BaseModel):
     """Base of all specs: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, ser_json_inf_nan="constants")
 
     @classmethod
     def parse(cls: type[S], values: dict[str, Any]) -> S:
@@ -47,7 +47,7 @@ class Spec(BaseModel):
     def read(cls: type[S], path: Path) -> S:
         """Read a YAML or JSON file (JSON is YAML)."""
         try:
-            values = yaml.safe_load(path.read_text())
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise SpecError(f"Cannot read {path}: {error}. Give a readable YAML or JSON file.") from error
         except yaml.YAMLError as error:

@@ -57,7 +57,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             write(temporary)
-            with temporary.open("rb") as file:
+            with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
             _flush_folder(path.parent)
@@ -71,6 +71,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 def _flush_folder(folder: Path) -> None:
     """Make a rename last through a power cut."""
+    if os.name == "nt":  # Windows cannot open a folder, and has no need to
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -80,7 +82,7 @@ def _flush_folder(folder: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole text file atomically."""
-    write_atomically(path, lambda temporary: temporary.write_text(text))
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, values: Any) -> None:
@@ -149,6 +151,8 @@ class RunFiles:
             yield False
             return
         try:
+            for torn in self.folder.glob(".*.[0-9]*"):  # left by a process that was killed while it wrote
+                torn.unlink()
             yield True
         finally:
             lock.release()
@@ -177,7 +181,7 @@ class RunFiles:
         if not self.curve_path.exists():
             return []
         rows = []
-        for line in self.curve_path.read_text().splitlines():
+        for line in self.curve_path.read_text(encoding="utf-8").splitlines():
             try:
                 rows.append(json.loads(line))
             except json.JSONDecodeError:
@@ -187,7 +191,7 @@ class RunFiles:
     def append(self, row: dict[str, Any]) -> None:
         """Add one evaluation to the curve and flush it to the disk; NaN is written as null."""
         row = {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
-        with self.curve_path.open("a") as file:
+        with self.curve_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -315,18 +319,19 @@ def tidy(runs: list[RunFiles]) -> pd.DataFrame:
     ``train_loss`` and ``time_s``. A missing ``upto`` is the whole network, a missing ``size`` all images.
     """
     keys = ["run", "scheme", "batch_norm", "upto", "rest", "size", "seed", "step", "loss", "auc"]
-    rows = [{**_identity(files.spec()), **row} for files in runs for row in files.curve()]
+    rows = [{**_identity(files), **row} for files in runs for row in files.curve()]
     frame = pd.DataFrame(rows)
     frame = frame.reindex(columns=[*keys, *(column for column in frame.columns if column not in keys)])
     numbers = {column: "float64" for column in frame.columns if column not in keys or column in ("loss", "auc")}
-    frame = frame.astype({"size": "Int64", "seed": "int64", "step": "int64", **numbers})
-    return frame
+    typed: pd.DataFrame = frame.astype({"size": "Int64", "seed": "int64", "step": "int64", **numbers})
+    return typed
 
 
-def _identity(spec: RunSpec) -> dict[str, Any]:
+def _identity(files: RunFiles) -> dict[str, Any]:
+    spec = files.spec()
     scheme = spec.scheme
     return {
-        "run": spec.id,
+        "run": files.id,
         "scheme": scheme.name,
         "batch_norm": scheme.batch_norm,
         "upto": scheme.upto,
@@ -338,7 +343,7 @@ def _identity(spec: RunSpec) -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        values: dict[str, Any] = json.loads(path.read_text())
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StoreError(f"Cannot read {path}: {error}. Remove the folder {path.parent} to make it again.") from error
     return values

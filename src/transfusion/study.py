@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transfusion.display import Display
-from transfusion.errors import DonorError, StoreError, UnknownNameError
+from transfusion.errors import StoreError, UnknownNameError
 from transfusion.machine import Machine
 from transfusion.plan import Plan, make_plan
 from transfusion.run import Job
@@ -28,7 +28,7 @@ class Outcome:
 
     Attributes:
         ran: runs that it carried out or went on with.
-        kept: runs that were finished before it.
+        kept: runs that had ended before it.
         failed: run id -> message, of runs that failed now or, where trying again is no use, before.
     """
 
@@ -42,9 +42,10 @@ class Study:
 
     Example::
 
-        study = Study.load("retina.yaml", "studies/retina")
-        study.run()
-        print(study.verdict())
+        if __name__ == "__main__":  # runs go to processes of their own, which read this file again
+            study = Study.load("retina.yaml", "studies/retina")
+            study.run()
+            print(study.verdict())
 
     Args:
         spec: what to run.
@@ -73,12 +74,12 @@ class Study:
         from transfusion.recipes import RECIPES
 
         path = Path(source)
-        if path.is_dir():
-            return cls(Store(path).spec(), folder or path)
-        if path.is_file():
-            spec = StudySpec.read(path)
-        elif str(source) in RECIPES:
+        if str(source) in RECIPES:
             spec = RECIPES[str(source)].study
+        elif path.is_dir():
+            return cls(Store(path).spec(), folder or path)
+        elif path.is_file():
+            spec = StudySpec.read(path)
         elif path.suffix or len(path.parts) > 1:
             raise StoreError(f"There is no file or folder {path}. Give a study's folder, a YAML file or a recipe.")
         else:
@@ -117,30 +118,30 @@ class Study:
 
         Raises:
             SpecError: if this machine lacks what ``machine`` asks for.
-            DonorError: if the study trains its own donor and that run failed.
         """
         machine = machine or Machine()
-        machine.check(self.spec.train.batch_size)
+        machine.check(self.spec.train.batch_size, self.spec.train.precision)
         plan = self.plan()
         self.store.begin(self.spec, plan.grid, plan.donor_run, plan.card)
         team = Team(self, executor, machine, workers, progress)
-        ran = 0
+        ran, possible = 0, plan.grid
         if plan.donor_run:
             ran += team.carry_out([plan.donor_run])
-            self._adopt(plan.donor_run)
-        ran += team.carry_out(plan.grid)
-        failures = {run.id: self.store.run(run.id).failure() for run in plan.grid}
-        failed = {run_id: failure["error"] for run_id, failure in failures.items() if failure}
-        total = len(plan.grid) + bool(plan.donor_run)
-        return Outcome(ran=ran, kept=total - ran, failed=failed)
+            if not self._adopt(plan.donor_run):
+                possible = [run for run in plan.grid if run.donor is None]
+        ran += team.carry_out(possible)
+        everything = [self.store.run(run.id) for run in (*plan.grid, *([plan.donor_run] if plan.donor_run else []))]
+        failed = {files.id: failure["error"] for files in everything if (failure := files.failure())}
+        done = sum(files.state == "done" for files in everything)
+        return Outcome(ran=ran, kept=max(0, done + len(failed) - ran), failed=failed)
 
-    def _adopt(self, donor_run: RunSpec) -> None:
-        """Keep the final weights of the study's own donor where runs look for a donor."""
+    def _adopt(self, donor_run: RunSpec) -> bool:
+        """Keep the final weights of the study's own donor where runs look for one; False if it has none."""
         files = self.store.run(donor_run.id)
         if files.state != "done":
-            error = files.failure().get("error", "it did not finish")
-            raise DonorError(f"The study's own donor could not be trained: {error} See {files.failure_path}.")
+            return False
         self.store.keep_donor(donor_run.id, files.after_path)
+        return True
 
     def frame(self) -> pd.DataFrame:
         """One row per run and evaluation, read from disk.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -75,9 +75,10 @@ def evaluate(fabric: Fabric, model: nn.Module, task: Task, data: Batches) -> Eva
     if not logits.isfinite().all():
         raise DivergedError("The network's outputs are NaN or infinite. Lower the learning rate (--lr).")
     loss = float(loss_of(task, logits, labels))
-    scores = logits.double().sigmoid() if task.kind == "multilabel" else logits.double().softmax(dim=1)
-    values = metrics.evaluate(task.kind, scores.cpu().numpy(), labels.cpu().numpy(), task.positive)
-    return Evaluation({"loss": loss, **values}, scores.float().cpu().numpy(), labels.cpu().numpy())
+    logits, truth = logits.cpu().double(), labels.cpu().numpy()  # float64 on the processor: not every device has it
+    scores = logits.sigmoid() if task.kind == "multilabel" else logits.softmax(dim=1)
+    values = metrics.evaluate(task.kind, scores.numpy(), truth, task.positive)
+    return Evaluation({"loss": loss, **values}, scores.float().numpy(), truth)
 
 
 def _gather(fabric: Fabric, mine: Tensor, total: int) -> Tensor:
@@ -145,7 +146,10 @@ class Trainer:
         """
         if not self.losses:
             return math.nan
-        losses = torch.stack(self.losses).double().cpu()
+        losses = torch.stack(self.losses)
+        if self.fabric.world_size > 1:  # every device must come to the same conclusion
+            losses = cast(Tensor, self.fabric.all_reduce(losses, reduce_op="mean"))
+        losses = losses.cpu().double()
         bad = torch.nonzero(~losses.isfinite())
         if len(bad):
             step = self.step - len(losses) + int(bad[0])
@@ -163,6 +167,7 @@ class Trainer:
             "time_s": self.time_s,
             "model": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),  # the loss scale of float16
         }
 
     def resume(self, state: dict[str, Any]) -> None:
@@ -171,6 +176,7 @@ class Trainer:
         self.losses = [torch.tensor(loss, device=self.fabric.device) for loss in state["losses"]]
         self.module.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
 
 
 def fit(trainer: Trainer, files: RunFiles, checkpoint_s: float) -> None:

@@ -10,9 +10,8 @@ import contextlib
 import multiprocessing
 import os
 import queue
-import signal
-import threading
 import time
+import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -22,7 +21,7 @@ from typing import Any
 
 import torch
 
-from transfusion.machine import Machine, environment
+from transfusion.machine import Machine, end_with_parent, environment
 from transfusion.run import Job, Outcome, carry_out
 from transfusion.store import Store
 
@@ -51,12 +50,12 @@ class Crew:
     Attributes:
         workers: processes side by side; 0 is this process.
         machine: what each run uses.
-        gpus: cards to hand out, one to a process; empty without CUDA.
+        gpus: what CUDA_VISIBLE_DEVICES is to be in each process, as "0,1" for two cards; empty without CUDA.
     """
 
     workers: int
     machine: Machine
-    gpus: tuple[int, ...] = ()
+    gpus: tuple[str, ...] = ()
 
     @classmethod
     def fit(cls, machine: Machine, workers: int | None, num_runs: int) -> Crew:
@@ -66,9 +65,8 @@ class Crew:
             workers = min(cores, num_runs) if workers is None else workers
             threads = machine.threads or max(1, cores // max(1, workers * machine.devices))
             return cls(workers, replace(machine, threads=threads))
-        cards = torch.cuda.device_count() // machine.devices
-        gpus = tuple(range(cards)) if machine.devices == 1 and cards > 1 else ()
-        return cls(max(1, min(cards, num_runs)) if workers is None else workers, machine, gpus)
+        gpus = _shares(machine.devices)
+        return cls(max(1, min(len(gpus), num_runs)) if workers is None else workers, machine, gpus)
 
     @contextlib.contextmanager
     def executor(self) -> Iterator[Executor]:
@@ -88,6 +86,13 @@ class Crew:
                 _end(pool)
 
 
+def _shares(devices: int) -> tuple[str, ...]:
+    """The visible CUDA cards in groups of ``devices``; those that the user hid stay hidden."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    cards = named.split(",") if named else [str(card) for card in range(torch.cuda.device_count())]
+    return tuple(",".join(cards[first : first + devices]) for first in range(0, len(cards) - devices + 1, devices))
+
+
 @contextlib.contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
     before = {key: os.environ.get(key) for key in values}
@@ -103,19 +108,12 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def _settle(parent: int, cards: Any) -> None:
-    """Start of a worker: leave Ctrl-C to the parent, keep one card, and never outlive the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Start of a worker: keep to its own cards, leave Ctrl-C to the parent, and never outlive it."""
+    end_with_parent(parent)
     with contextlib.suppress(queue.Empty):
-        card = cards.get(timeout=1)
-        if card is not None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = str(card)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+        mine = cards.get(timeout=1)
+        if mine is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = mine
 
 
 def _end(pool: ProcessPoolExecutor) -> None:
@@ -141,6 +139,8 @@ def carry_out_all(jobs: list[Job], crew: Crew, executor: Executor | None = None)
         with contextlib.nullcontext(executor) if executor else crew.executor() as pool:
             places = len(jobs) if executor else max(1, crew.workers)
             yield from _until_broken(waiting, pool, places, deaths)
+            if executor and waiting:
+                raise BrokenProcessPool("The executor that was given to the study broke; give it a new one.")
 
 
 def _until_broken(waiting: deque[Job], pool: Executor, places: int, deaths: Counter[str]) -> Iterator[Job | None]:
@@ -155,7 +155,8 @@ def _until_broken(waiting: deque[Job], pool: Executor, places: int, deaths: Coun
                 waiting.popleft()
             ended, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
             for future in ended:
-                outcome, job = future.result(), running.pop(future)
+                outcome, job = _outcome(future, running[future]), running[future]
+                del running[future]
                 if outcome == "busy":
                     waiting.append(job)
                     not_before = time.monotonic() + BUSY_S
@@ -169,6 +170,18 @@ def _until_broken(waiting: deque[Job], pool: Executor, places: int, deaths: Coun
         yield None
 
 
+def _outcome(future: Future[Outcome], job: Job) -> Outcome:
+    """What a job came to; whatever the executor itself says against it is the run's failure."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        raise
+    except Exception as error:
+        trace = "".join(traceback.format_exception(error))
+        Store(job.folder).run(job.run.id).fail(f"{type(error).__name__}: {error}", trace, retry=True)
+        return "failed"
+
+
 def _blame(jobs: list[Job], waiting: deque[Job], deaths: Counter[str]) -> Iterator[Job]:
     """Any of ``jobs`` may have killed the process: try each again, one at a time, but not for ever."""
     for job in reversed(jobs):
@@ -176,6 +189,9 @@ def _blame(jobs: list[Job], waiting: deque[Job], deaths: Counter[str]) -> Iterat
         if deaths[job.run.id] < MAX_DEATHS:
             waiting.appendleft(job)
         else:
-            message = "The process of this run died, most likely for want of memory. Lower --batch-size or --workers."
+            message = (
+                "The process of this run died: for want of memory (lower --batch-size or --workers), or because a "
+                "script starts the study outside `if __name__ == '__main__':`."
+            )
             Store(job.folder).run(job.run.id).fail(message, message, retry=True)
             yield job

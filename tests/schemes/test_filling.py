@@ -278,4 +278,4 @@ def test_real_donor(real_data):
     first = table["features.0.weight"]
     assert first.std == pytest.approx(state["features.0.weight"].std().item(), rel=0.05)
     assert table["classifier.1.weight"].rule == "default"
-    assert table["classifier.1.bias"].rule == "zero"
+    assert table["classifier.1.bias"].rule == "default"

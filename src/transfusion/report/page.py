@@ -35,7 +35,7 @@ def write_page(store: Store) -> Path:
         title=spec.name,
         summary=_summary(store, frame),
         verdict=conclude(frame),
-        missing=list(_missing(store)),
+        missing=[*store.card().get("warnings", []), *_missing(store)],
         figures=list(_figures(store, frame)),
         metric="AUC",
         table=CurveTable.of(frame) if len(frame) else CurveTable("auc", (), ()),

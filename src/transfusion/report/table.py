@@ -62,8 +62,8 @@ class CurveTable:
 def with_sizes(frame: pd.DataFrame) -> pd.Series:
     """Names of the starts, with the number of training images where it is not all of them."""
     names = start_names(frame)
-    names = names.where(frame["size"].isna(), names + " " + frame["size"].astype(str) + " images")
-    return names
+    sized: pd.Series = names.where(frame["size"].isna(), names + " " + frame["size"].astype(str) + " images")
+    return sized
 
 
 def _spread(steps: list[int]) -> list[int]:
