@@ -1,4 +1,4 @@
-"""How often the verdict's intervals and claims are right where the truth is planted; writes verdict_coverage.md.
+"""How often the verdict's intervals and claims are right where the truth is planted; see results/.
 
 Run from the repository root with one thread: OMP_NUM_THREADS=1 python benchmarks/verdict_coverage.py [REPETITIONS]
 """
@@ -134,7 +134,7 @@ def main() -> None:
         *tables[2],
         "",
     ]
-    Path(__file__).with_suffix(".md").write_text("\n".join(text))
+    (Path(__file__).parent / "results" / "verdict_coverage.md").write_text("\n".join(text))
 
 
 if __name__ == "__main__":
