@@ -10,6 +10,8 @@ import contextlib
 import multiprocessing
 import os
 import queue
+import signal
+import threading
 import time
 import traceback
 from collections import Counter, deque
@@ -151,7 +153,8 @@ def _until_broken(waiting: deque[Job], pool: Executor, places: int, deaths: Coun
         suspects = any(deaths[job.run.id] for job in (*waiting, *running.values()))
         try:
             while waiting and len(running) < (1 if suspects else places) and time.monotonic() >= not_before:
-                running[pool.submit(carry_out, waiting[0])] = waiting[0]
+                with _deaf_to_interrupts():
+                    running[pool.submit(carry_out, waiting[0])] = waiting[0]
                 waiting.popleft()
             ended, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
             for future in ended:
@@ -168,6 +171,19 @@ def _until_broken(waiting: deque[Job], pool: Executor, places: int, deaths: Coun
         if not running:
             time.sleep(POLL_S)
         yield None
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that start meanwhile leave Ctrl-C to this one from their first moment."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _outcome(future: Future[Outcome], job: Job) -> Outcome:
