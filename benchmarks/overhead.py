@@ -51,7 +51,7 @@ def bare_loop(task: tasks.Task, model_name: str, steps: int) -> float:
 
 def prepared(task: tasks.Task, images: np.ndarray) -> torch.Tensor:
     mean, std = (torch.tensor(values).view(1, -1, 1, 1) * 255 for values in (task.mean, task.std))
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float().sub_(mean).div_(std)
+    return torch.from_numpy(images.copy()).permute(0, 3, 1, 2).float().sub_(mean).div_(std)
 
 
 def bare_evaluate(model: nn.Module, task: tasks.Task, split: tasks.Split) -> None:

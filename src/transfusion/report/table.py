@@ -47,8 +47,7 @@ class CurveTable:
         return cls(metric, tuple(steps), tuple(rows))
 
     def __str__(self) -> str:
-        table = Table(title=f"{self.metric.upper()} on held-out images, mean ± sd over seeds", box=box.SIMPLE)
-        table.title_justify = "left"
+        table = Table(box=box.SIMPLE)
         table.add_column("start")
         for heading in ("n", *(f"step {step}" for step in self.steps)):
             table.add_column(heading, justify="right")
@@ -56,7 +55,9 @@ class CurveTable:
             table.add_row(row.name, str(row.n), *row.cells)
         text = io.StringIO()
         Console(width=120, file=text).print(table)
-        return text.getvalue().rstrip()
+        lines = [line.rstrip() for line in text.getvalue().splitlines()]
+        title = f"{self.metric.upper()} on held-out images, mean ± sd over seeds"
+        return "\n".join([title, *filter(None, lines)])
 
 
 def with_sizes(frame: pd.DataFrame) -> pd.Series:
