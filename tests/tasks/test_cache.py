@@ -72,6 +72,7 @@ def test_a_kill_leaves_nothing_broken(tmp_path: Path) -> None:
     victim = multiprocessing.get_context("spawn").Process(target=make_slowly, args=(path,))
     victim.start()
     while not path.with_suffix(".partial").exists():
+        assert victim.is_alive()
         time.sleep(0.01)
     os.kill(victim.pid or 0, signal.SIGKILL)
     victim.join(60)
