@@ -183,8 +183,7 @@ def start_names(frame: pd.DataFrame) -> pd.Series:
     """
     names: pd.Series = frame["scheme"].astype(str)
     partly = frame["upto"].notna()
-    groups = frame.assign(partly=partly).groupby(["scheme", "partly"])["batch_norm"]
-    unusual = frame["batch_norm"] != groups.transform(_usual_mode)
+    unusual = frame["batch_norm"].astype(str) != _usual_mode(frame, partly)
     names = names.where(~unusual, names + " bn=" + frame["batch_norm"].astype(str))
     names = names.where(~partly, names + " upto " + frame["upto"].astype(str))
     mixed = partly & (frame["rest"].astype(str) != "random")
@@ -192,9 +191,15 @@ def start_names(frame: pd.DataFrame) -> pd.Series:
     return names
 
 
-def _usual_mode(modes: pd.Series) -> object:
+def _usual_mode(frame: pd.DataFrame, partly: pd.Series) -> pd.Series:
     """The batch-norm mode that goes without saying: the paper's, where a scheme has several."""
-    return "identity" if (modes == "identity").any() else modes.iloc[0]
+    modes, groups = frame["batch_norm"].astype(str), [frame["scheme"], partly]
+    whole = (frame["scheme"] == "pretrained") & ~partly
+    paper = pd.Series("identity", index=frame.index).where(~whole, "pretrained")
+    usual: pd.Series = paper.where(
+        (modes == paper).groupby(groups).transform("any"), modes.groupby(groups).transform("first")
+    )
+    return usual
 
 
 def _split(table: pd.DataFrame, metric: str) -> Iterator[tuple[dict[Hashable, Any], Curve]]:
