@@ -323,7 +323,7 @@ def tidy(runs: list[RunFiles]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     frame = frame.reindex(columns=[*keys, *(column for column in frame.columns if column not in keys)])
     numbers = {column: "float64" for column in frame.columns if column not in keys or column in ("loss", "auc")}
-    typed: pd.DataFrame = frame.astype({"size": "Int64", "seed": "int64", "step": "int64", **numbers})
+    typed: pd.DataFrame = frame.astype({"size": "Int64", "seed": "int64", "step": "int64", **numbers}).copy()
     return typed
 
 
