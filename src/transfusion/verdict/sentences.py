@@ -200,6 +200,8 @@ def _shown(metric: str) -> str:
 
 
 def _signed(interval: Interval) -> str:
+    if math.isnan(interval.estimate):
+        return f"unknown {_brackets(interval, '+.3f')}"
     return f"{interval.estimate:+.3f} {_brackets(interval, '+.3f')}"
 
 
