@@ -1,9 +1,11 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from safetensors.torch import load_file
 from torch import nn
 
 from transfusion.batches import Batches
@@ -45,9 +47,35 @@ def test_every_kind_of_task_is_learnt(tmp_path, make_task, kind, num_outputs):
     assert curve[-1]["loss"] < curve[0]["loss"]
     assert curve[0]["train_loss"] is None
     assert {"auprc", "accuracy", "loss", "time_s"} <= set(curve[-1])
-    scores, labels = files.predictions()
+    scores, labels, patients = files.predictions()
     assert scores.shape == (48, num_outputs)
     assert len(labels) == 48
+    assert patients is None
+
+
+def test_predictions_say_which_images_show_the_same_patient(tmp_path, make_task):
+    task = make_task()
+    names = tuple(f"patient {number // 2}" for number in range(48))
+    shared = {name: replace(split, patients=names) for name, split in task.splits.items()}
+    learner = trainer(replace(task, splits=shared), steps=1)
+    files = files_of(tmp_path, learner)
+    fit(learner, files, 1e9)
+    patients = files.predictions()[2]
+    assert len(set(patients)) == 24
+    assert patients[0] == patients[1] != patients[2]
+
+
+def test_snapshots_are_kept_on_request_only(tmp_path, make_task):
+    for wanted in (False, True):
+        learner = trainer(make_task(), steps=10)
+        files = files_of(tmp_path / str(wanted), learner)
+        fit(learner, files, 1e9, snapshots=wanted)
+        assert list(files.weights()) == ([1, 2, 5] if wanted else [])
+    half_way = load_file(files.weights()[5])
+    again = trainer(make_task(), steps=10)
+    for _ in range(5):
+        again.train_step()
+    assert all(torch.equal(half_way[name], tensor) for name, tensor in again.module.state_dict().items())
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(tmp_path, make_task):

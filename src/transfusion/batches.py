@@ -104,6 +104,7 @@ class Batches:
         self.device = device
         self.rows = np.arange(len(split.labels)) if subset is None else subset
         self.images = split.images
+        self.patients = None if split.patients is None else np.asarray(split.patients)[self.rows]
         self.labels = torch.as_tensor(np.asarray(split.labels)).to(device)
         full = float(np.iinfo(split.images.dtype).max)
         self.mean = torch.tensor(task.mean, device=device).view(1, -1, 1, 1) * full

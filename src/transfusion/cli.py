@@ -98,6 +98,7 @@ def _stage(text: str) -> str | None:
 @click.option("--lr", type=float, help="Learning rate.")
 @click.option("--eval-every", type=int, help="Steps between evaluations.")
 @click.option("--image-size", type=int, help="Side of the images in pixels.")
+@click.option("--representations", is_flag=True, help="Also compare what the networks make of images, by stage.")
 @click.option("--out", metavar="DIR", help="Where the study is kept. [default: studies/NAME]")
 @click.option("--workers", type=click.IntRange(0), help="Runs side by side; 0 is none, in this process.")
 @click.option("--devices", type=click.IntRange(1), default=1, help="Devices that share each batch of a run.")
@@ -159,6 +160,8 @@ def _with_options(spec: StudySpec, options: dict[str, Any], settings: Sequence[s
     import yaml
 
     values = spec.model_dump()
+    if options.pop("representations") and spec.representations is None:
+        values["representations"] = {}
     for option, value in options.items():
         if value is not None:
             _put(values, PLACES.get(option, option), list(range(value)) if option == "seeds" else value)

@@ -31,12 +31,14 @@ class Job:
     Attributes:
         folder: of the study.
         cache: of decoded images, or None for the user's.
+        snapshots: keep weights along the way, for the dynamics of representations.
     """
 
     run: RunSpec
     folder: Path
     machine: Machine
     cache: Path | None = None
+    snapshots: bool = False
 
 
 def carry_out(job: Job) -> Outcome:
@@ -103,7 +105,7 @@ def _work(fabric: Fabric, job: Job, machine: Machine) -> None:
     if fabric.is_global_zero:
         files.rewind(trainer.step if checkpoint else -1)
     fabric.barrier()
-    fit(trainer, files, machine.checkpoint_s)
+    fit(trainer, files, machine.checkpoint_s, job.snapshots)
     if fabric.is_global_zero:
         write_tensors(files.after_path, trainer.module.state_dict())
         files.finish(files.curve()[-1])

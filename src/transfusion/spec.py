@@ -190,13 +190,28 @@ class DonorRunSpec(Spec):
     seed: int = 0
 
 
+class RepresentationSpec(Spec):
+    """What a study finds out about what its networks make of images.
+
+    Attributes:
+        images: held-out images that all networks look at, drawn once; fewer where the split is smaller.
+        positions: positions per image and stage; see ``transfusion.compare``.
+        measures: similarity measures; the first is the one that figures and verdict speak of.
+    """
+
+    images: Annotated[int, Field(ge=2)] = 500
+    positions: Annotated[int, Field(ge=1)] | None = 16
+    measures: Annotated[tuple[str, ...], Field(min_length=1)] = ("cca", "linear_cka")
+
+
 class StudySpec(Spec):
     """A grid of runs: schemes x batch-norm modes x ``upto`` x sizes x seeds.
 
     ``batch_norms`` apply to the schemes that redraw a donor's weights (mean_var, sampling, shuffled). A stage in
     ``upto`` applies to ``pretrained`` (None is the whole network) and every entry of ``rest`` to the stages
     above it. A size of at most 1.0 written as a float is a share of the training images. For any other
-    combination give a full ``SchemeSpec`` among ``schemes``.
+    combination give a full ``SchemeSpec`` among ``schemes``. With ``representations`` the networks are compared
+    stage by stage, and runs of the largest size keep the weights that this takes.
     """
 
     name: str = "study"
@@ -210,6 +225,7 @@ class StudySpec(Spec):
     sizes: Annotated[tuple[int | float | None, ...], Field(min_length=1)] = (None,)
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
     train: TrainSpec = TrainSpec()
+    representations: RepresentationSpec | None = None
 
     @model_validator(mode="after")
     def _sizes_in_range(self) -> StudySpec:

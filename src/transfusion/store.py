@@ -14,7 +14,8 @@
         before.safetensors      weights at step 0
         curve.jsonl             one line per evaluation, only ever appended
         checkpoint.pt           the latest state of an unfinished run
-        predictions.safetensors scores and labels of the last evaluation
+        snapshots/STEP.safetensors  weights along the way, where the study asks for representations
+        predictions.safetensors scores and labels of the last evaluation, and who each image shows
         after.safetensors       weights at the end
         result.json             written last: the run is finished
         failure.json            why it failed, with its traceback
@@ -212,16 +213,36 @@ class RunFiles:
         state: dict[str, Any] = torch.load(self.checkpoint_path, map_location=device, weights_only=True)
         return state
 
-    def save_predictions(self, scores: np.ndarray, labels: np.ndarray) -> None:
-        """Keep scores (images, outputs) and labels of the last evaluation, for intervals over images."""
-        write_tensors(
-            self.predictions_path, {"scores": torch.from_numpy(scores), "labels": torch.from_numpy(np.array(labels))}
-        )
+    def save_snapshot(self, step: int, weights: dict[str, torch.Tensor]) -> None:
+        """Keep the weights at a step on the way."""
+        write_tensors(self.folder / "snapshots" / f"{step:08d}.safetensors", weights)
 
-    def predictions(self) -> tuple[np.ndarray, np.ndarray]:
-        """Scores and labels of the last evaluation."""
+    def weights(self) -> dict[int, Path]:
+        """Weight files by step, in order: before, every snapshot, and after where the run is finished."""
+        found = {int(path.stem): path for path in sorted(self.folder.glob("snapshots/*.safetensors"))}
+        ends = {0: self.before_path} if self.before_path.exists() else {}
+        if self.state == "done":
+            found[self.spec().train.steps] = self.after_path
+        return ends | found
+
+    def save_predictions(self, scores: np.ndarray, labels: np.ndarray, patients: np.ndarray | None = None) -> None:
+        """Keep scores (images, outputs) and labels of the last evaluation, for intervals over images.
+
+        Args:
+            scores: (images, outputs), probabilities.
+            labels: (images,) or (images, labels).
+            patients: (images,) who each image shows, if known; kept as numbers, without the names.
+        """
+        kept = {"scores": torch.from_numpy(scores), "labels": torch.from_numpy(np.array(labels))}
+        if patients is not None:
+            kept["patients"] = torch.from_numpy(np.unique(patients, return_inverse=True)[1])
+        write_tensors(self.predictions_path, kept)
+
+    def predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Scores, labels and patients (None where unknown) of the last evaluation."""
         tensors = load_file(self.predictions_path)
-        return tensors["scores"].numpy(), tensors["labels"].numpy()
+        patients = tensors.get("patients")
+        return tensors["scores"].numpy(), tensors["labels"].numpy(), None if patients is None else patients.numpy()
 
     def finish(self, result: dict[str, Any]) -> None:
         """Mark the run as finished; nothing repeats it after this."""

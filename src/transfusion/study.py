@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,7 +183,14 @@ class Team:
             return 0
         # by all runs, not by those left: threads decide the last bits, and a resumed study must have the same
         crew = Crew.fit(self.machine, self.workers, len(runs))
-        jobs = [Job(run, store.folder.absolute(), crew.machine, self.study.cache) for run in unfinished]
+        keep = self.study.spec.representations is not None
+        largest = max((run.size or math.inf for run in runs), default=math.inf)
+        jobs = [
+            Job(
+                run, store.folder.absolute(), crew.machine, self.study.cache, keep and (run.size or math.inf) == largest
+            )
+            for run in unfinished
+        ]
         with Display(jobs, enabled=self.progress) as display:
             for job in carry_out_all(jobs, crew, self.executor):
                 if job is not None:

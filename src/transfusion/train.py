@@ -38,6 +38,19 @@ def learning_rate(train: TrainSpec, step: int) -> float:
     return rate
 
 
+NUM_HALVINGS = 8  # of a run, for its snapshots
+
+
+def snapshot_steps(train: TrainSpec) -> tuple[int, ...]:
+    """Steps whose weights tell how a run came about: a half, a quarter, ... of it, since most happens early.
+
+    Example:
+        >>> snapshot_steps(TrainSpec(steps=40))
+        (1, 2, 5, 10, 20)
+    """
+    return tuple(sorted({train.steps >> halving for halving in range(1, NUM_HALVINGS + 1)} - {0}))
+
+
 def loss_of(task: Task, outputs: Tensor, labels: Tensor) -> Tensor:
     """Mean loss: cross-entropy over classes, or binary cross-entropy over labels that are not NaN."""
     if task.kind != "multilabel":
@@ -179,12 +192,22 @@ class Trainer:
         self.fabric.strategy.precision.load_state_dict(state["precision"])
 
 
-def fit(trainer: Trainer, files: RunFiles, checkpoint_s: float) -> None:
-    """Train to the end, evaluating on a fixed schedule; safe to kill at any moment."""
+def fit(trainer: Trainer, files: RunFiles, checkpoint_s: float, snapshots: bool = False) -> None:
+    """Train to the end, evaluating on a fixed schedule; safe to kill at any moment.
+
+    Args:
+        trainer: the run, at its first step or where it was resumed.
+        files: where everything is kept.
+        checkpoint_s: least time in seconds between two checkpoints.
+        snapshots: keep the weights at ``snapshot_steps`` too.
+    """
     train, first, began = trainer.run.train, trainer.fabric.is_global_zero, time.monotonic() - trainer.time_s
     saved = time.monotonic()
     evaluated = {row["step"] for row in files.curve()}
+    wanted = snapshot_steps(train) if snapshots and first else ()
     while True:
+        if trainer.step in wanted:
+            files.save_snapshot(trainer.step, trainer.module.state_dict())
         if (trainer.step % train.eval_every == 0 or trainer.step == train.steps) and trainer.step not in evaluated:
             train_loss = trainer.train_loss()
             found = evaluate(trainer.fabric, trainer.model, trainer.task, trainer.held_out)
@@ -197,7 +220,7 @@ def fit(trainer: Trainer, files: RunFiles, checkpoint_s: float) -> None:
                 }
                 files.append(row)
                 if trainer.step == train.steps:
-                    files.save_predictions(found.scores, found.labels)
+                    files.save_predictions(found.scores, found.labels, trainer.held_out.patients)
         if trainer.step == train.steps:
             return
         if time.monotonic() - saved >= checkpoint_s:

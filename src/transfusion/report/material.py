@@ -1,0 +1,60 @@
+"""What the report of a study is made from: everything that lies on disk, read once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from transfusion.report.table import with_sizes
+from transfusion.spec import StudySpec
+from transfusion.store import RunFiles, Store, tidy
+from transfusion.verdict import Verdict, conclude
+
+
+@dataclass(frozen=True)
+class Material:
+    """A study as it lies on disk, finished or not. Sections are functions of it."""
+
+    store: Store
+
+    @cached_property
+    def spec(self) -> StudySpec:
+        """What was asked for."""
+        return self.store.spec()
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """The data card, or {}."""
+        return self.store.card()
+
+    @cached_property
+    def runs(self) -> list[RunFiles]:
+        """Every run of the grid, in order, finished or not."""
+        return self.store.grid()
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """One row per run and evaluation, as ``Study.frame`` gives it, and ``name``: start and size for people."""
+        frame = tidy(self.runs)
+        named: pd.DataFrame = frame.assign(name=with_sizes(frame))
+        return named
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What the curves say."""
+        return conclude(self.frame)
+
+    @cached_property
+    def whole(self) -> pd.DataFrame:
+        """The rows of the largest data size, on which the verdict rests."""
+        sizes = self.frame["size"]
+        rows: pd.DataFrame = self.frame[sizes.isna() if sizes.isna().any() else sizes == sizes.max()]
+        return rows
+
+    @cached_property
+    def finished(self) -> list[RunFiles]:
+        """The finished runs, in order."""
+        return [files for files in self.runs if files.state == "done"]

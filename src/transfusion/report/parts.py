@@ -1,0 +1,128 @@
+"""What a report is made of: sections of paragraphs, charts, pictures and tables; the page decides how they look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The curve of one run.
+
+    Attributes:
+        label: what hovering shows first, such as ``seed 0 (run 4b608c743b27)``.
+        x, y: equally long; NaN in ``y`` is a gap.
+    """
+
+    label: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Series:
+    """All runs of one start, drawn and switched on and off together.
+
+    Attributes:
+        name: as the legend shows it.
+        scheme: decides the colour; see ``palette``.
+        variant: tells variants of a scheme apart; see ``palette.style_of``.
+    """
+
+    name: str
+    scheme: str
+    traces: tuple[Trace, ...]
+    variant: int = 0
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves that a reader can question: hovering shows run, step and value; series can be switched off.
+
+    Attributes:
+        name: unique on the page, good for a file name and an anchor.
+        x_label, y_label: with units.
+    """
+
+    name: str
+    caption: str
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A matplotlib figure, saved as SVG, PDF and PNG beside the page and shown on it.
+
+    Attributes:
+        name: unique on the page, good for a file name.
+        draw: makes the figure; called once.
+        caption: what is seen, with n.
+        alt: the message of the picture, for those who cannot see it.
+        is_photo: show the PNG, because a vector of so many pixels would be larger and no sharper.
+    """
+
+    name: str
+    draw: Callable[[], Figure]
+    caption: str
+    alt: str
+    is_photo: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table: what it shows, and what it is sorted by."""
+
+    text: str
+    key: float | str
+
+    @classmethod
+    def number(cls, value: float, form: str = ".3f", unknown: str = "-") -> Cell:
+        """A number in a format; NaN is shown as ``unknown`` and sorted last."""
+        return cls(unknown, float("nan")) if value != value else cls(format(value, form), float(value))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that a reader can sort by any column. Columns of text lean left, of numbers right."""
+
+    name: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell | str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list of sentences."""
+
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Text as it lies on disk, such as a spec; folded away until it is asked for."""
+
+    title: str
+    text: str
+
+
+Part: TypeAlias = str | Chart | Picture | Table | Listing | Source
+
+
+@dataclass(frozen=True)
+class Section:
+    """One heading and what stands under it; a part that is a string is a paragraph.
+
+    Attributes:
+        anchor: unique on the page.
+    """
+
+    anchor: str
+    title: str
+    parts: tuple[Part, ...] = field(default_factory=tuple)
