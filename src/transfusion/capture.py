@@ -67,8 +67,8 @@ def compare(
 ) -> pd.DataFrame:
     """How alike are the stages of several networks on the same images? All pairs in one pass.
 
-    Memory per stage is 16 bytes times the square of the summed channels of all networks that are paired. Shuffle the images: the
-    baseline re-matches each image with the next one of its batch.
+    Memory per stage is 16 bytes times the square of the summed channels of the networks that are paired. Shuffle the
+    images: the baseline re-matches each image with the next one of its batch.
 
     Args:
         networks: two or more, by name; they are run in evaluation mode and left as they were found.
