@@ -344,7 +344,8 @@ class Store:
             frame = pd.concat([pd.read_csv(path, dtype={"a_run": str, "b_run": str}) for path in files])
         grid = [files.id for files in self.grid()]
         frame = frame[frame["a_run"].isin(grid) & frame["b_run"].isin(grid)].drop_duplicates(["kind", *PAIR])[columns]
-        return frame.assign(warnings=frame["warnings"].fillna("")).reset_index(drop=True)
+        found: pd.DataFrame = frame.assign(warnings=frame["warnings"].fillna("")).reset_index(drop=True)
+        return found
 
     def find_run(self, run_id: str) -> Path:
         """The final weights of a run of this study or of one beside it, by id or the start of one.

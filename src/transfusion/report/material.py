@@ -12,6 +12,7 @@ from transfusion.report.table import with_sizes
 from transfusion.spec import StudySpec
 from transfusion.store import RunFiles, Store, tidy
 from transfusion.verdict import Verdict, conclude
+from transfusion.verdict.likeness import named
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class Material:
     def verdict(self) -> Verdict:
         """What the curves say."""
         return conclude(self.frame)
+
+    @cached_property
+    def similarity(self) -> pd.DataFrame:
+        """How alike the networks are, by start and seed; see ``verdict.likeness.named``. Empty where not asked for."""
+        return named(self.frame, self.store.similarity())
 
     @cached_property
     def whole(self) -> pd.DataFrame:
