@@ -3,7 +3,8 @@
 A unit is a set of weights, all of the largest data size, that see the held-out images together:
 
 - ``grid``: every start of one seed, before and after training, all pairs;
-- ``seeds``: one start after training, all seeds: how alike two networks get that differ by chance only;
+- ``seeds``: every start of two seeds after training: how alike networks get that share neither random numbers nor
+  the order of images. Starts of one seed share both (``mean_var`` and ``random`` begin as scaled copies);
 - ``dynamics``: one run, each of its snapshots with its end;
 - ``activations``: maps of two images by every start of the first seed, before and after.
 
@@ -31,7 +32,7 @@ from transfusion.batches import Batches, derive_seed
 from transfusion.capture import captured, compare
 from transfusion.errors import TransfusionError, UnknownNameError
 from transfusion.machine import Machine
-from transfusion.spec import RepresentationSpec, RunSpec, SchemeSpec
+from transfusion.spec import RepresentationSpec, RunSpec
 from transfusion.store import Store, write_tensors, write_text
 from transfusion.structure import stages
 from transfusion.tasks import Task
@@ -79,10 +80,8 @@ def units(store: Store) -> list[Unit]:
     """Every unit that the study's finished runs allow, those of the first seed first."""
     runs = looked_at([files.spec() for files in store.grid() if files.state == "done"])
     by_seed: dict[int, list[RunSpec]] = defaultdict(list)
-    by_start: dict[SchemeSpec, list[RunSpec]] = defaultdict(list)
     for run in runs:
         by_seed[run.seed].append(run)
-        by_start[run.scheme].append(run)
     found = []
     for seed, group in by_seed.items():
         ends = tuple((run.id, step) for run in group for step in (0, run.train.steps))
@@ -90,8 +89,11 @@ def units(store: Store) -> list[Unit]:
         found += [Unit("dynamics", tuple((run.id, step) for step in store.run(run.id).weights())) for run in group]
         if seed == next(iter(by_seed)):
             found.append(Unit("activations", ends))
-    groups = [group for group in by_start.values() if len(group) > 1]
-    return found + [Unit("seeds", tuple((run.id, run.train.steps) for run in group)) for group in groups]
+    couples = dict.fromkeys(frozenset(pair) for pair in zip(by_seed, [*by_seed][1:] + [*by_seed][:1], strict=True))
+    both = [
+        [run for seed in by_seed if seed in couple for run in by_seed[seed]] for couple in couples if len(couple) > 1
+    ]
+    return found + [Unit("seeds", tuple((run.id, run.train.steps) for run in group)) for group in both]
 
 
 def missing(store: Store) -> list[Unit]:

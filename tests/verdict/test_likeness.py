@@ -34,11 +34,12 @@ def comparisons(seeds=4, between_starts=(0.4, 0.6, 0.8), between_seeds=0.8, kept
                 add("grid", place, run, 0, run, 100, kept[place])
                 add("dynamics", place, run, 50, run, 100, 0.97)
             for a, b in itertools.combinations(runs, 2):
-                add("grid", place, a, 100, b, 100, between_starts[place])
+                add("grid", place, a, 100, b, 100, 0.99)  # of one seed: random numbers in common
                 add("grid", place, a, 0, b, 100, 0.2)
-        for start in STARTS:
-            for a, b in itertools.combinations(range(seeds), 2):
-                add("seeds", place, f"{start}{a}", 100, f"{start}{b}", 100, between_seeds)
+        for first, second in itertools.combinations(range(seeds), 2):
+            for a, b in itertools.product(STARTS, repeat=2):
+                value = between_seeds if a == b else between_starts[place]
+                add("seeds", place, f"{a}{first}", 100, f"{b}{second}", 100, value)
     columns = (
         "kind stage a_run a_step b_run b_step measure value reverse baseline rank_a rank_b n images warnings".split()
     )
@@ -86,14 +87,15 @@ def test_much_noise_leaves_it_open():
     assert "is open" in likeness.lines[1]
 
 
-@pytest.mark.parametrize(("seeds", "why"), [(1, "takes two seeds"), (2, "one pair, which shows no spread")])
-def test_few_seeds_prove_nothing(seeds, why):
-    likeness = read(seeds)
-    assert likeness.alike_from is None
-    gap = likeness.gaps["head"]["pretrained", "random"]
+def test_one_seed_has_no_yardstick_and_two_have_no_interval():
+    alone, couple = read(1), read(2)
+    assert alone.alike_from is couple.alike_from is None
+    assert "the yardstick is two trainings of random with different seeds, and n = 1" in alone.lines[1]
+    assert "it takes two seeds" in alone.between_seeds["head"].reason
+    gap = couple.gaps["head"]["pretrained", "random"]
     assert np.isnan(gap.low)
-    assert why in gap.reason
-    assert all("n = " in line for line in likeness.lines)
+    assert "one pair, which shows no spread" in gap.reason
+    assert all("n = " in line for line in (*alone.lines, *couple.lines))
 
 
 def test_the_interval_of_pairs_of_seeds_covers_the_truth():

@@ -74,25 +74,36 @@ def change_lines(table: pd.DataFrame) -> Figure:
 
 
 def likeness_lines(table: pd.DataFrame, baseline: str) -> Figure:
-    """Similarity of the trained networks of every two starts, by stage, and of two seeds of the baseline.
+    """Similarity of the trained networks of every two starts of different seeds, by stage, and of the baseline's own.
 
     Args:
         table: comparisons of kinds ``grid`` and ``seeds``, of one measure.
         baseline: the start whose seeds are the yardstick.
     """
     figure, axes = _stage_axes(table)
-    trained = table[(table["a_when"] == "after") & (table["b_when"] == "after")]
-    pairs = trained[trained["kind"] == "grid"].groupby(["a_start", "b_start"], sort=False)
+    apart = apart_of(table)
+    pairs = apart[apart["a_start"] != apart["b_start"]].groupby("pair", sort=False)
     colours = colormaps["plasma"](np.linspace(0.1, 0.8, max(1, len(pairs))))
     dashes = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)))
-    for place, ((first, second), rows) in enumerate(pairs):
-        marker = "osDvPX^<"[place % 8]
-        _line(axes, rows, f"{first} and {second}", colours[place], dashes[place % 4], marker, shift=0.05 * place)
-    own = trained[(trained["kind"] == "seeds") & (trained["a_start"] == baseline)]
+    for place, (pair, rows) in enumerate(pairs):
+        _line(axes, rows, str(pair), colours[place], dashes[place % 4], "osDvPX^<"[place % 8], shift=0.05 * place)
+    own = apart[(apart["a_start"] == baseline) & (apart["b_start"] == baseline)]
     if len(own):
         _line(axes, own, f"two seeds of {baseline}", "#000000", ":", "^", shift=-0.05)
     _finish(axes, table, "after training")
     return figure
+
+
+def apart_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Comparisons of trained networks of different seeds, with ``pair``: the two starts, whichever comes first."""
+    apart = table[(table["kind"] == "seeds") & (table["a_seed"] != table["b_seed"])]
+    order = {start: place for place, start in enumerate(dict.fromkeys([*table["a_start"], *table["b_start"]]))}
+    pairs = [
+        " and ".join(sorted(both, key=lambda start: order[start]))
+        for both in zip(apart["a_start"], apart["b_start"], strict=True)
+    ]
+    named: pd.DataFrame = apart.assign(pair=pairs)
+    return named
 
 
 def dynamics(table: pd.DataFrame) -> Figure:

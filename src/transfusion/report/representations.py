@@ -36,9 +36,9 @@ def _main(material: Material) -> pd.DataFrame:
 def _how(material: Material) -> Iterator[Part]:
     settings = material.spec.representations or RepresentationSpec()
     images = int(_main(material)["images"].max())
-    positions = "all positions" if settings.positions is None else f"at most {settings.positions} positions"
+    positions = "at all positions" if settings.positions is None else f"at most {settings.positions} positions"
     yield (
-        f"The networks looked at the same {images} held-out images, at {positions} of each in every stage. A "
+        f"The networks looked at the same {images} held-out images, {positions} of each in every stage. A "
         "similarity of 1 says that two sets of channels span the same patterns; what random pairing of the images "
         "would give is shown as chance, and only what lies above it means anything."
     )
@@ -65,20 +65,21 @@ def _alike(material: Material) -> Iterator[Part]:
         f"Similarity of each start before and after training, by stage: mean and sd over n = {n} seeds.",
         "Before against after training: " + _said(own),
     )
-    trained = table[(table["a_when"] == "after") & (table["b_when"] == "after") & (table["kind"] == "grid")]
-    pairs = trained.assign(pair=trained["a_start"] + " and " + trained["b_start"])
-    yield Picture(
-        "representations-likeness",
-        partial(figures.likeness_lines, table, baseline),
-        "Similarity of trained networks by stage, every two starts of one seed, and, as a yardstick, two seeds of "
-        f"{baseline}: mean and standard deviation over pairs (their number in brackets).",
-        "After training: " + _said(pairs.groupby(["pair", "stage"], sort=False)["value"].mean()),
-    )
+    apart = figures.apart_of(table)
+    if len(apart):
+        yield Picture(
+            "representations-likeness",
+            partial(figures.likeness_lines, table, baseline),
+            "Similarity of trained networks of different seeds, by stage: every two starts, and, as a yardstick, "
+            f"{baseline} with itself: mean and sd over pairs of networks (their number in brackets).",
+            "After training: " + _said(apart.groupby(["pair", "stage"], sort=False)["value"].mean()),
+        )
     yield Picture(
         "representations-heatmaps",
         partial(figures.heatmaps, grid),
         f"Similarity of all pairs of networks, before and after training, at {len(shown)} stages: mean over n = {n} "
-        "seeds. The white cross parts before from after.",
+        "seeds. The white cross parts before from after. Starts of one seed draw the same random numbers, so mean_var "
+        "and random begin as scaled copies of each other.",
         f"Heatmaps of all pairs of networks at {', '.join(shown)}; the numbers are in the table below.",
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,8 @@ class Likeness:
         change: start -> stage -> similarity of its networks before and after training, over seeds.
         chance: stage -> similarity that random pairing of images gives, mean over all comparisons there.
         between_seeds: stage -> similarity of the baseline's trained networks of different seeds.
-        gaps: stage -> pair of starts -> similarity of their trained networks of one seed minus ``between_seeds``.
+        gaps: stage -> pair of starts -> similarity of their trained networks of different seeds minus
+            ``between_seeds``.
         alike_from: the first stage from which on every pair of starts looks alike, or None.
     """
 
@@ -96,9 +97,10 @@ class Likeness:
         return f"{values[stage].estimate:.2f} {_interval(values[stage])}, where chance gives {self.chance[stage]:.2f}"
 
     def _alike_line(self) -> str | None:
-        if not any(self.gaps.values()):
-            return None
         yardstick = f"two trainings of {self.baseline} with different seeds"
+        if not any(self.gaps.values()):
+            n = max((value.n for by_stage in self.change.values() for value in by_stage.values()), default=0)
+            return f"Whether the starts end alike is open: the yardstick is {yardstick}, and n = {n}."
         if self.alike_from is not None:
             pair, gap = self._least_alike(self.alike_from)
             return (
@@ -156,6 +158,7 @@ def named(curves: pd.DataFrame, similarity: pd.DataFrame) -> pd.DataFrame:
     names = curves.assign(start=start_names(curves)).groupby("run", sort=False)
     runs = names.agg(start=("start", "first"), scheme=("scheme", "first"), seed=("seed", "first"), end=("step", "max"))
     table: pd.DataFrame = similarity[similarity["a_run"].isin(runs.index) & similarity["b_run"].isin(runs.index)]
+    table = table.iloc[np.argsort(runs.index.get_indexer(table["a_run"]), kind="stable")]
     for side in ("a", "b"):
         own, step = runs.loc[table[f"{side}_run"]], table[f"{side}_step"].to_numpy()
         when = np.where(step == 0, "before", np.where(step >= own["end"].to_numpy(), "after", "during"))
@@ -165,15 +168,24 @@ def named(curves: pd.DataFrame, similarity: pd.DataFrame) -> pd.DataFrame:
 
 
 class _Stage:
-    """The comparisons at one stage."""
+    """The comparisons at one stage.
+
+    Attributes:
+        apart: pair of starts -> pair of seeds -> similarity of trained networks that have neither in common; both ways
+            of giving the seeds to two starts are averaged.
+    """
 
     def __init__(self, rows: pd.DataFrame, baseline: str) -> None:
-        self.rows = rows
-        trained = rows[(rows["a_when"] == "after") & (rows["b_when"] == "after")]
-        self.grid = trained[trained["kind"] == "grid"]
-        own = trained[(trained["kind"] == "seeds") & (trained["a_start"] == baseline)]
-        self.by_seeds = {
-            frozenset(pair): float(value) for *pair, value in own[["a_seed", "b_seed", "value"]].to_numpy()
+        self.rows, self.baseline = rows, baseline
+        order = {start: place for place, start in enumerate(dict.fromkeys([*rows["a_start"], *rows["b_start"]]))}
+        found: dict[tuple[str, str], dict[frozenset[int], list[float]]] = {}
+        chosen = rows[(rows["kind"] == "seeds") & (rows["a_seed"] != rows["b_seed"])]
+        for a, b, *seeds, value in chosen[["a_start", "b_start", "a_seed", "b_seed", "value"]].to_numpy():
+            pair = (a, b) if order[a] <= order[b] else (b, a)
+            found.setdefault(pair, {}).setdefault(frozenset(seeds), []).append(float(value))
+        self.apart = {
+            pair: {seeds: float(np.mean(values)) for seeds, values in by_seeds.items()}
+            for pair, by_seeds in found.items()
         }
 
     def change(self, start: str) -> Interval:
@@ -184,28 +196,28 @@ class _Stage:
 
     def between_seeds(self) -> Interval:
         """Similarity of the baseline's trained networks of different seeds."""
-        return self._jackknife(sorted(set().union(*self.by_seeds)), self._yardstick)
+        own = (self.baseline, self.baseline)
+        return self._jackknife(self._seeds(own), partial(self._mean, own))
 
     def gaps(self, level: float = 0.95) -> dict[tuple[str, str], Interval]:
         """Pair of starts -> how much less alike than two seeds of the baseline."""
-        found = {}
-        for pair, rows in self.grid.groupby(["a_start", "b_start"], sort=False):
-            own = dict(zip(rows["a_seed"], rows["value"].astype(float), strict=True))
-            seeds = [seed for seed in own if any(seed in both for both in self.by_seeds)]
-
-            def gap(chosen: Sequence[int], own: dict[int, float] = own) -> float:
-                return float(np.mean([own[seed] for seed in chosen])) - self._yardstick(chosen)
-
-            found[str(pair[0]), str(pair[1])] = self._jackknife(seeds, gap, level)
-        return found
+        own = (self.baseline, self.baseline)
+        pairs = [pair for pair in self.apart if pair[0] != pair[1] and own in self.apart]
+        return {pair: self._jackknife(self._seeds(pair), partial(self._gap, pair, own), level) for pair in pairs}
 
     def all_alike(self) -> bool:
         """Whether every pair of starts looks alike, by the one-sided test."""
         gaps = self.gaps(ONE_SIDED)
         return bool(gaps) and all(gap.low > -MARGIN for gap in gaps.values())
 
-    def _yardstick(self, seeds: Sequence[int]) -> float:
-        values = [self.by_seeds[pair] for both in combinations(seeds, 2) if (pair := frozenset(both)) in self.by_seeds]
+    def _gap(self, pair: tuple[str, str], own: tuple[str, str], seeds: Sequence[int]) -> float:
+        return self._mean(pair, seeds) - self._mean(own, seeds)
+
+    def _seeds(self, pair: tuple[str, str]) -> list[int]:
+        return sorted(set().union(*self.apart.get(pair, ())))
+
+    def _mean(self, pair: tuple[str, str], seeds: Sequence[int]) -> float:
+        values = [value for both, value in self.apart[pair].items() if both <= set(seeds)]
         return float(np.mean(values)) if values else math.nan
 
     def _jackknife(
@@ -214,7 +226,7 @@ class _Stage:
         """Student's t on pseudo-values: pairs of seeds share seeds, so they are no independent observations."""
         n = len(seeds)
         if n < 2:
-            return Interval.undefined(n, "a yardstick takes two seeds")
+            return Interval.undefined(n, "it takes two seeds")
         whole = statistic(seeds)
         if n == 2:
             return Interval(whole, math.nan, math.nan, n, "two seeds make one pair, which shows no spread")
