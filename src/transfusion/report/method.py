@@ -15,7 +15,14 @@ from transfusion.spec import StudySpec
 from transfusion.store import RunFiles
 
 STATES = {"done": "finished", "started": "unfinished", "failed": "failed", "new": "not started"}
+SHARED = {"patients_in_both": "Patients", "identical_files": "Identical files"}
 MOST_LISTED = 12  # longer lists are folded
+
+
+def settings_of(spec: StudySpec) -> dict[str, str]:
+    """Every setting that has a value, by its dotted name, in words."""
+    values = _flat(spec.model_dump(mode="json"))
+    return {key: _plain(value) for key, value in values if value not in (None, [None])}
 
 
 def section(material: Material) -> Section:
@@ -82,10 +89,9 @@ def _facts(card: dict[str, Any]) -> Iterator[str]:
         shown = ", ".join(f"{name.replace('_', ' ')} {_by(sizes[name])}" for name in sizes)
         modes = ", ".join(f"{count} {mode}" for mode, count in card.get("modes", {}).items())
         yield f"Stored as {modes}, {card.get('bit_depth', 'unknown')} bits; {shown} px."
-    for what in ("patients_in_both", "identical_files"):
-        pairs = card.get(what, {})
-        found = ", ".join(f"{count} in {pair}" for pair, count in pairs.items())
-        yield f"{what.replace('_', ' ').capitalize()}: {found or 'none found'}."
+    for what, title in SHARED.items():
+        found = ", ".join(f"{count} in {pair}" for pair, count in card.get(what, {}).items())
+        yield f"{title} in more than one split: {found or 'none found'}."
     others = card.get("other_files", {})
     if others:
         yield f"Other files beside them: {', '.join(f'{count} {kind}' for kind, count in others.items())}."
@@ -103,12 +109,11 @@ def _list_of(items: list[str], title: str) -> Iterator[Part]:
 
 
 def _settings(spec: StudySpec) -> Iterator[Part]:
-    defaults = dict(_flat(StudySpec().model_dump(mode="json")))
-    values = [(key, value) for key, value in _flat(spec.model_dump(mode="json")) if value not in (None, [None])]
-    rows = tuple(
-        (key, _plain(value), "default" if defaults.get(key) == value else "this study") for key, value in values
-    )
-    yield Table("settings", "Settings of the study", ("setting", "value", "set by"), rows)
+    values, defaults = settings_of(spec), settings_of(StudySpec())
+    chosen = tuple((key, value) for key, value in values.items() if defaults.get(key) != value)
+    usual = tuple((key, value) for key, value in values.items() if defaults.get(key) == value)
+    yield Table("settings", "Settings of this study", ("setting", "value"), chosen)
+    yield Table("defaults", f"Settings left at their defaults (n = {len(usual)})", ("setting", "value"), usual, True)
     yield Source("Full spec of the study: save it as a file and give it to transfusion study", spec.to_json())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePath
 
 from transfusion.report.material import Material
 from transfusion.report.parts import Listing
@@ -17,9 +18,10 @@ def summary(material: Material) -> str:
     spec = material.spec
     counts = ", ".join(f"{count} {split}" for split, count in material.card.get("images", {}).items())
     images = f" ({counts} images)" if counts else ""
-    donor = f", pretrained weights from {spec.donor}" if isinstance(spec.donor, str) else ""
+    donor = f", pretrained weights from {_short(spec.donor)}" if isinstance(spec.donor, str) else ""
     total = len(material.runs) + len(material.lost)
-    return f"{spec.model} on {spec.task.data}{images}{donor}; {len(material.finished)} of {total} runs finished."
+    data = _short(spec.task.data)
+    return f"{spec.model} on {data}{images}{donor}; {len(material.finished)} of {total} runs finished."
 
 
 def verdict(material: Material) -> list[str | Listing]:
@@ -46,6 +48,11 @@ def name_of(files: RunFiles) -> str:
     scheme = spec.scheme
     parts = [scheme.name, f"upto {scheme.upto}" if scheme.upto else "", f"{spec.size} images" if spec.size else ""]
     return f"{' '.join(filter(None, parts))} seed {spec.seed} (run {files.id})"
+
+
+def _short(place: str) -> str:
+    """The last part of a path; the whole stands among the settings."""
+    return PurePath(place).name or place
 
 
 def _about_data(material: Material) -> Iterator[str]:

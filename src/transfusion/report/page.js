@@ -5,6 +5,7 @@
   const MARGIN = { left: 58, right: 14, top: 10, bottom: 46 };
   const REACH = 48; // px from the pointer within which a point is meant
   const MARKER = 3.6; // half the width of a marker, px
+  const INSET = 7; // px between the frame and the outermost points, so that no marker is cut
   const EARLY = 0.25; // share of the course that "first quarter" shows
 
   const node = (name, attributes, parent) => {
@@ -140,7 +141,7 @@
       const along = (value, [from, to], length) => ((value - from) / (to - from)) * length;
       return {
         width, height, box, inner,
-        x: (value) => along(value, box.x, inner.width),
+        x: (value) => INSET + along(value, box.x, inner.width - 2 * INSET),
         y: (value) => inner.height - along(value, box.y, inner.height),
       };
     }

@@ -27,6 +27,8 @@ SECTIONS: tuple[Callable[[Material], Section | None], ...] = (convergence.sectio
 FIGURES = "figures"  # folder beside the page
 INTERVAL = re.compile(r"\([^()]*\binterval\b[^()]*(?:\([^()]*\)[^()]*)*\)")
 
+UNBROKEN = re.compile(r"(?<=\bn) (?==)|(?<=\bn =) (?=\d)|(?<=\d) (?=%)")  # spaces where a line must not end
+
 
 def write_page(store: Store, out: Path | None = None) -> Path:
     """Make the report of a study - finished, running, killed or partly failed - and its figures.
@@ -123,6 +125,7 @@ def _read(name: str) -> str:
 
 def _softened(sentence: str) -> Markup:
     """A sentence whose intervals step back, so that the eye finds what is said before how surely."""
+    sentence = UNBROKEN.sub("\u00a0", sentence)
     parts, start = [], 0
     for found in INTERVAL.finditer(sentence):
         parts += [escape(sentence[start : found.start()]), Markup('<span class="soft">{}</span>').format(found.group())]
