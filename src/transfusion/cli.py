@@ -202,12 +202,27 @@ def _conclude(the_study: Study, outcome: Outcome) -> int:
 
 
 @transfusion.command()
-@click.argument("folder", metavar="DIR")
-def report(folder: str) -> None:
-    """Rebuild figures and page of a study from what is on disk, finished or not."""
-    from transfusion.study import Study
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True)
+@click.option(
+    "--out",
+    metavar="FILE",
+    help="The page; figures go beside it. [default: DIR/report.html, of several studies ./report.html]",
+)
+def report(folders: tuple[str, ...], out: str | None) -> None:
+    """Rebuild figures and page of a study from what is on disk, finished or not.
 
-    click.echo(f"Report: {Study.load(folder).report()}")
+    Of several studies it makes one page that sets them side by side.
+    """
+    from transfusion.report.page import write_page
+    from transfusion.report.side_by_side import write_side_by_side
+    from transfusion.store import Store
+
+    stores = [Store(Path(folder)) for folder in dict.fromkeys(folders)]
+    page = Path(out) if out else None
+    if len(stores) == 1:
+        click.echo(f"Report: {write_page(stores[0], page)}")
+    else:
+        click.echo(f"Report: {write_side_by_side(stores, page or Path('report.html'))}")
 
 
 @transfusion.command()

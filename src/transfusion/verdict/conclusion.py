@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 from transfusion.errors import InputError
 from transfusion.metrics import Interval
 from transfusion.verdict import sentences
+from transfusion.verdict.advice import Advice, advise
 from transfusion.verdict.comparison import (
     ENOUGH_OF_SPEEDUP,
     RISE_SHARE,
@@ -65,6 +67,16 @@ class Verdict:
         return self.schemes.get(WHOLE) or next(iter(self.schemes.values()), None)
 
     @property
+    def has_baseline(self) -> bool:
+        """Whether there are runs to compare with."""
+        return not np.isnan(self.rise.start)
+
+    @cached_property
+    def advice(self) -> Advice:
+        """What to do, and what would change it."""
+        return advise(self)
+
+    @property
     def lines(self) -> list[str]:
         """One sentence per conclusion, the recommendation last."""
         return sentences.lines(self)
@@ -98,6 +110,7 @@ class Verdict:
             "sizes": {size: _plain(schemes) for size, schemes in self.by_size.items()},
             "size_change": self.size_change.to_dict() if self.size_change else None,
             "num_incomplete": self.num_incomplete,
+            "recommendation": self.advice.to_dict(),
             "lines": self.lines,
             "rules": self.rules,
         }
