@@ -196,9 +196,11 @@ def _conclude(the_study: Study, outcome: Outcome) -> int:
         click.echo(CurveTable.of(frame))
         click.echo(f"\n{the_study.verdict()}")
         click.echo(f"\nReport: {the_study.report()}")
+    for why in outcome.unseen:
+        click.echo(f"A comparison of networks could not be had: {why}", err=True)
     for run_id, message in outcome.failed.items():
         click.echo(f"Run {run_id} failed: {message} See {the_study.store.run(run_id).failure_path}", err=True)
-    return 1 if outcome.failed else 0
+    return 1 if outcome.failed or outcome.unseen else 0
 
 
 @transfusion.command()

@@ -161,7 +161,7 @@ class Study:
         """What the curves on disk say; see ``transfusion.conclude``."""
         from transfusion.verdict import conclude
 
-        return conclude(self.frame())
+        return conclude(self.frame(), similarity=self.store.similarity())
 
     def report(self) -> Path:
         """Make page and figures from what is on disk; returns the page's path."""

@@ -66,7 +66,7 @@ class Material:
     @cached_property
     def verdict(self) -> Verdict:
         """What the curves say."""
-        return conclude(self.frame)
+        return conclude(self.frame, similarity=self.store.similarity())
 
     @cached_property
     def similarity(self) -> pd.DataFrame:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePath
 
+from transfusion import representations
 from transfusion.report.material import Material
 from transfusion.report.parts import Listing
 from transfusion.store import RunFiles
 
 GROUPS = ("Where training ends", "How fast it gets there", "Averaged over the whole training")
 REST = "What the gain is made of, and what limits it"
+LEARNED = "What the networks learned"
 
 
 def summary(material: Material) -> str:
@@ -26,20 +28,22 @@ def summary(material: Material) -> str:
 
 def verdict(material: Material) -> list[str | Listing]:
     """The recommendation, then the other sentences in groups."""
-    *said, advice = material.verdict.lines
+    likeness = material.verdict.likeness
+    learned = likeness.lines if likeness else []
+    *said, advice = (line for line in material.verdict.lines if line not in learned)
     if not said:
         return [advice]
     # final figures, speeds and areas come first, one sentence each for every start
     num, groups = len(material.verdict.schemes), []
     for place, title in enumerate(GROUPS):
         groups.append(Listing(tuple(said[place * num : (place + 1) * num]), title))
-    groups.append(Listing(tuple(said[len(GROUPS) * num :]), REST))
+    groups += [Listing(tuple(said[len(GROUPS) * num :]), REST), Listing(tuple(learned), LEARNED)]
     return [advice, *(group for group in groups if group.items)]
 
 
 def notes(material: Material) -> list[str]:
     """Warnings about the data, and every run that is not finished or cannot be read."""
-    return [*_about_data(material), *_about_runs(material)]
+    return [*_about_data(material), *_about_runs(material), *_about_comparisons(material)]
 
 
 def name_of(files: RunFiles) -> str:
@@ -62,6 +66,13 @@ def _about_data(material: Material) -> Iterator[str]:
     left_out = material.card.get("left_out", [])
     if left_out:
         yield f"{len(left_out)} files were left out; they are listed below."
+
+
+def _about_comparisons(material: Material) -> Iterator[str]:
+    wanted = representations.missing(material.store) if material.spec.representations else []
+    if wanted:
+        kinds = ", ".join(dict.fromkeys(unit.kind for unit in wanted))
+        yield f"{len(wanted)} comparisons of networks ({kinds}) are not on disk yet: run the same study command again."
 
 
 def _about_runs(material: Material) -> Iterator[str]:

@@ -16,13 +16,17 @@ from markupsafe import Markup, escape
 
 from transfusion import __version__
 from transfusion.errors import InputError
-from transfusion.report import chart, convergence, figures, inline, method, opening
+from transfusion.report import chart, convergence, figures, inline, method, opening, representations
 from transfusion.report.material import Material
 from transfusion.report.parts import Cell, Chart, Listing, Part, Picture, Section, Source, Table
 from transfusion.store import Store, write_text
 
 # in the order of the page; each gives None where a study has nothing of its kind
-SECTIONS: tuple[Callable[[Material], Section | None], ...] = (convergence.section, method.section)
+SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
+    convergence.section,
+    representations.section,
+    method.section,
+)
 
 FIGURES = "figures"  # folder beside the page
 INTERVAL = re.compile(r"\([^()]*\binterval\b[^()]*(?:\([^()]*\)[^()]*)*\)")

@@ -98,17 +98,21 @@ class Likeness:
 
     def _alike_line(self) -> str | None:
         yardstick = f"two trainings of {self.baseline} with different seeds"
-        if not any(self.gaps.values()):
+        known = {
+            stage: {pair: gap for pair, gap in pairs.items() if not math.isnan(gap.estimate)}
+            for stage, pairs in self.gaps.items()
+        }
+        if not any(known.values()):
             n = max((value.n for by_stage in self.change.values() for value in by_stage.values()), default=0)
             return f"Whether the starts end alike is open: the yardstick is {yardstick}, and n = {n}."
         if self.alike_from is not None:
-            pair, gap = self._least_alike(self.alike_from)
+            pair, gap = _least_alike(known[self.alike_from])
             return (
                 f"From {self.alike_from} on, trained networks of all starts look as alike as {yardstick}; the least "
                 f"alike there are {' and '.join(pair)}, by {gap.estimate:+.2f} in {self._shown} {_interval(gap)}."
             )
-        last = [stage for stage in self.stages if self.gaps[stage]][-1]
-        pair, gap = self._least_alike(last)
+        last = [stage for stage in self.stages if known[stage]][-1]
+        pair, gap = _least_alike(known[last])
         found = f"{gap.estimate:+.2f} in {self._shown} {_interval(gap)}"
         if gap.high < 0:
             what = f"{' and '.join(pair)} are less alike than {yardstick} by {found}"
@@ -116,8 +120,9 @@ class Likeness:
             what = f"whether {' and '.join(pair)} are as alike as {yardstick} is open: {found}"
         return f"At no stage do all starts look alike beyond doubt: at {last}, {what}."
 
-    def _least_alike(self, stage: str) -> tuple[tuple[str, str], Interval]:
-        return min(self.gaps[stage].items(), key=lambda item: item[1].estimate)
+
+def _least_alike(gaps: dict[tuple[str, str], Interval]) -> tuple[tuple[str, str], Interval]:
+    return min(gaps.items(), key=lambda item: item[1].estimate)
 
 
 def read_likeness(curves: pd.DataFrame, similarity: pd.DataFrame, main: str, baseline: str) -> Likeness | None:
@@ -228,9 +233,11 @@ class _Stage:
         if n < 2:
             return Interval.undefined(n, "it takes two seeds")
         whole = statistic(seeds)
-        if n == 2:
+        if n == 2 and math.isfinite(whole):
             return Interval(whole, math.nan, math.nan, n, "two seeds make one pair, which shows no spread")
         left_out = [statistic([other for other in seeds if other != seed]) for seed in seeds]
+        if not np.isfinite([whole, *left_out]).all():
+            return Interval.undefined(n, "not all pairs of seeds are compared yet")
         return mean_interval(n * whole - (n - 1) * np.array(left_out), level)
 
 

@@ -28,13 +28,14 @@ def lines(verdict: Verdict) -> list[str]:
     said += [_speed(verdict, comparison) for comparison in comparisons]
     said += [_area(verdict, comparison) for comparison in comparisons]
     said += [*_shares(verdict), *_upto(verdict), *_modes(verdict), *_sizes(verdict), *_gaps(verdict)]
+    said += verdict.likeness.lines if verdict.likeness else []
     return [*said, str(verdict.advice)]
 
 
 def rules(verdict: Verdict) -> list[str]:
     """How the verdict was reached."""
     metric, baseline, margin = shown(verdict.metric), verdict.baseline, verdict.margin
-    return [
+    said = [
         "Every comparison is paired over seeds; intervals are Student's t over seeds, 95 % each, on one set of test "
         "images: they say what other seeds would give, not what other images would.",
         f"The threshold is {RISE_SHARE:.0%} of the way from {baseline}'s mean {metric} at its first evaluation to its "
@@ -55,6 +56,7 @@ def rules(verdict: Verdict) -> list[str]:
         "difference first and at the speed-up second (at the mean height of the curve where no threshold can tell), "
         "each at 5 %, so without any effect it prefers a start in at most 10 % of studies.",
     ]
+    return [*said, *(verdict.likeness.rules if verdict.likeness else [])]
 
 
 def _final(verdict: Verdict, comparison: Comparison) -> str:
