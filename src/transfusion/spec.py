@@ -182,12 +182,15 @@ class RunSpec(Spec):
 
 
 class DonorRunSpec(Spec):
-    """A donor that the study trains itself before anything else."""
+    """A donor that the study trains itself before anything else.
+
+    Its seed should be none of the study's: starts of the same seed would begin with the donor's own random numbers.
+    """
 
     task: TaskSpec
     train: TrainSpec = TrainSpec()
     scheme: SchemeSpec = SchemeSpec(name="kaiming")
-    seed: int = 0
+    seed: int = 1_000_000
 
 
 class RepresentationSpec(Spec):

@@ -341,7 +341,9 @@ class Store:
         columns = ["kind", *PAIR, *FOUND]
         frame: pd.DataFrame = pd.DataFrame(columns=columns)
         if files:
-            frame = pd.concat([pd.read_csv(path, dtype={"a_run": str, "b_run": str}) for path in files])
+            frame = pd.concat(
+                [pd.read_csv(path, dtype=dict.fromkeys(("a_run", "b_run", "warnings"), object)) for path in files]
+            )
         grid = [files.id for files in self.grid()]
         frame = frame[frame["a_run"].isin(grid) & frame["b_run"].isin(grid)].drop_duplicates(["kind", *PAIR])[columns]
         found: pd.DataFrame = frame.assign(warnings=frame["warnings"].fillna("")).reset_index(drop=True)

@@ -130,6 +130,7 @@ def dynamics(table: pd.DataFrame) -> Figure:
             steps, values = [*course.index, end], [*course, 1.0]
             panel.plot(steps, values, color=colour, marker=marker, markersize=4, label=stage)
         panel.set_xscale("symlog", linthresh=1, linscale=0.5)
+        panel.xaxis.set_major_formatter("{x:.0f}")
         panel.set_title(f"{start} (n = {own['a_seed'].nunique()})", fontsize=10)
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,124 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from transfusion import representations as units_of
+from transfusion.report import opening, representations
+from transfusion.report.material import Material
+from transfusion.report.page import write_page
+from transfusion.report.parts import Picture, Table
+from transfusion.spec import RepresentationSpec, RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
+from transfusion.store import FOUND, PAIR, Store, write_tensors, write_text
+
+STAGES = ("stem", "body<b>", "head")
+NAMES = ("pretrained", "mean_var", "random")
+
+
+def similarity(unit):
+    """Made-up comparisons of one unit: 0.9, 0.8 and 0.7 by stage."""
+    end = unit.weights[-1]
+    pairs = (
+        [(a, end) for a in unit.weights[:-1]] if unit.kind == "dynamics" else itertools.combinations(unit.weights, 2)
+    )
+    lines = [",".join([*PAIR, *FOUND, "kind"])]
+    for (a, b), (place, stage) in itertools.product(list(pairs), enumerate(STAGES)):
+        for measure, value in (("cca", 0.9 - place / 10), ("linear_cka", 0.5)):
+            lines.append(f"{stage},{a[0]},{a[1]},{b[0]},{b[1]},{measure},{value},{value},0.1,4,4,640,40,,{unit.kind}")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A finished study of three starts and three seeds, with every comparison."""
+    store = Store(tmp_path)
+    runs = [
+        RunSpec(task=TaskSpec(), model="m", scheme=SchemeSpec(name=name), seed=seed, train=TrainSpec(steps=8))
+        for seed in range(3)
+        for name in NAMES
+    ]
+    store.begin(StudySpec(representations=RepresentationSpec(images=40)), runs, None, {"images": {"train": 7}})
+    for run in runs:
+        files = store.run(run.id)
+        files.begin(run, {})
+        write_tensors(files.before_path, {"w": torch.zeros(1)})
+        write_tensors(files.after_path, {"w": torch.ones(1)})
+        files.save_snapshot(4, {"w": torch.ones(1)})
+        for step in (0, 4, 8):
+            files.append({"step": step, "loss": 1.0, "auc": 0.5 + step / 20 + 0.01 * run.seed})
+        files.finish({"auc": 0.9})
+    for unit in units_of.units(store):
+        if unit.kind == "activations":
+            maps = {f"{run} {step}": torch.rand(2, 5, 6, 6).half() for run, step in unit.weights}
+            pictures = {"pictures": torch.zeros(2, 16, 16, 3, dtype=torch.uint8)}
+            write_tensors(store.representation_path(unit.id, "safetensors"), maps | pictures)
+        else:
+            write_text(store.representation_path(unit.id, "csv"), similarity(unit))
+    return store
+
+
+def pictures(store):
+    return {part.name: part for part in representations.section(Material(store)).parts if isinstance(part, Picture)}
+
+
+def test_every_figure_of_the_paper_is_there_with_its_n(store):
+    found = pictures(store)
+    assert set(found) == {
+        f"representations-{name}" for name in ("change", "likeness", "heatmaps", "dynamics", "activations")
+    }
+    assert all("n = " in part.caption or "in brackets" in part.caption for part in found.values())
+    assert "pretrained 0.90 at stem, 0.80 at body<b>, 0.70 at head" in found["representations-change"].alt
+
+
+def test_the_heatmaps_hold_the_mean_over_seeds_of_every_pair(store):
+    panels = pictures(store)["representations-heatmaps"].draw().axes[:3]
+    assert [panel.get_title().split(" ")[0] for panel in panels] == list(STAGES)
+    values = panels[1].get_images()[0].get_array()
+    assert values.shape == (6, 6)
+    assert np.allclose(values.diagonal(), 1)
+    assert np.allclose(values[~np.eye(6, dtype=bool)], 0.8)
+
+
+def test_dynamics_begin_at_step_0_and_end_at_1(store):
+    panels = pictures(store)["representations-dynamics"].draw().axes
+    assert [panel.get_title() for panel in panels] == [f"{name} (n = 3)" for name in NAMES]
+    line = panels[0].get_lines()[2]
+    assert list(line.get_xdata()) == [0, 4, 8]
+    assert np.allclose(line.get_ydata(), [0.7, 0.7, 1.0])
+
+
+def test_the_table_has_both_measures_and_marks_other_seeds(store):
+    (table,) = (part for part in representations.section(Material(store)).parts if isinstance(part, Table))
+    assert table.columns[3:] == ("cca", "cca by chance", "linear_cka", "linear_cka by chance", "n")
+    assert len(table.rows) == 3 * (15 + 6 + 3)
+    assert {row[2] for row in table.rows} >= {"random, after", "random, after (another seed)"}
+
+
+def test_the_verdict_speaks_of_representations(store):
+    material = Material(store)
+    groups = {part.title: part.items for part in opening.verdict(material)[1:]}
+    assert "Training changes pretrained least at stem" in groups["What the networks learned"][0]
+    assert material.verdict.to_dict()["representations"]["alike_from"] is None
+    assert opening.notes(material) == []
+
+
+def test_what_is_not_compared_yet_is_said(store):
+    unit = next(unit for unit in units_of.units(store) if unit.kind == "dynamics")
+    store.representation_path(unit.id, "csv").unlink()
+    assert any(
+        "1 comparisons of networks (dynamics) are not on disk yet" in note for note in opening.notes(Material(store))
+    )
+
+
+def test_the_page_holds_it_and_no_markup_of_the_stages(store):
+    page = write_page(store).read_text(encoding="utf-8")
+    assert "What the networks learned" in page
+    assert "body<b>" not in page
+    assert (store.figures_path / "representations-heatmaps.pdf").exists()
+
+
+def test_a_study_that_did_not_ask_has_no_section(tmp_path):
+    store = Store(tmp_path)
+    store.begin(StudySpec(), [RunSpec(task=TaskSpec(), model="m")], None, {})
+    assert representations.section(Material(store)) is None
