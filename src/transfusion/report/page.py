@@ -13,6 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
+from matplotlib import rc_context
 
 from transfusion import __version__
 from transfusion.errors import InputError
@@ -89,8 +90,8 @@ def render(
     Raises:
         InputError: if two sections share an anchor, or two charts, pictures or tables a name.
     """
-    _check_unique([section.anchor for section in sections])
-    _check_unique(list(_names(sections)))
+    for names in ([section.anchor for section in sections], _names(sections, Chart, Picture), _names(sections, Table)):
+        _check_unique(list(names))
     script = _read("page.js")
     return (
         _environment()
@@ -137,9 +138,9 @@ def _softened(sentence: str) -> Markup:
     return Markup("").join([*parts, escape(sentence[start:])])
 
 
-def _names(sections: Sequence[Section]) -> Iterator[str]:
+def _names(sections: Sequence[Section], *kinds: type[Chart] | type[Picture] | type[Table]) -> Iterator[str]:
     for section in sections:
-        yield from (part.name for part in section.parts if isinstance(part, Chart | Picture))
+        yield from (part.name for part in section.parts if isinstance(part, kinds))
 
 
 def _check_unique(names: list[str]) -> None:
@@ -189,7 +190,8 @@ def _chart(part: Chart, folder: Path) -> dict[str, Any]:
 
 def _picture(part: Picture, folder: Path) -> dict[str, Any]:
     name = _slug(part.name)
-    with warnings.catch_warnings():
+    # the salt gives a rebuilt page the same ids
+    with warnings.catch_warnings(), rc_context({"svg.hashsalt": name}):
         # a name may hold characters that the font lacks: they show as boxes in the PDF and PNG
         warnings.filterwarnings("ignore", r"Glyph .* missing from")
         path = figures.save(part.draw(), folder / FIGURES, name)
@@ -217,7 +219,14 @@ def _table(part: Table) -> dict[str, Any]:
         {"name": name, "is_number": is_number} for name, is_number in zip(part.columns, are_numbers, strict=True)
     ]
     rows = [[_cell(cell, right) for cell, right in zip(row, are_numbers, strict=True)] for row in part.rows]
-    return {"kind": "table", "caption": part.caption, "columns": headings, "rows": rows, "is_folded": part.is_folded}
+    return {
+        "kind": "table",
+        "id": f"table-{_slug(part.name)}",
+        "caption": part.caption,
+        "columns": headings,
+        "rows": rows,
+        "is_folded": part.is_folded,
+    }
 
 
 def _is_number(cell: Cell | str) -> bool:

@@ -36,12 +36,12 @@ def write_side_by_side(stores: Sequence[Store], out: Path) -> Path:
         StoreError: if a folder holds no study, or the page cannot be written.
     """
     studies = _named([Material(store) for store in stores])
-    charts = [made for place, name in enumerate(studies) if (made := _curves(place, name, studies[name]))]
+    curves = [_curves(place, *study) for place, study in enumerate(studies.items(), start=1)]
     text = render(
         " · ".join(studies),
         f"{len(studies)} studies side by side, each judged by itself.",
         [Listing(tuple(_said(material)), name) for name, material in studies.items()],
-        [Section("comparison", "Every start of every study", (_table(studies),)), *charts, _differences(studies)],
+        [Section("comparison", "Every start of every study", (_table(studies),)), *curves, _differences(studies)],
         folder=out.parent,
         notes=[f"{name}: {note}" for name, material in studies.items() for note in opening.notes(material)],
     )
@@ -63,7 +63,6 @@ def _said(material: Material) -> Iterator[str]:
     *said, advice = material.verdict.lines
     yield advice
     yield from said[: 2 * len(material.verdict.schemes)]
-    yield opening.summary(material)
 
 
 def _table(studies: Named) -> Table:
@@ -98,10 +97,9 @@ def _interval(interval: Interval, form: str) -> Cell:
     return Cell(f"{interval.estimate:{form}} ({interval.low:{form}} to {interval.high:{form}})", interval.estimate)
 
 
-def _curves(place: int, name: str, material: Material) -> Section | None:
-    if material.frame.empty:
-        return None
-    return Section(f"study-{place + 1}", name, (chart_of_runs(material, f"runs-{place + 1}"),))
+def _curves(place: int, name: str, material: Material) -> Section:
+    charts = () if material.frame.empty else (chart_of_runs(material, f"runs-{place}"),)
+    return Section(f"study-{place}", name, (opening.summary(material), *charts))
 
 
 def _differences(studies: Named) -> Section:
