@@ -1,4 +1,4 @@
-"""The table of a study: mean and standard deviation over seeds, at a few steps."""
+"""Names and tables of a study's starts: mean and standard deviation over seeds, at a few steps."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ NUM_COLUMNS = 6  # evaluations shown; the last is always among them
 
 @dataclass(frozen=True)
 class Row:
-    """One start: its name, the runs behind the last cell, and the cells."""
+    """One start: its name, the runs behind the last cell, the cells, and the means that they show."""
 
     name: str
     n: int
     cells: tuple[str, ...]
+    means: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class CurveTable:
         rows = []
         for name, runs in frame.groupby(with_sizes(frame), sort=False):
             values = [runs.loc[runs["step"] == step, metric].dropna() for step in steps]
-            rows.append(Row(str(name), len(values[-1]), tuple(_cell(value) for value in values)))
+            cells, means = tuple(mean_sd(value) for value in values), tuple(float(value.mean()) for value in values)
+            rows.append(Row(str(name), len(values[-1]), cells, means))
         return cls(metric, tuple(steps), tuple(rows))
 
     def __str__(self) -> str:
@@ -67,12 +69,41 @@ def with_sizes(frame: pd.DataFrame) -> pd.Series:
     return sized
 
 
+def with_starts(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with a column ``start``, the name of every row's start whatever the size, unless it has one."""
+    named: pd.DataFrame = frame if "start" in frame else frame.assign(start=start_names(frame))
+    return named
+
+
+def schemes_of(frame: pd.DataFrame) -> dict[str, str]:
+    """Start -> scheme, in the order of a frame of ``with_starts``."""
+    first = frame.drop_duplicates("start")
+    return dict(zip(first["start"].astype(str), first["scheme"].astype(str), strict=True))
+
+
+def finals(frame: pd.DataFrame, metric: str = "auc") -> pd.DataFrame:
+    """The last evaluation of every run that was evaluated at the last step of its size; others are left out."""
+    known = with_starts(frame).dropna(subset=metric)
+    budget = known.groupby("size", dropna=False)["step"].transform("max")
+    ended: pd.DataFrame = known[(known["step"] == budget) & (known["step"] > 0)]
+    return ended
+
+
+def span(counts: pd.Series) -> str:
+    """Least to most of some counts, or the one that all agree on."""
+    known = counts.dropna()
+    if not len(known):
+        return "0"
+    return f"{known.min():.0f}" + ("" if known.min() == known.max() else f" to {known.max():.0f}")
+
+
 def _spread(steps: list[int]) -> list[int]:
     places = np.linspace(0, len(steps) - 1, min(NUM_COLUMNS, len(steps))).round().astype(int)
     return [steps[place] for place in places]
 
 
-def _cell(values: pd.Series) -> str:
+def mean_sd(values: pd.Series) -> str:
+    """Mean, and standard deviation where there are several; a dash for none."""
     if not len(values):
         return "-"
     return f"{values.mean():.3f}" + (f" ± {values.std():.3f}" if len(values) > 1 else "")

@@ -1,0 +1,192 @@
+"""The section on convergence: how fast and how far each start learns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from transfusion.report import figures
+from transfusion.report.intervals import WHOLE, brief, intervals, mean_and_sd, upto_intervals
+from transfusion.report.layers import stage_order
+from transfusion.report.material import Material
+from transfusion.report.palette import Style, styles_of, variants_of
+from transfusion.report.parts import Cell, Chart, Part, Picture, Section, Series, Table, Trace
+from transfusion.report.table import CurveTable, Row, schemes_of, span, with_starts
+from transfusion.verdict import Verdict
+
+METRIC = "auc"
+SHOWN = METRIC.upper()
+
+
+def section(material: Material) -> Section | None:
+    """Curves of all runs, means over seeds, and every start against the baseline; None without a single value."""
+    frame = with_starts(material.frame)
+    if not frame[METRIC].notna().any():
+        return None
+    styles = styles_of(schemes_of(frame))
+    parts = [
+        *_chart(with_starts(material.whole), variants_of(schemes_of(frame))),
+        *_convergence(frame, styles),
+        *_forest(material.verdict, styles),
+        *_upto(material.verdict, stage_order(material)),
+        *_modes(material.verdict, with_starts(material.whole), styles),
+        _table(material),
+    ]
+    return Section("convergence", "Convergence", tuple(parts))
+
+
+def _chart(whole: pd.DataFrame, variants: Mapping[str, int]) -> Iterator[Chart]:
+    if not len(whole):
+        return
+    series = tuple(
+        Series(str(start), str(rows["scheme"].iloc[0]), tuple(_traces(rows)), variants[str(start)])
+        for start, rows in whole.groupby("start", sort=False)
+    )
+    num = sum(len(each.traces) for each in series)
+    yield Chart(
+        "curves",
+        f"Every run on {_images(float(_sizes(whole).iloc[0]))}, n = {num}: held-out {SHOWN} at each evaluation.",
+        "optimiser steps",
+        f"held-out {SHOWN}",
+        series,
+    )
+
+
+def _traces(rows: pd.DataFrame) -> Iterator[Trace]:
+    for run, curve in rows.sort_values("step").groupby("run", sort=False):
+        label = f"seed {curve['seed'].iloc[0]} (run {run})"
+        yield Trace(label, tuple(curve["step"].astype(float)), tuple(curve[METRIC].astype(float)))
+
+
+def _convergence(frame: pd.DataFrame, styles: Mapping[str, Style]) -> Iterator[Picture]:
+    """Of each data size, the largest first: starts of the whole network, then partial ones by the scheme above."""
+    by_size = dict(list(frame.groupby(_sizes(frame))))
+    for place, size in enumerate(sorted(by_size, reverse=True)):
+        rows, suffix = by_size[size], "" if place == 0 else f"-{size:.0f}"
+        whole = rows[rows["upto"].isna()]
+        if len(whole):
+            yield _curves(whole, f"convergence{suffix}", _images(size), styles)
+        for rest, part in rows[rows["upto"].notna()].groupby("rest", sort=False):
+            ends = rows[rows["start"].isin([WHOLE, rest])]
+            what = f"{_images(size)}, stages above the pretrained ones from {rest}"
+            yield _curves(pd.concat([ends, part]), f"convergence-upto-{rest}{suffix}", what, styles)
+
+
+def _curves(rows: pd.DataFrame, name: str, what: str, styles: Mapping[str, Style]) -> Picture:
+    caption = f"Held-out {SHOWN} against optimiser steps, {what}: mean over {_seeds(rows)}."
+    draw = partial(figures.convergence, rows, METRIC, styles)
+    return Picture(name, draw, caption + _unfinished(rows), f"Learning curves, {what}. {_heights(rows)}")
+
+
+def _seeds(rows: pd.DataFrame) -> str:
+    n = rows.groupby("start")["run"].nunique()
+    if n.max() == 1:
+        return "n = 1 seed, so without a band"
+    return f"n = {span(n)} seeds, band of one standard deviation"
+
+
+def _unfinished(rows: pd.DataFrame) -> str:
+    reached = rows.groupby("run")["step"].max()
+    num = int((reached < reached.max()).sum())
+    return f" {num} of {len(reached)} runs stop short; from there on the mean is that of the others." if num else ""
+
+
+def _heights(rows: pd.DataFrame) -> str:
+    """Mean over seeds of every start after the first quarter of the course and at its end."""
+    steps = sorted(rows.loc[rows[METRIC].notna(), "step"].unique())
+    if not steps:
+        return "No value yet."
+    early, last = max(step for step in steps if step <= steps[0] + (steps[-1] - steps[0]) / 4), steps[-1]
+    means = [rows[rows["step"] == step].groupby("start", sort=False)[METRIC].mean() for step in (early, last)]
+    said = [", ".join(f"{start} {mean:.3f}" for start, mean in at.dropna().items()) for at in means]
+    return f"Mean {SHOWN} at step {early}: {said[0]}; at step {last}: {said[1]}."
+
+
+def _forest(verdict: Verdict, styles: Mapping[str, Style]) -> Iterator[Part]:
+    if not verdict.schemes:
+        return
+    frame, main = intervals(verdict), verdict.main
+    draw = partial(figures.forest, frame, METRIC, verdict.baseline, styles)
+    caption = (
+        f"Every start against {verdict.baseline}, with 95 % intervals; n seeds are at the right of each row. An arrow "
+        "goes on beyond the panel, to an end in the table or without any; a hollow marker has no interval. Bars that "
+        f"leave out the vertical line are differences beyond doubt. Mean {SHOWN} is that over the whole course."
+    )
+    alt = f"Estimates and intervals against {verdict.baseline}."
+    if main is not None:
+        end, speed = brief(main.final_difference, "+.3f"), brief(main.speedup, ".2f")
+        alt += f" {main.start.name}: difference in final {SHOWN} {end}, speed-up {speed}."
+    yield Picture("verdict", draw, caption, alt)
+    yield _verdict_table(verdict)
+
+
+def _verdict_table(verdict: Verdict) -> Table:
+    rows = tuple(
+        (
+            name,
+            Cell(str(c.final_n), c.final_n),
+            Cell(mean_and_sd(c.final_mean, c.final_std), c.final_mean),
+            Cell(brief(c.final_difference, "+.3f"), c.final_difference.estimate),
+            Cell(brief(c.speedup, ".2f"), c.speedup.estimate),
+            Cell(brief(c.area, "+.3f"), c.area.estimate),
+        )
+        for name, c in verdict.schemes.items()
+    )
+    columns = ("start", "n", f"final {SHOWN}", "difference", "speed-up", f"mean {SHOWN}, difference")
+    caption = (
+        f"The same in numbers: final {SHOWN} as mean ± sd over n seeds; differences to {verdict.baseline} and speed-up "
+        "(times) with 95 % intervals, paired over seeds."
+    )
+    return Table("verdict-table", caption, columns, rows)
+
+
+def _upto(verdict: Verdict, order: Sequence[str]) -> Iterator[Picture]:
+    frame = upto_intervals(verdict)
+    if not len(frame):
+        return
+    named = [str(stage) for stage in frame["stage"].unique() if stage not in ("none", "all")]
+    stages = sorted(named, key=lambda stage: order.index(stage) if stage in order else len(order))
+    caption = (
+        f"What pretrained weights up to a stage give, the stages above drawn anew: speed-up against {verdict.baseline} "
+        "(left) and share of the whole network's speed-up (right), with 95 % intervals over "
+        f"n = {span(frame['n'])} seeds. The ends are none and all stages pretrained, with shares 0 and 1 by definition."
+    )
+    shares = [f"{name} {brief(share, '.0%')}" for name, share in verdict.upto_shares.items()]
+    alt = f"Share of the full speed-up: {', '.join(shares)}."
+    yield Picture("upto", partial(figures.upto, frame, stages), caption, alt)
+
+
+def _modes(verdict: Verdict, whole: pd.DataFrame, styles: Mapping[str, Style]) -> Iterator[Picture]:
+    """The modes of each scheme among themselves, with the baseline."""
+    for scheme, (best, worst, gap) in verdict.modes.items():
+        own = (whole["scheme"] == scheme) & whole["upto"].isna()
+        rows = whole[own | (whole["start"] == verdict.baseline)]
+        said = f"{best} has the highest curve and {worst} the lowest: mean {SHOWN} differs by {brief(gap, '+.3f')}"
+        caption = f"Batch-norm modes of {scheme}, mean over {_seeds(rows)}; {said}, adjusted for the pick."
+        draw = partial(figures.convergence, rows, METRIC, styles)
+        yield Picture(f"batch-norm-{scheme}", draw, caption, f"Batch-norm modes of {scheme}: {said}. {_heights(rows)}")
+
+
+def _table(material: Material) -> Table:
+    summary = CurveTable.of(material.frame, METRIC)
+    rows = tuple(_table_row(row) for row in summary.rows)
+    caption = f"Held-out {SHOWN}, mean ± sd over seeds; n seeds reached the last step."
+    return Table("curve-table", caption, ("start", "n", *(f"step {step}" for step in summary.steps)), rows)
+
+
+def _table_row(row: Row) -> tuple[Cell | str, ...]:
+    cells = [Cell(text, mean) for text, mean in zip(row.cells, row.means, strict=True)]
+    return (row.name, Cell(str(row.n), row.n), *cells)
+
+
+def _sizes(frame: pd.DataFrame) -> pd.Series:
+    """Numbers of training images, infinite for all."""
+    sizes: pd.Series = frame["size"].astype(float).fillna(np.inf)
+    return sizes
+
+
+def _images(size: float) -> str:
+    return "all training images" if np.isinf(size) else f"{size:,.0f} training images"

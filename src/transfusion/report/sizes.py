@@ -1,0 +1,94 @@
+"""The section on data size: what more training images change."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from transfusion.report import figures
+from transfusion.report.intervals import brief
+from transfusion.report.material import Material
+from transfusion.report.palette import styles_of
+from transfusion.report.parts import Cell, Picture, Section, Table
+from transfusion.report.table import finals, mean_sd, schemes_of, span, with_starts
+from transfusion.verdict import Verdict
+
+METRIC = "auc"
+SHOWN = METRIC.upper()
+
+
+def section(material: Material) -> Section | None:
+    """Performance and gap to the baseline against the number of training images; None for a single size."""
+    verdict = material.verdict
+    if not verdict.by_size:
+        return None
+    frame = with_starts(material.frame)
+    ended = finals(frame, METRIC)
+    images = _images(material, frame)
+    ended = ended.assign(images=ended["size"].astype(float).fillna(images["all"]))
+    gaps = _gaps(verdict, images)
+    draw = partial(figures.sizes, ended, gaps, METRIC, verdict.baseline, styles_of(schemes_of(frame)))
+    picture = Picture("sizes", draw, _caption(ended, gaps, verdict.baseline), _alt(verdict))
+    return Section("sizes", "Data size", (picture, _table(ended)))
+
+
+def _images(material: Material, frame: pd.DataFrame) -> dict[str, float]:
+    """Name of a size, as a verdict has it, -> number of training images."""
+    named = {str(size): float(size) for size in frame["size"].dropna().unique()}
+    whole = material.card.get("images", {}).get("train")
+    # without a card nobody knows; a place to the right of the others is then the honest guess
+    return {**named, "all": float(whole) if whole else 2 * max(named.values(), default=1.0)}
+
+
+def _gaps(verdict: Verdict, images: dict[str, float]) -> pd.DataFrame:
+    rows = [
+        {"start": name, "scheme": c.start.scheme, "images": images[size], **c.final_difference.to_dict()}
+        for size, schemes in verdict.by_size.items()
+        for name, c in schemes.items()
+    ]
+    frame: pd.DataFrame = pd.DataFrame(rows, columns=["start", "scheme", "images", "estimate", "low", "high", "n"])
+    return frame
+
+
+def _caption(ended: pd.DataFrame, gaps: pd.DataFrame, baseline: str) -> str:
+    n = ended.groupby(["start", "images"])["run"].nunique()
+    return (
+        f"Held-out {SHOWN} at the last step against the number of training images. Left: mean ± standard deviation, "
+        f"n = {span(n)} seeds per start and size. Right: difference to {baseline} with 95 % intervals, paired over "
+        f"n = {span(gaps['n'])} seeds. Points are set apart sideways so that bars do not hide each other."
+    )
+
+
+def _alt(verdict: Verdict) -> str:
+    main = verdict.main
+    if main is None:
+        return "Nothing to compare."
+    name = main.start.name
+    said = [
+        f"{size} images {brief(schemes[name].final_difference, '+.3f')}"
+        for size, schemes in verdict.by_size.items()
+        if name in schemes
+    ]
+    return f"Difference in final {SHOWN} of {name} to {verdict.baseline}: {', '.join(said)}."
+
+
+def _table(ended: pd.DataFrame) -> Table:
+    """One row per size, one column per start, as the paper's tables 2 and 4."""
+    starts = list(schemes_of(ended))
+    by_cell = {key: rows[METRIC] for key, rows in ended.groupby(["images", "start"])}
+    none = pd.Series(dtype=float)
+    rows = tuple(
+        (
+            Cell(f"{images:,.0f}", float(images)),
+            *(_cell(by_cell.get((images, start), none)) for start in starts),
+        )
+        for images in np.sort(ended["images"].unique())
+    )
+    caption = f"Final held-out {SHOWN} by number of training images: mean ± sd (n seeds)."
+    return Table("size-table", caption, ("training images", *starts), rows)
+
+
+def _cell(values: pd.Series) -> Cell:
+    return Cell(f"{mean_sd(values)} ({len(values)})", float(values.mean()))

@@ -1,0 +1,215 @@
+"""The section on weights: first-layer filters, how far they moved, how Gabor-like they are, and distributions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from safetensors.torch import load_file
+from torch import Tensor
+
+from transfusion.filters import Floats, GaborScore, gabor_score, pictures, relative_change, weight_histograms
+from transfusion.report import figures
+from transfusion.report.figures.weights import MOST_FILTERS
+from transfusion.report.layers import LEAST_SIDE, first_layer, tensor_stages
+from transfusion.report.material import Material
+from transfusion.report.palette import Style, styles_of
+from transfusion.report.parts import Cell, Part, Picture, Section, Table
+from transfusion.report.table import schemes_of, with_starts
+from transfusion.run import donor_key
+from transfusion.store import RunFiles
+from transfusion.tasks.progress import track
+
+ROWS_PER_PICTURE = 4  # starts
+MOST_FIT_SIDE = 11  # pixels of a filter; the fit of 64 such takes some four seconds of one core
+MOST_WEIGHTS = 200_000  # per stage and start, in histograms
+MOMENTS = ("before", "after")
+Densities: TypeAlias = dict[str, Floats]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The weights of one finished run, before and after."""
+
+    start: str
+    files: RunFiles
+
+    @cached_property
+    def before(self) -> dict[str, Tensor]:
+        """At step 0."""
+        return load_file(self.files.before_path)
+
+    @cached_property
+    def after(self) -> dict[str, Tensor]:
+        """At the end."""
+        return load_file(self.files.after_path)
+
+    @cached_property
+    def stages(self) -> dict[str, str]:
+        """Tensor -> stage, in order of registration."""
+        return tensor_stages(self.files)
+
+    @cached_property
+    def first(self) -> str | None:
+        """The first convolution's weight."""
+        return first_layer(self.stages, self.before)
+
+
+def section(material: Material) -> Section | None:
+    """Filters and weights of every start before and after training, one seed; None without a finished run."""
+    trained = _trained(material)
+    if not trained:
+        return None
+    styles = styles_of(schemes_of(with_starts(material.frame)))
+    seed = trained[0].files.spec().seed
+    parts: list[Part] = []
+    if all(run.first for run in trained):
+        parts += [*_filters(trained, seed), _table(trained, _donor(material, str(trained[0].first)), seed)]
+    parts += _histograms(trained, styles, seed)
+    return Section("weights", "Weights and filters", tuple(parts)) if parts else None
+
+
+def _trained(material: Material) -> list[Trained]:
+    """The finished run of every start with all images and the first seed that has finished runs of most starts."""
+    frame = with_starts(material.frame)
+    whole = frame[frame["run"].isin(material.whole["run"])].drop_duplicates("run")
+    done = {files.id: files for files in material.finished}
+    whole = whole[whole["run"].isin(list(done))]
+    if not len(whole):
+        return []
+    num_starts = whole.groupby("seed")["start"].nunique()
+    rows = whole[whole["seed"] == num_starts.idxmax()]
+    return [Trained(str(start), done[run]) for start, run in zip(rows["start"], rows["run"], strict=True)]
+
+
+def _donor(material: Material, name: str) -> Tensor | None:
+    """The donor's own first layer, where the study kept one under the same name."""
+    for files in material.runs:
+        spec = files.spec()
+        if spec.donor is not None and (kept := material.store.donor_path(donor_key(spec))).exists():
+            return load_file(kept).get(name)
+    return None
+
+
+def _filters(trained: Sequence[Trained], seed: int) -> Iterator[Picture]:
+    """Four starts per picture, so that none grows taller than a screen or two."""
+    for number, place in enumerate(range(0, len(trained), ROWS_PER_PICTURE), 1):
+        some = trained[place : place + ROWS_PER_PICTURE]
+        layers = {run.start: (run.before[str(run.first)], run.after[str(run.first)]) for run in some}
+        count = len(next(iter(layers.values()))[0])
+        shown = f"the first {MOST_FILTERS} of {count}" if count > MOST_FILTERS else f"all {count}"
+        changes = [f"{start} {np.median(relative_change(*pair)):.1%}" for start, pair in layers.items()]
+        moved = f"Median change of a filter relative to its size: {', '.join(changes)}."
+        caption = (
+            f"First-layer filters ({some[0].first}) before and after training, and their difference; {shown} filters, "
+            f"n = 1 run per start, of seed {seed}. The three panels of a start share one scale, on which mid-grey is a "
+            f"weight of 0. {moved}"
+        )
+        name = "filters" if len(trained) <= ROWS_PER_PICTURE else f"filters-{number}"
+        draw = partial(_draw_filters, layers)
+        yield Picture(name, draw, caption, f"First-layer filters. {moved}", is_photo=True)
+
+
+def _draw_filters(layers: Mapping[str, tuple[Tensor, Tensor]]) -> Figure:
+    return figures.filters({start: pictures(*pair) for start, pair in layers.items()})
+
+
+def _table(trained: Sequence[Trained], donor: Tensor | None, seed: int) -> Table:
+    layers = {run.start: [weights[str(run.first)] for weights in (run.before, run.after)] for run in trained}
+    if donor is not None and donor.ndim == 4 and min(donor.shape[2:]) >= LEAST_SIDE:
+        layers["the donor itself"] = [donor]
+    scores = _scores([layer for pair in layers.values() for layer in pair])
+    caption = (
+        f"First-layer filters, n = 1 run per start, of seed {seed}. Change is that of a filter relative to its size. "
+        "Gabor-like are filters that a Gabor fits better than it fits 95 % of the same filters with their pixels "
+        "shuffled (R² above the threshold): 5 % is chance."
+    )
+    if not scores:
+        caption += f" Fits are left out for filters over {MOST_FIT_SIDE} pixels wide, where they take minutes."
+    fits = tuple(f"{what} {moment}" for moment in MOMENTS for what in ("Gabor-like", "median R²", "threshold"))
+    columns = ("start", "filters", "median change", "range of change", *fits)
+    return Table("filter-table", caption, columns, tuple(_row(name, pair, scores) for name, pair in layers.items()))
+
+
+def _scores(layers: Sequence[Tensor]) -> dict[bytes, GaborScore]:
+    """Gabor fits by the bytes of their layer: starts that share a layer, such as the donor's, share the fit."""
+    distinct = {_key(layer): layer for layer in layers if max(layer.shape[2:]) <= MOST_FIT_SIDE}
+    fits = ((1, (key, gabor_score(layer))) for key, layer in distinct.items())
+    return dict(track(fits, "Fitting Gabors to filters", len(distinct), show=True))
+
+
+def _key(layer: Tensor) -> bytes:
+    return hashlib.blake2b(layer.contiguous().double().numpy().tobytes()).digest()
+
+
+def _row(name: str, layers: Sequence[Tensor], scores: Mapping[bytes, GaborScore]) -> tuple[Cell | str, ...]:
+    moved, count = _moved(layers), len(layers[0])
+    fits = [cell for layer in layers for cell in _fit_cells(scores.get(_key(layer)))]
+    missing = [Cell.number(np.nan)] * (len(MOMENTS) - len(layers)) * len(_fit_cells(None))
+    return (name, Cell(str(count), count), *moved, *fits, *missing)
+
+
+def _moved(layers: Sequence[Tensor]) -> tuple[Cell, Cell]:
+    """Median and range of the relative change per filter; unknown for the donor, which has no afterwards."""
+    if len(layers) < len(MOMENTS):
+        return Cell.number(np.nan), Cell.number(np.nan)
+    change = relative_change(*layers)
+    reach = f"{change.min():.1%} to {change.max():.1%}"
+    return Cell.number(float(np.median(change)), ".1%"), Cell(reach, float(change.max()))
+
+
+def _fit_cells(score: GaborScore | None) -> tuple[Cell, Cell, Cell]:
+    """Share above the threshold, median R2 and threshold."""
+    if score is None:
+        return Cell.number(np.nan), Cell.number(np.nan), Cell.number(np.nan)
+    known = score.r2[np.isfinite(score.r2)]  # a flat filter has none
+    median = float(np.median(known)) if known.size else np.nan
+    return Cell.number(score.share, ".0%"), Cell.number(median, ".2f"), Cell.number(score.threshold, ".2f")
+
+
+def _histograms(trained: Sequence[Trained], styles: Mapping[str, Style], seed: int) -> Iterator[Picture]:
+    """Before and after training, over the same bins."""
+    drawn = {(run.start, moment): _drawn(run, moment) for run in trained for moment in MOMENTS}
+    counted = {stage: _counted(drawn, stage) for stage in next(iter(drawn.values()))}
+    if not counted:
+        return
+    own = {run.start: styles[run.start] for run in trained}
+    for moment in MOMENTS:
+        stages = {stage: (edges, densities[moment]) for stage, (edges, densities) in counted.items()}
+        caption = (
+            f"Distributions of the weights of convolutions and linear layers {moment} training, stage by stage, "
+            f"n = 1 run per start, of seed {seed}. Density on a logarithmic axis, over the same bins before and after; "
+            f"of a stage with more than {MOST_WEIGHTS:,} weights, that many drawn at random."
+        )
+        spreads = [f"{start} {np.concatenate(list(drawn[start, moment].values())).std():.3f}" for start in own]
+        alt = f"Distributions of weights {moment} training. Standard deviation over all stages: {', '.join(spreads)}."
+        yield Picture(f"weights-{moment}", partial(figures.histograms, stages, own), caption, alt)
+
+
+def _drawn(run: Trained, moment: str) -> dict[str, Floats]:
+    """Stage -> its weights (tensors of two or more dimensions), or a random draw from them."""
+    weights: dict[str, Tensor] = getattr(run, moment)
+    by_stage: dict[str, list[Tensor]] = {}
+    for name, stage in run.stages.items():
+        if name in weights and weights[name].ndim > 1:
+            by_stage.setdefault(stage, []).append(weights[name].flatten())
+    draw = np.random.default_rng(0)
+    return {stage: _few(torch.cat(tensors).double().numpy(), draw) for stage, tensors in by_stage.items()}
+
+
+def _few(values: Floats, draw: np.random.Generator) -> Floats:
+    return values if len(values) <= MOST_WEIGHTS else values[draw.integers(len(values), size=MOST_WEIGHTS)]
+
+
+def _counted(drawn: Mapping[tuple[str, str], Mapping[str, Floats]], stage: str) -> tuple[Floats, dict[str, Densities]]:
+    """Edges of the bins of a stage, and moment -> start -> densities."""
+    flat = {f"{moment} {start}": [weights[stage]] for (start, moment), weights in drawn.items()}
+    edges, densities = weight_histograms(flat)
+    split = {m: {start: densities[f"{m} {start}"] for start, other in drawn if other == m} for m in MOMENTS}
+    return edges, split
