@@ -73,6 +73,19 @@ def test_one_pass_gives_what_arrays_give():
     assert (row.n, row.images, row.rank_a) == (40 * 36, 40, 4)
 
 
+def test_against_one_network_gives_its_pairs_only_and_the_same_numbers():
+    networks, images = {"start": _net(0), "middle": _net(1), "end": _net(2)}, _images()
+    every = compare(networks, images.split(7), stages=STAGES)
+    some = compare(networks, images.split(7), stages=STAGES, against="end")
+    assert set(zip(some.a, some.b, strict=True)) == {("start", "end"), ("middle", "end")}
+    both = every.merge(some, on=["stage", "a", "b", "measure"], suffixes=("", "_against"))
+    assert len(both) == len(some) == 4
+    assert np.allclose(both["value"], both["value_against"], atol=1e-10)
+    assert np.allclose(both["baseline"], both["baseline_against"], atol=1e-10)
+    with pytest.raises(UnknownNameError, match="network 'nobody'"):
+        compare(networks, images.split(7), stages=STAGES, against="nobody")
+
+
 def test_columns_are_tidy():
     frame = compare({"a": _net(), "b": _net(1)}, [_images()], stages=STAGES, measures=("cca", "debiased_cka"))
     expected = "stage a b measure value reverse baseline rank_a rank_b n warnings images"

@@ -63,11 +63,12 @@ def compare(
     measures: Sequence[str] = ("cca",),
     positions: int | None = 16,
     seed: int = 0,
+    against: str | None = None,
 ) -> pd.DataFrame:
     """How alike are the stages of several networks on the same images? All pairs in one pass.
 
-    Memory per stage is 16 bytes times the square of the summed channels of all networks. Shuffle the images: the
-    baseline re-matches each image with the next one of its batch.
+    Memory per stage is 16 bytes times the square of the summed channels of the networks that are paired. Shuffle the
+    images: the baseline re-matches each image with the next one of its batch.
 
     Args:
         networks: two or more, by name; they are run in evaluation mode and left as they were found.
@@ -82,6 +83,7 @@ def compare(
             width among the networks; anything else of different size (tokens against maps or vectors) is averaged
             to one sample per image.
         seed: draws the positions.
+        against: the network that every other one is paired with, such as the end of training; None for all pairs.
 
     Returns:
         One row per stage, pair and measure: ``stage a b measure value reverse baseline rank_a rank_b n images
@@ -89,7 +91,7 @@ def compare(
 
     Raises:
         InputError: fewer than two networks or images, no stage in common, or outputs that cannot be compared.
-        UnknownNameError: for a measure, stage or module that does not exist.
+        UnknownNameError: for a measure, stage, module or network that does not exist.
 
     Example:
         >>> a, b = (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2)) for _ in range(2))
@@ -100,7 +102,7 @@ def compare(
     chosen = [measure(name) for name in measures]
     if len(networks) < 2:
         raise InputError(f"Got {len(networks)} network(s); compare needs at least two, by name.")
-    comparison = _Comparison(networks, stages, positions, seed, norms=any(one.norms for one in chosen))
+    comparison = _Comparison(networks, stages, positions, seed, any(one.norms for one in chosen), against)
     for images in _at_least_two(batches):
         comparison.update(images)
     rows: list[dict[str, Any]] = [
@@ -113,7 +115,7 @@ def compare(
 
 
 class _Comparison:
-    """K networks, their stages, and the running sums of each stage."""
+    """K networks, their stages, and the running sums of each stage and group of networks that are paired."""
 
     def __init__(
         self,
@@ -122,6 +124,7 @@ class _Comparison:
         positions: int | None,
         seed: int,
         norms: bool,
+        against: str | None,
     ) -> None:
         self.networks = dict(networks)
         self.stages = _common_stages(self.networks, stages)
@@ -129,7 +132,8 @@ class _Comparison:
         self.norms = norms
         self.generator = torch.Generator().manual_seed(seed)
         self.images = 0
-        self.sums: dict[str, Sums] = {}
+        self.groups = _groups(list(self.networks), against)
+        self.sums: dict[tuple[str, tuple[str, ...]], Sums] = {}
 
     def update(self, images: Tensor) -> None:
         """Run every network over a batch and add its stages to the sums.
@@ -141,23 +145,25 @@ class _Comparison:
         outputs = [_outputs(net, self.stages[name], images) for name, net in self.networks.items()]
         for stage in outputs[0]:
             try:
-                self._add(stage, self._aligned([output[stage] for output in outputs]))
+                aligned = self._aligned([output[stage] for output in outputs])
+                maps = dict(zip(self.networks, aligned, strict=True))
+                for group in self.groups:
+                    self._add(stage, group, [maps[name] for name in group])
             except InputError as error:
                 raise InputError(f"Stage '{stage}': {error}") from error
 
-    def _add(self, stage: str, maps: Sequence[Tensor]) -> None:
-        if stage not in self.sums:
+    def _add(self, stage: str, group: tuple[str, ...], maps: Sequence[Tensor]) -> None:
+        if (stage, group) not in self.sums:
             widths = [each.shape[2] for each in maps]
-            self.sums[stage] = Sums(widths, self.norms, repaired=True, device=maps[0].device)
-        self.sums[stage].update([each.flatten(0, 1) for each in maps], rows_per_image=maps[0].shape[1])
+            self.sums[stage, group] = Sums(widths, self.norms, repaired=True, device=maps[0].device)
+        self.sums[stage, group].update([each.flatten(0, 1) for each in maps], rows_per_image=maps[0].shape[1])
 
     def pairs(self) -> Iterator[tuple[str, str, str, Pair]]:
         """Stage, the two networks' names, and what the measures need."""
         if self.images < 2:
             raise InputError(f"Got {self.images} images; compare needs at least 2. Give more batches.")
-        names = list(self.networks)
-        for stage, sums in self.sums.items():
-            yield from ((stage, names[a], names[b], pair) for a, b, pair in sums.pairs())
+        for (stage, group), sums in self.sums.items():
+            yield from ((stage, group[a], group[b], pair) for a, b, pair in sums.pairs())
 
     def _aligned(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Bring one stage of all networks to (images, positions, channels) with equal positions."""
@@ -168,6 +174,15 @@ class _Comparison:
         # One draw for the whole batch: re-matched images must keep their positions matched.
         taken = torch.randperm(available, generator=self.generator)[: self.positions].to(maps[0].device)
         return [each[:, taken] for each in aligned]
+
+
+def _groups(names: list[str], against: str | None) -> list[tuple[str, ...]]:
+    """Networks whose pairs are wanted: all of them, or each with one."""
+    if against is None:
+        return [tuple(names)]
+    if against not in names:
+        raise UnknownNameError.of("network", against, names)
+    return [(name, against) for name in names if name != against]
 
 
 def _row(answer: Similarity) -> dict[str, Any]:

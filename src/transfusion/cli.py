@@ -196,18 +196,35 @@ def _conclude(the_study: Study, outcome: Outcome) -> int:
         click.echo(CurveTable.of(frame))
         click.echo(f"\n{the_study.verdict()}")
         click.echo(f"\nReport: {the_study.report()}")
+    for why in outcome.unseen:
+        click.echo(f"A comparison of networks could not be had: {why}", err=True)
     for run_id, message in outcome.failed.items():
         click.echo(f"Run {run_id} failed: {message} See {the_study.store.run(run_id).failure_path}", err=True)
-    return 1 if outcome.failed else 0
+    return 1 if outcome.failed or outcome.unseen else 0
 
 
 @transfusion.command()
-@click.argument("folder", metavar="DIR")
-def report(folder: str) -> None:
-    """Rebuild figures and page of a study from what is on disk, finished or not."""
-    from transfusion.study import Study
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True)
+@click.option(
+    "--out",
+    metavar="FILE",
+    help="The page; figures go beside it. [default: DIR/report.html, of several studies ./report.html]",
+)
+def report(folders: tuple[str, ...], out: str | None) -> None:
+    """Rebuild figures and page of a study from what is on disk, finished or not.
 
-    click.echo(f"Report: {Study.load(folder).report()}")
+    Of several studies it makes one page that sets them side by side.
+    """
+    from transfusion.report.page import write_page
+    from transfusion.report.side_by_side import write_side_by_side
+    from transfusion.store import Store
+
+    stores = [Store(Path(folder)) for folder in dict.fromkeys(folders)]
+    page = Path(out) if out else None
+    if len(stores) == 1:
+        click.echo(f"Report: {write_page(stores[0], page)}")
+    else:
+        click.echo(f"Report: {write_side_by_side(stores, page or Path('report.html'))}")
 
 
 @transfusion.command()

@@ -197,11 +197,13 @@ class RepresentationSpec(Spec):
         images: held-out images that all networks look at, drawn once; fewer where the split is smaller.
         positions: positions per image and stage; see ``transfusion.compare``.
         measures: similarity measures; the first is the one that figures and verdict speak of.
+        stage: whose activations are shown as pictures; None is the first.
     """
 
     images: Annotated[int, Field(ge=2)] = 500
     positions: Annotated[int, Field(ge=1)] | None = 16
     measures: Annotated[tuple[str, ...], Field(min_length=1)] = ("cca", "linear_cka")
+    stage: str | None = None
 
 
 class StudySpec(Spec):

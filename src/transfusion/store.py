@@ -20,6 +20,9 @@
         result.json             written last: the run is finished
         failure.json            why it failed, with its traceback
         lock                    held by the process that works on it
+      representations/KEY/      how alike the networks are; KEY stands for the settings
+        UNIT.csv                similarity by stage and pair of weights
+        UNIT.safetensors        activations of two images
 
 Whole files are written beside their name and renamed into place; the curve is appended to and a torn last line
 is dropped on reading. So what was computed survives a kill at any moment.
@@ -28,6 +31,7 @@ is dropped on reading. So what was computed survives a kill at any moment.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -44,6 +48,8 @@ from safetensors.torch import load_file, save_file
 from transfusion.errors import StoreError
 from transfusion.spec import RunSpec, StudySpec
 
+PAIR = ["stage", "a_run", "a_step", "b_run", "b_step", "measure"]  # what tells two comparisons apart
+FOUND = ["value", "reverse", "baseline", "rank_a", "rank_b", "n", "images", "warnings"]
 State = Literal["new", "started", "done", "failed"]
 
 
@@ -318,6 +324,28 @@ class Store:
         """Copy final weights of a run to where runs look for a donor."""
         if not self.donor_path(name).exists():
             write_tensors(self.donor_path(name), load_file(weights))
+
+    def representation_path(self, unit: str, suffix: str) -> Path:
+        """Where a unit of comparisons is kept, under the settings of the study as it is."""
+        settings = self.spec().representations
+        key = hashlib.blake2b(settings.to_json().encode() if settings else b"", digest_size=6).hexdigest()
+        return self.folder / "representations" / key / f"{unit}.{suffix}"
+
+    def similarity(self) -> pd.DataFrame:
+        """How alike the networks are: one row per stage, pair of weights and measure, of the grid's runs.
+
+        Columns: ``kind stage a_run a_step b_run b_step measure value reverse baseline rank_a rank_b n images
+        warnings``; see ``transfusion.compare``. Empty where the study has none.
+        """
+        files = sorted(self.representation_path("any", "csv").parent.glob("*.csv"))
+        columns = ["kind", *PAIR, *FOUND]
+        frame: pd.DataFrame = pd.DataFrame(columns=columns)
+        if files:
+            frame = pd.concat([pd.read_csv(path, dtype={"a_run": str, "b_run": str}) for path in files])
+        grid = [files.id for files in self.grid()]
+        frame = frame[frame["a_run"].isin(grid) & frame["b_run"].isin(grid)].drop_duplicates(["kind", *PAIR])[columns]
+        found: pd.DataFrame = frame.assign(warnings=frame["warnings"].fillna("")).reset_index(drop=True)
+        return found
 
     def find_run(self, run_id: str) -> Path:
         """The final weights of a run of this study or of one beside it, by id or the start of one.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from concurrent.futures import Executor
-from dataclasses import dataclass
+import contextlib
+from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transfusion import representations
 from transfusion.display import Display
 from transfusion.errors import StoreError, UnknownNameError
 from transfusion.machine import Machine
@@ -15,6 +16,7 @@ from transfusion.plan import Plan, make_plan
 from transfusion.run import Job
 from transfusion.spec import RunSpec, StudySpec
 from transfusion.store import Store, tidy
+from transfusion.tasks.progress import track
 from transfusion.workers import Crew, carry_out_all
 
 if TYPE_CHECKING:
@@ -31,11 +33,13 @@ class Outcome:
         ran: runs that it carried out or went on with.
         kept: runs that had ended before it.
         failed: run id -> message, of runs that failed now or, where trying again is no use, before.
+        unseen: why some comparisons of representations could not be had.
     """
 
     ran: int
     kept: int
     failed: dict[str, str]
+    unseen: list[str] = field(default_factory=list)
 
 
 class Study:
@@ -131,10 +135,11 @@ class Study:
             if not self._adopt(plan.donor_run):
                 possible = [run for run in plan.grid if run.donor is None]
         ran += team.carry_out(possible)
+        unseen = team.compare() if self.spec.representations else []
         everything = [self.store.run(run.id) for run in (*plan.grid, *([plan.donor_run] if plan.donor_run else []))]
         failed = {files.id: failure["error"] for files in everything if (failure := files.failure())}
         done = sum(files.state == "done" for files in everything)
-        return Outcome(ran=ran, kept=max(0, done + len(failed) - ran), failed=failed)
+        return Outcome(ran=ran, kept=max(0, done + len(failed) - ran), failed=failed, unseen=unseen)
 
     def _adopt(self, donor_run: RunSpec) -> bool:
         """Keep the final weights of the study's own donor where runs look for one; False if it has none."""
@@ -156,7 +161,7 @@ class Study:
         """What the curves on disk say; see ``transfusion.conclude``."""
         from transfusion.verdict import conclude
 
-        return conclude(self.frame())
+        return conclude(self.frame(), similarity=self.store.similarity())
 
     def report(self) -> Path:
         """Make page and figures from what is on disk; returns the page's path."""
@@ -183,17 +188,23 @@ class Team:
             return 0
         # by all runs, not by those left: threads decide the last bits, and a resumed study must have the same
         crew = Crew.fit(self.machine, self.workers, len(runs))
-        keep = self.study.spec.representations is not None
-        largest = max((run.size or math.inf for run in runs), default=math.inf)
-        jobs = [
-            Job(
-                run, store.folder.absolute(), crew.machine, self.study.cache, keep and (run.size or math.inf) == largest
-            )
-            for run in unfinished
-        ]
+        kept = representations.looked_at(runs) if self.study.spec.representations else []
+        folder, cache = store.folder.absolute(), self.study.cache
+        jobs = [Job(run, folder, crew.machine, cache, run in kept) for run in unfinished]
         with Display(jobs, enabled=self.progress) as display:
             for job in carry_out_all(jobs, crew, self.executor):
                 if job is not None:
                     display.end(job)
                 display.refresh()
         return len(jobs)
+
+    def compare(self) -> list[str]:
+        """Carry out every comparison of representations that is not on disk yet; returns why some could not be had."""
+        units = representations.missing(self.study.store)
+        crew = Crew.fit(self.machine, self.workers, max(1, len(units)))
+        folder = self.study.store.folder.absolute()
+        looks = [representations.Look(unit, folder, crew.machine, self.study.cache) for unit in units]
+        with contextlib.nullcontext(self.executor) if self.executor else crew.executor() as pool:
+            futures = [pool.submit(representations.carry_out, look) for look in looks]
+            ended = ((1, future.result()) for future in as_completed(futures))
+            return [why for why in track(ended, "Comparing representations", len(looks), self.progress) if why]

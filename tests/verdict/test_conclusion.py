@@ -111,7 +111,10 @@ def test_a_higher_end_is_the_first_reason():
 def test_a_study_that_cannot_tell_says_how_many_seeds_could():
     verdict = conclude(NOTHING.frame(0))
     assert verdict.lines[0].startswith("This study cannot tell whether pretrained and random end apart in AUC")
-    assert f"about {verdict.schemes['pretrained'].num_seeds_needed} seeds could rule out" in verdict.lines[0]
+    assert (
+        f"about {verdict.schemes['pretrained'].num_seeds_needed} seeds could tell a difference of 0.01 from none"
+        in verdict.lines[0]
+    )
 
 
 def test_no_difference_is_said_only_when_the_equivalence_test_says_so():
@@ -277,3 +280,96 @@ def test_another_metric_and_another_baseline():
     assert set(verdict.schemes) == {"random", "pretrained"}
     assert verdict.schemes["random"].speedup.estimate < 1
     assert "accuracy" in verdict.lines[0]
+
+
+RETINA = {"random": 0.8, "pretrained": 0.8, "mean_var": 0.8}
+
+
+@pytest.mark.parametrize("num_seeds", [3, 10])
+def test_starts_that_are_equal_from_the_first_evaluation_on_are_judged_without_a_threshold(num_seeds):
+    """As on RetinaMNIST: every start at its level at once, noise of 0.01."""
+    study = Planted(dict.fromkeys(RETINA, 1.0), RETINA, num_seeds=num_seeds, floor=0.79, tau=2.0, spread=0.02)
+    verdicts = [conclude(study.frame(seed)) for seed in range(60)]
+    assert sum(v.advice.start is not None for v in verdicts) <= band(60, 0.1)[1]
+    assert not any(verdict.scaling_share.estimate < 1 for verdict in verdicts)
+    undecided = next(v for v in verdicts if v.advice.start is None and not v.main.is_equivalent)
+    assert "cannot tell whether pretrained and random end apart" in undecided.lines[0]
+    assert "in place of a speed-up" in undecided.lines[-1]
+    assert all(("no difference in AUC larger than 0.01" in v.lines[0]) == v.main.is_equivalent for v in verdicts)
+
+
+def test_a_recommendation_without_effect_comes_at_most_at_its_stated_rate():
+    verdicts = [conclude(NOTHING.frame(seed)) for seed in range(150)]
+    assert sum(verdict.advice.start is not None for verdict in verdicts) <= band(150, 0.1)[1]
+    real = [conclude(Planted(SPEEDUPS, tops={}).frame(seed)) for seed in range(20)]
+    assert sum(verdict.advice.start == "pretrained" for verdict in real) > 15
+
+
+def test_the_recommendation_is_there_as_a_plain_value():
+    plain = conclude(Planted(SPEEDUPS, tops={"pretrained": 0.97}, num_seeds=5).frame(1)).to_dict()
+    assert plain["recommendation"]["start"] == "pretrained"
+    assert conclude(STUDY.frame(0)[:0]).to_dict()["recommendation"]["start"] is None
+
+
+@pytest.mark.parametrize(
+    ("speedups", "words"),
+    [
+        ({"pretrained": 4.0, "mean_var": 2.0}, "feature reuse for the other"),
+        ({"pretrained": 1.8, "mean_var": 3.5}, "more than the whole of it, so nothing is left for feature reuse"),
+        ({"pretrained": 3.0, "mean_var": 0.7}, "less than nothing, so all of it is feature reuse"),
+    ],
+)
+def test_shares_beyond_nothing_and_the_whole_are_said_in_words(speedups, words):
+    study = Planted({"random": 1.0, **speedups}, tops={}, num_seeds=10, noise=0.003, spread=0.05)
+    line = next(line for line in conclude(study.frame(0)).lines if line.startswith("Scaling"))
+    assert words in line
+
+
+def test_a_share_that_may_be_all_claims_no_feature_reuse():
+    study = Planted({"random": 1.0, "pretrained": 3.0, "mean_var": 3.0}, tops={}, num_seeds=5)
+    verdicts = [conclude(study.frame(seed)) for seed in range(60)]
+    claims = [verdict.scaling_share.high < 1 for verdict in verdicts]
+    assert sum(claims) <= band(60, 0.025)[1]
+    lines = [next(line for line in v.lines if "scaling" in line.lower()) for v in verdicts]
+    careful = ("which may be none", "does not show", "so nothing is left")
+    assert all(claim or any(words in line for words in careful) for claim, line in zip(claims, lines, strict=True))
+
+
+def test_a_start_that_was_there_at_once_bounds_the_share():
+    verdict = conclude(Planted({**SPEEDUPS, "pretrained": 20.0}, tops={}, num_seeds=10).frame(0))
+    assert verdict.scaling_share.low == 0
+    assert 0.1 < verdict.scaling_share.high < 1
+    line = next(line for line in verdict.lines if line.startswith("Scaling"))
+    assert "accounts for at most" in line
+    assert "feature reuse for the other at least" in line
+
+
+def test_a_baseline_without_runs_is_named_in_one_line():
+    verdict = conclude(STUDY.frame(0), baseline="kaiming")
+    assert verdict.lines == [
+        "Nothing to compare random, pretrained, mean_var with yet: n = 0 runs of kaiming have a value of AUC."
+    ]
+    assert verdict.to_dict()["recommendation"]["start"] is None
+
+
+def test_the_share_of_the_baseline_itself_is_no_share():
+    for baseline in ("mean_var", "pretrained"):
+        verdict = conclude(STUDY.frame(0), baseline=baseline)
+        assert np.isnan(verdict.scaling_share.estimate)
+        assert "is itself what the others are compared with" in verdict.scaling_share.reason
+
+
+def test_a_slow_start_is_called_slow():
+    verdict = conclude(Planted({"random": 1.0, "pretrained": 0.6}, tops={}, num_seeds=5).frame(0))
+    assert any("a slow-down: its speed-up is 0." in line for line in verdict.lines)
+    assert verdict.advice.start == "random"
+
+
+def test_a_study_with_as_many_seeds_as_should_do_asks_for_more_than_it_has():
+    study = Planted(
+        {"random": 1.0, "pretrained": 1.0}, tops={"pretrained": 0.908}, num_seeds=10, noise=0.006, spread=0.02
+    )
+    verdicts = [conclude(study.frame(seed)) for seed in range(30)]
+    lines = [v.lines[0] for v in verdicts if v.main.num_seeds_needed <= 10 and v.lines[0].startswith("This study")]
+    assert lines
+    assert all("; more than 10 seeds could tell" in line for line in lines)

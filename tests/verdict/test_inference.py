@@ -9,6 +9,7 @@ from transfusion.verdict.inference import (
     num_seeds_needed,
     ratio_interval,
     share_interval,
+    share_of_speedup,
 )
 
 MANY = 2000
@@ -151,3 +152,53 @@ def test_the_number_of_seeds_is_unknown_without_spread_and_beyond_reach():
     assert num_seeds_needed(np.array([0.1]), 0.01) is None
     assert num_seeds_needed(np.array([0.1, 0.1]), 0.01) is None
     assert num_seeds_needed(np.array([-5.0, 5.0]), 0.01) is None
+
+
+def share(baseline, part, whole):
+    return share_of_speedup({"random": baseline, "mean_var": part, "pretrained": whole})
+
+
+BASE, PART, WHOLE = at(100, 110, 120), at(50, 57, 61), at(24, 27, 31)
+
+
+def test_a_share_of_exact_steps_is_that_of_their_logs():
+    measured, logs = share(BASE, PART, WHOLE), [np.log([c.best for c in runs]) for runs in (BASE, PART, WHOLE)]
+    assert measured == share_interval(logs[0] - logs[1], logs[0] - logs[2])
+    assert measured.reason is None
+
+
+def test_a_whole_that_was_there_at_once_bounds_the_share_from_above():
+    exact, measured = share(BASE, PART, at(30, 30, 30)), share(BASE, PART, [by(30)] * 3)
+    assert (measured.low, measured.high) == (0, exact.high)
+    assert measured.estimate == exact.estimate
+    assert measured.reason == "bounded only: 3 of 3 pretrained runs were there by their first evaluation"
+    assert exact.reason is None
+
+
+def test_a_baseline_that_never_gets_there_bounds_the_share_from_below():
+    exact, measured = share(at(100, 110, 120), PART, WHOLE), share([*at(100, 110), never(120)], PART, WHOLE)
+    assert (measured.low, measured.high) == (exact.low, 1)
+
+
+def test_a_part_that_never_gets_there_has_no_least_share():
+    measured = share(BASE, [*at(50, 57), never(300)], WHOLE)
+    assert measured.low == -np.inf
+    assert measured.high < np.inf
+    assert share(BASE, [*at(50, 57), by(20)], WHOLE).high == np.inf
+
+
+def test_bounds_on_two_groups_or_on_the_wrong_side_leave_a_share_undefined():
+    for groups in ((BASE, [never(300)] * 3, [by(30)] * 3), ([by(90)] * 3, PART, WHOLE), (BASE, PART, [never(300)] * 3)):
+        measured = share(*groups)
+        assert np.isnan([measured.estimate, measured.low, measured.high]).all()
+        assert measured.reason
+
+
+def test_a_bounded_share_covers_the_truth():
+    generator, hits = np.random.default_rng(0), 0
+    for _ in range(MANY):
+        logs = np.log([100, 50, 10])[:, None] + generator.normal(0, 0.1, (3, 3))
+        baseline, part = (at(*np.exp(row)) for row in logs[:2])
+        measured = share(baseline, part, [by(30)] * 3)
+        hits += measured.low <= np.log(2) / np.log(10) <= measured.high
+    assert hits >= stats.binom.ppf(1e-4, MANY, 0.95)

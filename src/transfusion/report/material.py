@@ -8,10 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from transfusion.errors import SpecError, StoreError
 from transfusion.report.table import with_sizes
 from transfusion.spec import StudySpec
 from transfusion.store import RunFiles, Store, tidy
 from transfusion.verdict import Verdict, conclude
+from transfusion.verdict.likeness import named
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,32 @@ class Material:
 
     @cached_property
     def card(self) -> dict[str, Any]:
-        """The data card, or {}."""
-        return self.store.card()
+        """The data card, or {} where it is gone or damaged."""
+        try:
+            return self.store.card()
+        except StoreError:
+            return {}
+
+    @cached_property
+    def _sorted_out(self) -> tuple[list[RunFiles], dict[str, str]]:
+        runs, lost = [], {}
+        for files in self.store.grid():
+            try:
+                files.spec(), files.machine(), files.failure()
+                runs.append(files)
+            except (SpecError, StoreError) as error:
+                lost[files.id] = str(error)
+        return runs, lost
 
     @cached_property
     def runs(self) -> list[RunFiles]:
-        """Every run of the grid, in order, finished or not."""
-        return self.store.grid()
+        """Every run of the grid whose records can be read, in order, finished or not."""
+        return self._sorted_out[0]
+
+    @cached_property
+    def lost(self) -> dict[str, str]:
+        """Run id -> why nothing can be said of it: its records are gone or damaged."""
+        return self._sorted_out[1]
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -45,7 +66,12 @@ class Material:
     @cached_property
     def verdict(self) -> Verdict:
         """What the curves say."""
-        return conclude(self.frame)
+        return conclude(self.frame, similarity=self.store.similarity())
+
+    @cached_property
+    def similarity(self) -> pd.DataFrame:
+        """How alike the networks are, by start and seed; see ``verdict.likeness.named``. Empty where not asked for."""
+        return named(self.frame, self.store.similarity())
 
     @cached_property
     def whole(self) -> pd.DataFrame:

@@ -1,83 +1,234 @@
-"""The page: one self-contained HTML file, made from what is on disk alone."""
+"""The page: sections as one self-contained HTML file, and the sections that a study's page has."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import base64
+import hashlib
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
-from transfusion.report import figures
-from transfusion.report.table import CurveTable
-from transfusion.store import Store, tidy, write_text
-from transfusion.verdict import conclude
+from transfusion import __version__
+from transfusion.errors import InputError
+from transfusion.report import chart, convergence, figures, inline, method, opening, representations
+from transfusion.report.material import Material
+from transfusion.report.parts import Cell, Chart, Listing, Part, Picture, Section, Source, Table
+from transfusion.store import Store, write_text
+
+# in the order of the page; each gives None where a study has nothing of its kind
+SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
+    convergence.section,
+    representations.section,
+    method.section,
+)
+
+FIGURES = "figures"  # folder beside the page
+INTERVAL = re.compile(r"\([^()]*\binterval\b[^()]*(?:\([^()]*\)[^()]*)*\)")
+
+UNBROKEN = re.compile(r"(?<=\bn) (?==)|(?<=\bn =) (?=\d)|(?<=\d) (?=%)")  # spaces where a line must not end
 
 
-def write_page(store: Store) -> Path:
+def write_page(store: Store, out: Path | None = None) -> Path:
     """Make the report of a study - finished, running, killed or partly failed - and its figures.
 
+    Args:
+        store: the study.
+        out: the file to write; ``report.html`` in the study's folder if not given. Figures go to ``figures/``
+            beside it as SVG, PDF and PNG.
+
     Returns:
-        Path of the page; the figures lie beside it as SVG, PDF and PNG.
+        Path of the page.
 
     Raises:
-        StoreError: if there is no study in the folder.
+        StoreError: if there is no study in the folder, or the page cannot be written.
     """
-    spec, runs = store.spec(), store.grid()
-    frame = tidy(runs)
+    material, path = Material(store), out or store.report_path
+    sections = [made for section in SECTIONS if (made := section(material))]
+    text = render(
+        material.spec.name,
+        opening.summary(material),
+        opening.verdict(material),
+        sections,
+        folder=path.parent,
+        notes=opening.notes(material),
+    )
+    write_text(path, text)
+    return path
+
+
+def render(
+    title: str,
+    summary: str,
+    verdict: Sequence[str | Listing],
+    sections: Sequence[Section],
+    *,
+    folder: Path,
+    notes: Sequence[str] = (),
+) -> str:
+    """Lay out a page and save its figures.
+
+    Every text is shown as it is: nothing in it can become markup.
+
+    Args:
+        title: heading of the page.
+        summary: one sentence below it.
+        verdict: what was found. A string is shown large, and first; a listing is a group of sentences under its title.
+        sections: what follows, in order.
+        folder: where the page will lie; figures are saved to ``figures/`` in it as SVG, PDF and PNG.
+        notes: what a reader must keep in mind, such as what is missing.
+
+    Returns:
+        The whole page, for a file in ``folder``.
+
+    Raises:
+        InputError: if two sections share an anchor, or two charts, pictures or tables a name.
+    """
+    _check_unique([section.anchor for section in sections])
+    _check_unique(list(_names(sections)))
+    script = _read("page.js")
+    return (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            title=title,
+            summary=summary,
+            advice=[line for line in verdict if isinstance(line, str)],
+            groups=[_listing(group) for group in verdict if isinstance(group, Listing)],
+            notes=notes,
+            sections=[_laid_out(section, folder) for section in sections],
+            style=Markup(_read("page.css")),
+            script=Markup(script),
+            script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+            version=__version__,
+        )
+    )
+
+
+def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("transfusion.report", "."), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("transfusion.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    machines = [files.machine() for files in runs if files.machine()]
-    text = environment.get_template("page.html.jinja").render(
-        title=spec.name,
-        summary=_summary(store, frame),
-        verdict=conclude(frame),
-        missing=[*store.card().get("warnings", []), *_missing(store)],
-        figures=list(_figures(store, frame)),
-        metric="AUC",
-        table=CurveTable.of(frame) if len(frame) else CurveTable("auc", (), ()),
-        card=json.dumps(store.card(), indent=2, ensure_ascii=False),
-        spec=spec.to_json(),
-        machine=json.dumps(machines[0] if machines else {}, indent=2),
+    environment.filters["softened"] = _softened
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":"), "ensure_ascii": False}
+    return environment
+
+
+def _read(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+
+
+def _softened(sentence: str) -> Markup:
+    """A sentence whose intervals step back, so that the eye finds what is said before how surely."""
+    sentence = UNBROKEN.sub("\u00a0", sentence)
+    parts, start = [], 0
+    for found in INTERVAL.finditer(sentence):
+        parts += [escape(sentence[start : found.start()]), Markup('<span class="soft">{}</span>').format(found.group())]
+        start = found.end()
+    return Markup("").join([*parts, escape(sentence[start:])])
+
+
+def _names(sections: Sequence[Section]) -> Iterator[str]:
+    for section in sections:
+        yield from (part.name for part in section.parts if isinstance(part, Chart | Picture))
+
+
+def _check_unique(names: list[str]) -> None:
+    slugs = list(map(_slug, names))
+    twice = sorted({name for name, slug in zip(names, slugs, strict=True) if slugs.count(slug) > 1})
+    if twice:
+        raise InputError(f"A page needs anchors and names that differ, and these come twice: {', '.join(twice)}.")
+
+
+def _slug(name: str) -> str:
+    """A name that is safe as an id and as a file name."""
+    return re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-") or "part"
+
+
+def _laid_out(section: Section, folder: Path) -> dict[str, Any]:
+    blocks = [_block(part, folder) for part in section.parts]
+    return {"anchor": _slug(section.anchor), "title": section.title, "blocks": blocks}
+
+
+def _block(part: Part, folder: Path) -> dict[str, Any]:
+    match part:
+        case Chart():
+            return _chart(part, folder)
+        case Picture():
+            picture = _picture(part, folder)
+            return {"kind": "picture", "id": f"figure-{_slug(part.name)}", "caption": part.caption, "picture": picture}
+        case Table():
+            return _table(part)
+        case Listing():
+            return {"kind": "listing", **_listing(part)}
+        case Source():
+            return {"kind": "source", "title": part.title, "text": part.text}
+        case _:
+            return {"kind": "paragraph", "text": part}
+
+
+def _chart(part: Chart, folder: Path) -> dict[str, Any]:
+    picture = Picture(part.name, partial(chart.static, part), part.caption, chart.summary(part))
+    return {
+        "kind": "chart",
+        "id": f"figure-{_slug(part.name)}",
+        "caption": part.caption,
+        "data": chart.chart_data(part),
+        "picture": _picture(picture, folder),
+    }
+
+
+def _picture(part: Picture, folder: Path) -> dict[str, Any]:
+    name = _slug(part.name)
+    with warnings.catch_warnings():
+        # a name may hold characters that the font lacks: they show as boxes in the PDF and PNG
+        warnings.filterwarnings("ignore", r"Glyph .* missing from")
+        path = figures.save(part.draw(), folder / FIGURES, name)
+    svg = path.read_text(encoding="utf-8")
+    markup = (
+        inline.inline_png(path.with_suffix(".png"), part.alt)
+        if part.is_photo
+        else inline.inline_svg(svg, f"figure-{name}", part.alt)
     )
-    write_text(store.report_path, text)
-    return store.report_path
+    return {
+        "markup": markup,
+        "on_white": part.is_photo or inline.stands_on_white(svg),
+        "files": [{"name": suffix.upper(), "link": f"{FIGURES}/{name}.{suffix}"} for suffix in figures.FORMATS],
+    }
 
 
-def _summary(store: Store, frame: pd.DataFrame) -> str:
-    spec, card = store.spec(), store.card()
-    images = ", ".join(f"{count} {split}" for split, count in _counts(card).items())
-    return f"{spec.model} on {spec.task.data} ({images} images); {frame['run'].nunique()} runs with curves."
+def _listing(part: Listing) -> dict[str, Any]:
+    return {"title": part.title, "items": part.items}
 
 
-def _counts(card: dict[str, Any]) -> dict[str, int]:
-    return {str(split): int(count) for split, count in card.get("images", {}).items()}
+def _table(part: Table) -> dict[str, Any]:
+    columns = list(zip(*part.rows, strict=True)) if part.rows else [()] * len(part.columns)
+    are_numbers = [bool(cells) and all(_is_number(cell) for cell in cells) for cells in columns]
+    headings = [
+        {"name": name, "is_number": is_number} for name, is_number in zip(part.columns, are_numbers, strict=True)
+    ]
+    rows = [[_cell(cell, right) for cell, right in zip(row, are_numbers, strict=True)] for row in part.rows]
+    return {"kind": "table", "caption": part.caption, "columns": headings, "rows": rows, "is_folded": part.is_folded}
 
 
-def _missing(store: Store) -> Iterator[str]:
-    for files in store.grid():
-        spec, state = files.spec(), files.state
-        what = f"{spec.scheme.name} seed {spec.seed} (run {files.id})"
-        if state == "failed":
-            yield f"{what} failed: {files.failure()['error']}"
-        elif state != "done":
-            curve = files.curve()
-            reached = f"is at step {curve[-1]['step']} of {spec.train.steps}" if curve else "has not started"
-            yield f"{what} {reached}"
+def _is_number(cell: Cell | str) -> bool:
+    return isinstance(cell, Cell) and not isinstance(cell.key, str)
 
 
-def _figures(store: Store, frame: pd.DataFrame) -> Iterator[dict[str, str]]:
-    sizes = frame["size"].drop_duplicates().tolist()
-    for size in sizes:
-        whole = pd.isna(size)
-        rows = frame[frame["size"].isna()] if whole else frame[frame["size"] == size]
-        path = figures.save(figures.convergence(rows), store.figures_path, f"convergence{'' if whole else f'-{size}'}")
-        n = rows.groupby("scheme")["seed"].nunique()
-        yield {
-            "svg": path.read_text()[path.read_text().index("<svg") :],
-            "caption": f"Held-out AUC against optimiser steps, {'all' if whole else size} training images: mean over "
-            f"n = {n.min()}{'' if n.min() == n.max() else f' to {n.max()}'} seeds, band of one standard deviation.",
-        }
+def _cell(cell: Cell | str, leans_right: bool) -> dict[str, Any]:
+    attributes = {"class": "number"} if leans_right else {}
+    if isinstance(cell, str):
+        return {"text": cell, "attributes": attributes}
+    if isinstance(cell.key, str):
+        return {"text": cell.text, "attributes": {"data-key": cell.key, **attributes}}
+    number = "" if cell.key != cell.key else repr(float(cell.key))  # empty is unknown, sorted last
+    return {"text": cell.text, "attributes": {"data-number": number, **attributes}}

@@ -89,19 +89,25 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table that a reader can sort by any column. Columns of text lean left, of numbers right."""
+    """A table that a reader can sort by any column. Columns of text lean left, of numbers right.
+
+    Attributes:
+        is_folded: only the caption is seen until the table is asked for.
+    """
 
     name: str
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell | str, ...], ...]
+    is_folded: bool = False
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A list of sentences."""
+    """A list of sentences, under a title of its own if it has one."""
 
     items: tuple[str, ...]
+    title: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -15,17 +16,17 @@ from transfusion.verdict.inference import (
     Crossing,
     Floats,
     equivalence_p,
-    log_ratios,
     mean_interval,
     num_seeds_needed,
     ratio_interval,
-    share_interval,
+    share_of_speedup,
 )
 
 RISE_SHARE = 0.8
 RISE_SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 NOISE_FACTOR = 4
 ENOUGH_OF_SPEEDUP = 0.95
+EQUIVALENCE_LEVEL = 0.05
 
 Runs = dict[int, Curve]
 
@@ -93,6 +94,11 @@ class Comparison:
     equivalence_p: float
     num_seeds_needed: int | None
 
+    @property
+    def is_equivalent(self) -> bool:
+        """Whether a test, and not a mere lack of evidence, says that they differ by less than the margin."""
+        return self.equivalence_p < EQUIVALENCE_LEVEL
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return {
@@ -113,7 +119,7 @@ class Contest:
     baseline: str
     margin: float
 
-    @property
+    @cached_property
     def rise(self) -> Rise:
         """The baseline's."""
         return Rise.of(self.grid.find(self.baseline))
@@ -151,19 +157,16 @@ class Contest:
 
     def share(self, part: str, whole: str) -> Interval:
         """Log speed-up of ``part`` over log speed-up of ``whole``, both against the baseline."""
-        groups = [self.grid.find(name) for name in (self.baseline, part, whole)]
-        seeds = _shared(*groups)
+        groups = {name: self.grid.find(name) for name in (self.baseline, part, whole)}
+        seeds = _shared(*groups.values())
+        if len(groups) < 3:
+            return Interval.undefined(len(seeds), f"{self.baseline} is itself what the others are compared with")
         if not seeds:
             return Interval.undefined(0, f"no seed has runs of {self.baseline}, {part} and {whole}")
         if not self.rise.is_clear:
             return Interval.undefined(len(seeds), self._no_rise())
-        crossings = [_crossings(runs, seeds, self.rise.level(RISE_SHARE)) for runs in groups]
-        unknown = sum(not crossing.is_exact for runs in crossings for crossing in runs)
-        if unknown:
-            reason = f"the steps of {unknown} of {3 * len(seeds)} runs are known only within bounds"
-            return Interval.undefined(len(seeds), reason)
-        part_logs, whole_logs = (log_ratios(crossings[0], runs)[1] for runs in crossings[1:])
-        return share_interval(part_logs, whole_logs)
+        crossings = [_crossings(runs, seeds, self.rise.level(RISE_SHARE)) for runs in groups.values()]
+        return share_of_speedup(dict(zip(groups, crossings, strict=True)))
 
     def _speedup(self, runs: Runs, share: float) -> Interval:
         base = self.grid.find(self.baseline)
@@ -174,7 +177,7 @@ class Contest:
         return ratio_interval(_crossings(base, seeds, level), _crossings(runs, seeds, level))
 
     def _no_rise(self) -> str:
-        return f"{self.baseline} does not rise beyond the noise of its evaluations, so no threshold means anything"
+        return f"{self.baseline} does not rise beyond the noise of its evaluations, so there is nothing to time"
 
 
 def spread_of_modes(contest: Contest, scheme: str) -> tuple[str, str, Interval] | None:

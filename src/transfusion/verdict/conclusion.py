@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 from transfusion.errors import InputError
 from transfusion.metrics import Interval
 from transfusion.verdict import sentences
+from transfusion.verdict.advice import Advice, advise
 from transfusion.verdict.comparison import (
     ENOUGH_OF_SPEEDUP,
     RISE_SHARE,
@@ -21,6 +23,7 @@ from transfusion.verdict.comparison import (
     spread_of_modes,
 )
 from transfusion.verdict.curves import read
+from transfusion.verdict.likeness import Likeness, read_likeness
 
 WHOLE, SCALING = "pretrained", "mean_var"
 
@@ -43,6 +46,7 @@ class Verdict:
         by_size: training images ("all" for all) -> start -> comparison; empty for one size.
         size_change: how much larger the final difference of the main start is with fewest images than with most.
         num_incomplete: runs that stop short of the last step: still running, failed or diverged.
+        likeness: what the comparisons of networks say, where there are any.
     """
 
     metric: str
@@ -58,11 +62,22 @@ class Verdict:
     by_size: dict[str, dict[str, Comparison]]
     size_change: Interval | None
     num_incomplete: int
+    likeness: Likeness | None = None
 
     @property
     def main(self) -> Comparison | None:
         """The comparison that the recommendation rests on: ``pretrained``, or else the first start of the frame."""
         return self.schemes.get(WHOLE) or next(iter(self.schemes.values()), None)
+
+    @property
+    def has_baseline(self) -> bool:
+        """Whether there are runs to compare with."""
+        return not np.isnan(self.rise.start)
+
+    @cached_property
+    def advice(self) -> Advice:
+        """What to do, and what would change it."""
+        return advise(self)
 
     @property
     def lines(self) -> list[str]:
@@ -98,12 +113,20 @@ class Verdict:
             "sizes": {size: _plain(schemes) for size, schemes in self.by_size.items()},
             "size_change": self.size_change.to_dict() if self.size_change else None,
             "num_incomplete": self.num_incomplete,
+            "representations": self.likeness.to_dict() if self.likeness else None,
+            "recommendation": self.advice.to_dict(),
             "lines": self.lines,
             "rules": self.rules,
         }
 
 
-def conclude(frame: pd.DataFrame, metric: str = "auc", baseline: str = "random", margin: float = 0.01) -> Verdict:
+def conclude(
+    frame: pd.DataFrame,
+    metric: str = "auc",
+    baseline: str = "random",
+    margin: float = 0.01,
+    similarity: pd.DataFrame | None = None,
+) -> Verdict:
     """What a study's curves say: final performance, convergence, and what the gain is made of.
 
     Everything is paired over seeds (runs of one seed see the same examples in the same order), and intervals are
@@ -117,6 +140,7 @@ def conclude(frame: pd.DataFrame, metric: str = "auc", baseline: str = "random",
         baseline: name of the start that the others are compared with.
         margin: smallest difference in the metric that matters. 0.01 is the size of the differences between starts that
             the paper's tables discuss; a smaller one asks for more seeds.
+        similarity: comparisons of the runs' networks, as ``Store.similarity`` gives them; adds what they say.
 
     Returns:
         The verdict. Its starts are named by their scheme, followed by ``bn=MODE`` unless the scheme has this mode only
@@ -169,6 +193,7 @@ def conclude(frame: pd.DataFrame, metric: str = "auc", baseline: str = "random",
         by_size=by_size if len(contests) > 1 else {},
         size_change=change_of_gap(contests[0], main, leading) if len(contests) > 1 else None,
         num_incomplete=frame["run"].nunique() - sum(contest.grid.num_complete for contest in contests),
+        likeness=None if similarity is None else read_likeness(frame, similarity, leading, baseline),
     )
 
 

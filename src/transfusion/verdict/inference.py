@@ -8,7 +8,7 @@ nominal 95 % interval covers some 75 to 80 % (``benchmarks/verdict_coverage.py``
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +67,8 @@ def ratio_interval(baseline: Sequence[Crossing], scheme: Sequence[Crossing]) -> 
         return Interval.undefined(0, "no seed has both runs")
     least, middle, most = log_ratios(baseline, scheme)
     exact = mean_interval(middle)
-    reason = "; ".join(filter(None, [_censoring(baseline, scheme), exact.reason])) or None
+    said = [_censoring({"baseline": baseline, "own": scheme}), exact.reason]
+    reason = "; ".join(filter(None, said)) or None
     low, high = _end(least, "low"), _end(most, "high")
     estimate = np.nan if low == 0 and high == np.inf else float(np.exp(exact.estimate))
     return Interval(estimate, low, high, exact.n, reason)
@@ -97,6 +98,35 @@ def share_interval(part: Floats, whole: Floats, level: float = 0.95) -> Interval
     c = part.mean() ** 2 - spread_part
     half = np.sqrt(max(b**2 - a * c, 0.0))
     return Interval(float(part.mean() / base.estimate), float((b - half) / a), float((b + half) / a), n)
+
+
+def share_of_speedup(groups: Mapping[str, Sequence[Crossing]]) -> Interval:
+    """Log speed-up of a part over log speed-up of the whole, steps known exactly or, for one group, within bounds.
+
+    Where runs of one group are bounded only, the share lies between its value at the bound and the limit that it goes
+    to as the steps run off: 1 for the baseline (everything is fast against one that never gets there), 0 for a whole
+    that was there at once, no limit for the part. The interval holds both.
+
+    Args:
+        groups: name -> crossings by seed, in the order baseline, part, whole.
+    """
+    baseline, part, whole = groups.values()
+    n, bounded = len(baseline), [name for name, runs in groups.items() if not all(c.is_exact for c in runs)]
+    at_bound = share_interval(log_ratios(baseline, part)[1], log_ratios(baseline, whole)[1])
+    if not bounded or np.isnan(at_bound.low):
+        return at_bound
+    least = log_ratios(baseline, whole)[0]
+    if len(bounded) > 1 or np.isinf(least).any() or not mean_interval(least).low > 0:
+        unknown = sum(not crossing.is_exact for runs in groups.values() for crossing in runs)
+        return Interval.undefined(n, f"the steps of {unknown} of {3 * n} runs are known only within bounds")
+    limits = dict(zip(groups, ([1.0], _limits(part), [0.0]), strict=True))[bounded[0]]
+    ends = [at_bound.low, at_bound.high, *limits]
+    return Interval(at_bound.estimate, min(ends), max(ends), n, f"bounded only: {_censoring(groups)}")
+
+
+def _limits(part: Sequence[Crossing]) -> list[float]:
+    late, early = any(c.latest == np.inf for c in part), any(c.earliest == 0 for c in part)
+    return [-np.inf] * late + [np.inf] * early
 
 
 def equivalence_p(values: Floats, margin: float) -> float:
@@ -133,9 +163,9 @@ def _end(values: Floats, end: str) -> float:
     return float(np.exp(getattr(mean_interval(values), end)))
 
 
-def _censoring(baseline: Sequence[Crossing], scheme: Sequence[Crossing]) -> str | None:
+def _censoring(groups: Mapping[str, Sequence[Crossing]]) -> str | None:
     said = []
-    for who, runs in (("baseline", baseline), ("own", scheme)):
+    for who, runs in groups.items():
         late, early = sum(c.latest == np.inf for c in runs), sum(c.earliest == 0 for c in runs)
         said += [f"{late} of {len(runs)} {who} runs never got there"] if late else []
         said += [f"{early} of {len(runs)} {who} runs were there by their first evaluation"] if early else []

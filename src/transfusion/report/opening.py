@@ -1,0 +1,92 @@
+"""What a reader sees first: what was studied, what was found, and what to keep in mind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from transfusion import representations
+from transfusion.report.material import Material
+from transfusion.report.parts import Listing
+from transfusion.store import RunFiles
+
+GROUPS = ("Where training ends", "How fast it gets there", "Averaged over the whole training")
+REST = "What the gain is made of, and what limits it"
+LEARNED = "What the networks learned"
+
+
+def summary(material: Material) -> str:
+    """Network, data and how many runs, in a sentence."""
+    spec = material.spec
+    counts = ", ".join(f"{count} {split}" for split, count in material.card.get("images", {}).items())
+    images = f" ({counts} images)" if counts else ""
+    donor = f", pretrained weights from {_short(spec.donor)}" if isinstance(spec.donor, str) else ""
+    total = len(material.runs) + len(material.lost)
+    data = _short(spec.task.data)
+    return f"{spec.model} on {data}{images}{donor}; {len(material.finished)} of {total} runs finished."
+
+
+def verdict(material: Material) -> list[str | Listing]:
+    """The recommendation, then the other sentences in groups."""
+    likeness = material.verdict.likeness
+    learned = likeness.lines if likeness else []
+    *said, advice = (line for line in material.verdict.lines if line not in learned)
+    if not said:
+        return [advice]
+    # final figures, speeds and areas come first, one sentence each for every start
+    num, groups = len(material.verdict.schemes), []
+    for place, title in enumerate(GROUPS):
+        groups.append(Listing(tuple(said[place * num : (place + 1) * num]), title))
+    groups += [Listing(tuple(said[len(GROUPS) * num :]), REST), Listing(tuple(learned), LEARNED)]
+    return [advice, *(group for group in groups if group.items)]
+
+
+def notes(material: Material) -> list[str]:
+    """Warnings about the data, and every run that is not finished or cannot be read."""
+    return [*_about_data(material), *_about_runs(material), *_about_comparisons(material)]
+
+
+def name_of(files: RunFiles) -> str:
+    """What a person calls a run."""
+    spec = files.spec()
+    scheme = spec.scheme
+    parts = [scheme.name, f"upto {scheme.upto}" if scheme.upto else "", f"{spec.size} images" if spec.size else ""]
+    return f"{' '.join(filter(None, parts))} seed {spec.seed} (run {files.id})"
+
+
+def _short(place: str) -> str:
+    """The last part of a path; the whole stands among the settings."""
+    return PurePath(place).name or place
+
+
+def _about_data(material: Material) -> Iterator[str]:
+    if not material.card:
+        yield f"The data card {material.store.card_path.name} is missing or damaged: what the images were is not known."
+    yield from material.card.get("warnings", [])
+    left_out = material.card.get("left_out", [])
+    if left_out:
+        yield f"{len(left_out)} files were left out; they are listed below."
+
+
+def _about_comparisons(material: Material) -> Iterator[str]:
+    wanted = representations.missing(material.store) if material.spec.representations else []
+    if wanted:
+        kinds = ", ".join(dict.fromkeys(unit.kind for unit in wanted))
+        yield f"{len(wanted)} comparisons of networks ({kinds}) are not on disk yet: run the same study command again."
+
+
+def _about_runs(material: Material) -> Iterator[str]:
+    for run_id, why in material.lost.items():
+        yield f"Run {run_id} is left out: {why}"
+    waiting = 0
+    for files in material.runs:
+        curve = files.curve()
+        if files.state == "failed":
+            yield f"{name_of(files)} failed: {files.failure()['error']}"
+        elif files.state != "done" and curve:
+            yield f"{name_of(files)} is at step {curve[-1]['step']} of {files.spec().train.steps}."
+        elif files.state != "done":
+            waiting += 1
+    if waiting:
+        have = "run has" if waiting == 1 else "runs have"
+        yield f"{waiting} {have} not started, or not reached a first evaluation."

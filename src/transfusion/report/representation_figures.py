@@ -1,0 +1,265 @@
+"""Figures of what networks make of images, from a tidy frame of comparisons; see ``verdict.likeness.named``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
+
+from transfusion.report.palette import style_of
+
+MOST_PANELS = 9
+MOST_NUMBERS = 8  # networks up to which the cells of a heatmap have numbers
+MAP = "viridis"  # rises in lightness, so it survives greyscale and colour blindness
+Images = NDArray[Any]
+
+
+def spread(stages: Sequence[str], most: int = MOST_PANELS) -> list[str]:
+    """At most so many of the stages, evenly spread, first and last among them."""
+    places = np.unique(np.linspace(0, len(stages) - 1, min(most, len(stages))).round().astype(int))
+    return [stages[place] for place in places]
+
+
+def heatmaps(table: pd.DataFrame) -> Figure:
+    """Similarity of all pairs of networks, before and after training, one panel per stage; mean over seeds.
+
+    Args:
+        table: comparisons of kind ``grid``, of one measure.
+
+    Source:
+        Paper, figure 9 and figure 14.
+    """
+    stages = spread(list(dict.fromkeys(table["stage"])))
+    columns = min(3, len(stages))
+    rows = -(-len(stages) // columns)
+    figure = Figure(figsize=(10, 3.2 * rows + 0.6), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    names = _networks(table)
+    for place, (panel, stage) in enumerate(zip(panels, stages, strict=False)):
+        own = table[table["stage"] == stage]
+        image = _heatmap(
+            panel, _matrix(own, names), names, labelled=(place % columns == 0, place >= len(stages) - columns)
+        )
+        panel.set_title(f"{stage} (chance {own['baseline'].mean():.2f})", fontsize=10)
+    for panel in panels[len(stages) :]:
+        panel.set_visible(False)
+    figure.colorbar(image, ax=panels.tolist(), label=f"{_shown(table)}, mean over seeds", shrink=0.7)
+    return figure
+
+
+def change_lines(table: pd.DataFrame) -> Figure:
+    """Similarity of each start before and after training, by stage: mean and standard deviation over seeds.
+
+    Args:
+        table: comparisons of kind ``grid``, of one measure.
+
+    Source:
+        Paper, figure 9.
+    """
+    figure, axes = _stage_axes(table)
+    own = table[(table["a_run"] == table["b_run"]) & (table["a_when"] == "before") & (table["b_when"] == "after")]
+    for place, (start, rows) in enumerate(own.groupby("a_start", sort=False)):
+        style = style_of(str(rows["a_scheme"].iloc[0]), _variant(own, str(start)))
+        _line(axes, rows, str(start), style.colour, style.dash, style.marker, shift=0.06 * place)
+    _finish(axes, table, "before and after training")
+    return figure
+
+
+def likeness_lines(table: pd.DataFrame, baseline: str) -> Figure:
+    """Similarity of the trained networks of every two starts of different seeds, by stage, and of the baseline's own.
+
+    Args:
+        table: comparisons of kinds ``grid`` and ``seeds``, of one measure.
+        baseline: the start whose seeds are the yardstick.
+    """
+    figure, axes = _stage_axes(table)
+    apart = apart_of(table)
+    pairs = apart[apart["a_start"] != apart["b_start"]].groupby("pair", sort=False)
+    colours = colormaps["plasma"](np.linspace(0.1, 0.8, max(1, len(pairs))))
+    dashes = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)))
+    for place, (pair, rows) in enumerate(pairs):
+        _line(axes, rows, str(pair), colours[place], dashes[place % 4], "osDvPX^<"[place % 8], shift=0.05 * place)
+    own = apart[(apart["a_start"] == baseline) & (apart["b_start"] == baseline)]
+    if len(own):
+        _line(axes, own, f"two seeds of {baseline}", "#000000", ":", "^", shift=-0.05)
+    _finish(axes, table, "after training")
+    return figure
+
+
+def apart_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Comparisons of trained networks of different seeds, with ``pair``: the two starts, whichever comes first."""
+    apart = table[(table["kind"] == "seeds") & (table["a_seed"] != table["b_seed"])]
+    order = {start: place for place, start in enumerate(dict.fromkeys([*table["a_start"], *table["b_start"]]))}
+    pairs = [
+        " and ".join(sorted(both, key=lambda start: order[start]))
+        for both in zip(apart["a_start"], apart["b_start"], strict=True)
+    ]
+    named: pd.DataFrame = apart.assign(pair=pairs)
+    return named
+
+
+def dynamics(table: pd.DataFrame) -> Figure:
+    """Similarity of the network along the way with its end, by stage; one panel per start, mean over seeds.
+
+    Args:
+        table: comparisons of kind ``dynamics``, of one measure.
+
+    Source:
+        Paper, figures 15 to 17.
+    """
+    starts = list(dict.fromkeys(table["a_start"]))
+    columns = min(3, len(starts))
+    rows = -(-len(starts) // columns)
+    figure = Figure(figsize=(10, 3.1 * rows + 0.5), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True, sharex=True)
+    stages = spread(list(dict.fromkeys(table["stage"])))
+    colours = colormaps[MAP](np.linspace(0, 0.85, len(stages)))
+    for place, (panel, start) in enumerate(zip(panels.flatten(), starts, strict=False)):
+        own = table[table["a_start"] == start]
+        for stage, colour, marker in zip(stages, colours, "osDv^PX<>", strict=False):
+            course = own[own["stage"] == stage].groupby("a_step")["value"].mean()
+            end = own["b_step"].max()
+            steps, values = [*course.index, end], [*course, 1.0]
+            panel.plot(steps, values, color=colour, marker=marker, markersize=4, label=stage)
+        panel.set_xscale("symlog", linthresh=1, linscale=0.5)
+        panel.set_title(f"{start} (n = {own['a_seed'].nunique()})", fontsize=10)
+        panel.grid(alpha=0.25)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.set_xlabel("optimiser steps" if place >= len(starts) - columns else "")
+    panels[0, 0].set_ylabel(f"{_shown(table)} with the end")
+    for panel in panels.flatten()[len(starts) :]:
+        panel.set_visible(False)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
+    return figure
+
+
+def activations(pictures: Images, maps: Mapping[str, tuple[Images, Images]]) -> Figure:
+    """What a stage makes of two images, before and after training, for every start.
+
+    Args:
+        pictures: (2, height, width, channels), uint8 or uint16.
+        maps: start -> maps before and after, (2, channels, height, width) each; every map on a scale of its own.
+
+    Source:
+        Paper, figure 9, lower right.
+    """
+    figure = Figure(figsize=(10, 1.45 * 4 + 0.5), layout="constrained")
+    panels = figure.subplots(4, 1 + len(maps), squeeze=False, width_ratios=[1, *[2.0] * len(maps)])
+    for image in range(2):
+        for row, when in enumerate(("before", "after")):
+            line = panels[2 * image + row]
+            if row == 0:
+                _picture(line[0], pictures[image])
+            line[0].set_ylabel("")
+            for panel, (start, both) in zip(line[1:], maps.items(), strict=True):
+                panel.imshow(_mosaic(np.asarray(both[row][image], dtype=float)), cmap="gray", interpolation="nearest")
+                panel.set_title(start if image == row == 0 else "", fontsize=10)
+            line[1].set_ylabel(when, fontsize=9)
+    for panel in panels.flatten():
+        panel.set(xticks=[], yticks=[])
+        panel.spines[:].set_visible(False)
+    return figure
+
+
+def _picture(axes: Axes, pixels: Images) -> None:
+    scale = float(np.iinfo(pixels.dtype).max)
+    shown = np.asarray(pixels, dtype=float) / scale
+    axes.imshow(shown[..., 0] if shown.shape[-1] == 1 else shown, cmap="gray", vmin=0, vmax=1)
+
+
+def _mosaic(maps: NDArray[np.float64], columns: int = 4) -> NDArray[np.float64]:
+    """Maps (channels, height, width) side by side, each from its own darkest to its own brightest; NaN between."""
+    low, high = maps.min(axis=(1, 2), keepdims=True), maps.max(axis=(1, 2), keepdims=True)
+    scaled = (maps - low) / np.where(high > low, high - low, 1)
+    gap = max(1, maps.shape[2] // 24)
+    framed = np.pad(scaled, ((0, -len(maps) % columns), (0, gap), (0, gap)), constant_values=np.nan)
+    rows = len(framed) // columns
+    tiled: NDArray[np.float64] = framed.reshape(rows, columns, *framed.shape[1:]).swapaxes(1, 2)
+    return tiled.reshape(rows * framed.shape[1], -1)
+
+
+def _networks(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """(start, when) of every network: all starts before training, then all after."""
+    starts = list(dict.fromkeys([*table["a_start"], *table["b_start"]]))
+    return [(start, when) for when in ("before", "after") for start in starts]
+
+
+def _matrix(own: pd.DataFrame, names: list[tuple[str, str]]) -> NDArray[np.float64]:
+    means = own.groupby(["a_start", "a_when", "b_start", "b_when"])["value"].mean()
+    values = np.eye(len(names))
+    for i, j in combinations(range(len(names)), 2):
+        found = [means[key] for key in ((*names[i], *names[j]), (*names[j], *names[i])) if key in means.index]
+        values[i, j] = values[j, i] = found[0] if found else np.nan
+    return values
+
+
+def _heatmap(
+    axes: Axes, values: NDArray[np.float64], names: list[tuple[str, str]], labelled: tuple[bool, bool]
+) -> AxesImage:
+    image = axes.imshow(values, vmin=0, vmax=1, cmap=MAP)
+    labels = [f"{start}, {when}" for start, when in names]
+    places = range(len(names))
+    axes.set_yticks(places, labels if labelled[0] else [""] * len(names), fontsize=8, parse_math=False)
+    axes.set_xticks(places, labels if labelled[1] else [""] * len(names), fontsize=8, rotation=90, parse_math=False)
+    half = len(names) / 2 - 0.5
+    axes.axhline(half, color="white", linewidth=1.5)
+    axes.axvline(half, color="white", linewidth=1.5)
+    if len(names) <= MOST_NUMBERS:
+        for (row, column), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                colour = "black" if value > 0.6 else "white"
+                axes.text(column, row, f"{value:.2f}".lstrip("0"), ha="center", va="center", fontsize=7, color=colour)
+    return image
+
+
+def _stage_axes(table: pd.DataFrame) -> tuple[Figure, Axes]:
+    stages = list(dict.fromkeys(table["stage"]))
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xticks(range(len(stages)), stages, rotation=0 if len(stages) < 10 else 60, parse_math=False)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _line(axes: Axes, rows: pd.DataFrame, label: str, colour: object, dash: object, marker: str, shift: float) -> None:
+    order = [tick.get_text() for tick in axes.get_xticklabels()]
+    over_seeds = rows.groupby("stage")["value"].agg(["mean", "std", "count"]).reindex(order)
+    axes.errorbar(
+        np.arange(len(order)) + shift,
+        over_seeds["mean"],
+        yerr=over_seeds["std"].fillna(0),
+        color=colour,
+        linestyle=dash,
+        marker=marker,
+        markersize=5,
+        capsize=3,
+        label=f"{label} ({int(over_seeds['count'].max())})",
+    )
+
+
+def _finish(axes: Axes, table: pd.DataFrame, what: str) -> None:
+    order = [tick.get_text() for tick in axes.get_xticklabels()]
+    chance = table.groupby("stage")["baseline"].mean().reindex(order)
+    axes.plot(range(len(order)), chance, color="#767676", linewidth=1, linestyle=(0, (1, 2)), label="chance")
+    axes.set(xlabel="stage, from input to output", ylabel=f"{_shown(table)}, {what}", ylim=(0, 1.02))
+    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _variant(rows: pd.DataFrame, start: str) -> int:
+    """The place of a start among those of its scheme."""
+    scheme = rows.loc[rows["a_start"] == start, "a_scheme"].iloc[0]
+    return list(dict.fromkeys(rows.loc[rows["a_scheme"] == scheme, "a_start"])).index(start)
+
+
+def _shown(table: pd.DataFrame) -> str:
+    measure = str(table["measure"].iloc[0])
+    return {"cca": "CCA similarity", "linear_cka": "linear CKA"}.get(measure, measure)

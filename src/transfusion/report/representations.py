@@ -1,0 +1,166 @@
+"""The section on what the networks make of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from transfusion import representations
+from transfusion.report import representation_figures as figures
+from transfusion.report.material import Material
+from transfusion.report.parts import Cell, Part, Picture, Section, Table
+from transfusion.spec import RepresentationSpec
+from transfusion.verdict.curves import start_names
+
+
+def section(material: Material) -> Section | None:
+    """Heatmaps, change by stage, dynamics and activations; None where the study did not ask for them."""
+    if material.similarity.empty:
+        return None
+    parts = [*_how(material), *_alike(material), *_dynamics(material), *_activations(material), *_table(material)]
+    return Section("representations", "What the networks learned", tuple(parts))
+
+
+def _main(material: Material) -> pd.DataFrame:
+    """The comparisons by the first measure, of which figures and verdict speak."""
+    table = material.similarity
+    rows: pd.DataFrame = table[table["measure"] == table["measure"].iloc[0]]
+    return rows
+
+
+def _how(material: Material) -> Iterator[Part]:
+    settings = material.spec.representations or RepresentationSpec()
+    images = int(_main(material)["images"].max())
+    positions = "at all positions" if settings.positions is None else f"at most {settings.positions} positions"
+    yield (
+        f"The networks looked at the same {images} held-out images, {positions} of each in every stage. A "
+        "similarity of 1 says that two sets of channels span the same patterns; what random pairing of the images "
+        "would give is shown as chance, and only what lies above it means anything."
+    )
+    saturated = _main(material)["warnings"].str.contains("Saturated")
+    if saturated.any():
+        stages = ", ".join(dict.fromkeys(_main(material).loc[saturated, "stage"]))
+        yield (
+            f"At {stages} there are fewer samples than channels to tell apart, so the similarity is near 1 whatever "
+            "the networks do: compare it with chance, or give more images (--set representations.images=N)."
+        )
+
+
+def _alike(material: Material) -> Iterator[Part]:
+    table, baseline = _main(material), material.verdict.baseline
+    grid = table[table["kind"] == "grid"]
+    if grid.empty:
+        return
+    n = grid["a_seed"].nunique()
+    shown = figures.spread(list(dict.fromkeys(grid["stage"])))
+    own = grid[(grid["a_run"] == grid["b_run"])].groupby(["a_start", "stage"], sort=False)["value"].mean()
+    yield Picture(
+        "representations-change",
+        partial(figures.change_lines, grid),
+        f"Similarity of each start before and after training, by stage: mean and sd over n = {n} seeds.",
+        "Before against after training: " + _said(own),
+    )
+    apart = figures.apart_of(table)
+    if len(apart):
+        yield Picture(
+            "representations-likeness",
+            partial(figures.likeness_lines, table, baseline),
+            "Similarity of trained networks of different seeds, by stage: every two starts, and, as a yardstick, "
+            f"{baseline} with itself: mean and sd over pairs of networks (their number in brackets).",
+            "After training: " + _said(apart.groupby(["pair", "stage"], sort=False)["value"].mean()),
+        )
+    yield Picture(
+        "representations-heatmaps",
+        partial(figures.heatmaps, grid),
+        f"Similarity of all pairs of networks, before and after training, at {len(shown)} stages: mean over n = {n} "
+        "seeds. The white cross parts before from after. Starts of one seed draw the same random numbers, so mean_var "
+        "and random begin as scaled copies of each other.",
+        f"Heatmaps of all pairs of networks at {', '.join(shown)}; the numbers are in the table below.",
+    )
+
+
+def _said(means: pd.Series) -> str:
+    """Numbers by group and stage as a sentence."""
+    return "; ".join(
+        f"{name} " + ", ".join(f"{value:.2f} at {stage}" for stage, value in group.droplevel(0).items())
+        for name, group in means.groupby(level=0, sort=False)
+    )
+
+
+def _dynamics(material: Material) -> Iterator[Part]:
+    table = _main(material)
+    table = table[table["kind"] == "dynamics"]
+    if not (table["a_when"] == "during").any():
+        return
+    steps = sorted(table["a_step"].unique())
+    yield Picture(
+        "representations-dynamics",
+        partial(figures.dynamics, table),
+        "How soon each stage gets to what it is at the end: similarity of the network at a step with the same network "
+        f"after training, mean over n = {table['a_seed'].nunique()} seeds; weights were kept at {len(steps)} steps.",
+        "At step 0: " + _said(table[table["a_step"] == 0].groupby(["a_start", "stage"], sort=False)["value"].mean()),
+    )
+
+
+def _activations(material: Material) -> Iterator[Part]:
+    for unit in representations.units(material.store):
+        path = material.store.representation_path(unit.id, "safetensors")
+        if unit.kind != "activations" or not path.exists():
+            continue
+        tensors = {name: tensor.numpy() for name, tensor in load_file(path).items()}
+        runs = material.whole.drop_duplicates("run")
+        names = dict(zip(runs["run"], start_names(runs), strict=True))
+        maps = _by_start(unit, names, tensors)
+        if maps:
+            settings = material.spec.representations
+            stage = (settings and settings.stage) or next(iter(dict.fromkeys(material.similarity["stage"])))
+            yield Picture(
+                "representations-activations",
+                partial(figures.activations, tensors["pictures"], maps),
+                f"Two held-out images of different labels and what {stage} makes of them before and after training, by "
+                "start (n = 1 seed, the first): the channels that vary most, each from its darkest to its brightest.",
+                f"Grey maps of the strongest channels of {stage} for {', '.join(maps)}, before and after training.",
+                is_photo=True,
+            )
+
+
+def _by_start(
+    unit: representations.Unit, names: dict[str, str], tensors: dict[str, NDArray[Any]]
+) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
+    """Start -> maps before and after."""
+    steps: dict[str, list[int]] = {}
+    for run, step in unit.weights:
+        steps.setdefault(run, []).append(step)
+    return {
+        names[run]: (tensors[f"{run} {first}"], tensors[f"{run} {last}"])
+        for run, (first, *_, last) in steps.items()
+        if f"{run} {first}" in tensors and run in names
+    }
+
+
+def _table(material: Material) -> Iterator[Part]:
+    """Every pair of starts and moments, mean over seeds, for every measure."""
+    table = material.similarity[material.similarity["kind"] != "dynamics"]
+    keys = ["stage", "a_start", "a_when", "b_start", "b_when", "kind"]
+    rows: list[tuple[Cell | str, ...]] = []
+    for key, group in table.groupby(keys, sort=False):
+        stage, a, a_when, b, b_when, kind = (str(part) for part in key)
+        by_measure = group.groupby("measure", sort=False)
+        other = " (another seed)" if kind == "seeds" else ""
+        cells = [Cell.number(float(value), ".3f") for value in by_measure["value"].mean()]
+        chances = [Cell.number(float(value), ".3f") for value in by_measure["baseline"].mean()]
+        n = int(by_measure.size().iloc[0])
+        both = [cell for pair in zip(cells, chances, strict=True) for cell in pair]
+        rows.append((stage, f"{a}, {a_when}", f"{b}, {b_when}{other}", *both, Cell.number(n, "d")))
+    measures = list(dict.fromkeys(table["measure"]))
+    yield Table(
+        "representations-table",
+        "Similarity of every two sets of weights, mean over n pairs of seeds, and what chance gives.",
+        ("stage", "network", "against", *(label for name in measures for label in (name, f"{name} by chance")), "n"),
+        tuple(rows),
+    )

@@ -1,0 +1,116 @@
+"""Several studies on one page: the verdict of each, and every start of each in one table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from transfusion.metrics import Interval
+from transfusion.report import opening
+from transfusion.report.chart import chart_of_runs
+from transfusion.report.material import Material
+from transfusion.report.method import settings_of
+from transfusion.report.page import render
+from transfusion.report.parts import Cell, Listing, Section, Table
+from transfusion.store import Store, write_text
+from transfusion.verdict.comparison import Comparison
+
+Named = dict[str, Material]
+
+
+def write_side_by_side(stores: Sequence[Store], out: Path) -> Path:
+    """Make one page of several studies, each finished or not.
+
+    Every verdict is that of the study by itself: studies differ in more than one setting as a rule, so nothing is
+    tested across them.
+
+    Args:
+        stores: two or more studies.
+        out: the file to write; figures go to ``figures/`` beside it.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        StoreError: if a folder holds no study, or the page cannot be written.
+    """
+    studies = _named([Material(store) for store in stores])
+    charts = [made for place, name in enumerate(studies) if (made := _curves(place, name, studies[name]))]
+    text = render(
+        " · ".join(studies),
+        f"{len(studies)} studies side by side, each judged by itself.",
+        [Listing(tuple(_said(material)), name) for name, material in studies.items()],
+        [Section("comparison", "Every start of every study", (_table(studies),)), *charts, _differences(studies)],
+        folder=out.parent,
+        notes=[f"{name}: {note}" for name, material in studies.items() for note in opening.notes(material)],
+    )
+    write_text(out, text)
+    return out
+
+
+def _named(materials: list[Material]) -> Named:
+    """Studies by their names, with their folders where names are shared."""
+    names = [material.spec.name for material in materials]
+    return {
+        name if names.count(name) == 1 else f"{name} in {material.store.folder}": material
+        for name, material in zip(names, materials, strict=True)
+    }
+
+
+def _said(material: Material) -> Iterator[str]:
+    """The recommendation, and the final figure and speed of every start."""
+    *said, advice = material.verdict.lines
+    yield advice
+    yield from said[: 2 * len(material.verdict.schemes)]
+    yield opening.summary(material)
+
+
+def _table(studies: Named) -> Table:
+    columns = ("study", "start", "n seeds", "final AUC", "difference", "speed-up", "mean difference")
+    rows = [(name, *_row(c)) for name, material in studies.items() for c in material.verdict.schemes.values()]
+    baselines = ", ".join(dict.fromkeys(material.verdict.baseline for material in studies.values()))
+    caption = (
+        f"Every start against {baselines}: final AUC, its difference, speed-up and difference averaged over the whole "
+        "training, with 95 % intervals over n seeds"
+    )
+    return Table("comparison", caption, columns, tuple(rows))
+
+
+def _row(comparison: Comparison) -> tuple[Cell | str, ...]:
+    spread = "" if math.isnan(comparison.final_std) else f" ± {comparison.final_std:.3f}"
+    final = Cell.number(comparison.final_mean)
+    return (
+        comparison.start.name,
+        Cell.number(comparison.final_n, "d"),
+        Cell(final.text + spread, final.key),
+        _interval(comparison.final_difference, "+.3f"),
+        _interval(comparison.speedup, ".2f"),
+        _interval(comparison.area, "+.3f"),
+    )
+
+
+def _interval(interval: Interval, form: str) -> Cell:
+    if math.isnan(interval.estimate):
+        return Cell("unknown", math.nan)
+    if math.isnan(interval.low):
+        return Cell(f"{interval.estimate:{form}} (no interval)", interval.estimate)
+    return Cell(f"{interval.estimate:{form}} ({interval.low:{form}} to {interval.high:{form}})", interval.estimate)
+
+
+def _curves(place: int, name: str, material: Material) -> Section | None:
+    if material.frame.empty:
+        return None
+    return Section(f"study-{place + 1}", name, (chart_of_runs(material, f"runs-{place + 1}"),))
+
+
+def _differences(studies: Named) -> Section:
+    """Settings that are not the same in all studies."""
+    settings = [settings_of(material.spec) for material in studies.values()]
+    keys = dict.fromkeys(key for values in settings for key in values)
+    rows = [(key, *(values.get(key, "-") for values in settings)) for key in keys]
+    differing = tuple(row for row in rows if len(set(row[1:])) > 1)
+    caption = f"Settings in which the studies differ (n = {len(differing)} of {len(rows)})"
+    folders = tuple(f"{name}: {material.store.folder}" for name, material in studies.items())
+    parts = (Table("differences", caption, ("setting", *studies), differing), Listing(folders, "Folders"))
+    return Section("how", "How they differ", parts)

@@ -1,0 +1,194 @@
+"""What a study's networks make of images: which of them are compared on which images, in units that can be cut off.
+
+A unit is a set of weights, all of the largest data size, that see the held-out images together:
+
+- ``grid``: every start of one seed, before and after training, all pairs;
+- ``seeds``: every start of two seeds after training: how alike networks get that share neither random numbers nor
+  the order of images. Starts of one seed share both (``mean_var`` and ``random`` begin as scaled copies);
+- ``dynamics``: one run, each of its snapshots with its end;
+- ``activations``: maps of two images by every start of the first seed, before and after.
+
+Source:
+    Paper, section 6 and figures 9 and 14 to 17. ``seeds`` is ours: without it nobody can say what "alike" is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from transfusion import models, tasks
+from transfusion.batches import Batches, derive_seed
+from transfusion.capture import captured, compare
+from transfusion.errors import TransfusionError, UnknownNameError
+from transfusion.machine import Machine
+from transfusion.spec import RepresentationSpec, RunSpec
+from transfusion.store import Store, write_tensors, write_text
+from transfusion.structure import stages
+from transfusion.tasks import Task
+
+Kind = Literal["grid", "seeds", "dynamics", "activations"]
+BATCH = 32  # images; the baseline re-matches within a batch
+NUM_CHANNELS = 8  # of a stage, shown as pictures
+LONGEST_SIDE = 64  # pixels of such a picture
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Weights that see the same images together.
+
+    Attributes:
+        weights: (run id, step) of each, in order.
+    """
+
+    kind: Kind
+    weights: tuple[tuple[str, int], ...]
+
+    @property
+    def id(self) -> str:
+        """Stands for the weights, which a run's id and a step determine."""
+        return f"{self.kind}-{derive_seed(*(f'{run} {step}' for run, step in self.weights)):016x}"
+
+
+@dataclass(frozen=True)
+class Look:
+    """All that a worker needs to carry out one unit, wherever it is."""
+
+    unit: Unit
+    folder: Path
+    machine: Machine
+    cache: Path | None = None
+
+
+def looked_at(runs: list[RunSpec]) -> list[RunSpec]:
+    """The runs of the largest data size, the only ones whose representations are compared."""
+    largest = max((run.size or math.inf for run in runs), default=math.inf)
+    return [run for run in runs if (run.size or math.inf) == largest]
+
+
+def units(store: Store) -> list[Unit]:
+    """Every unit that the study's finished runs allow, those of the first seed first."""
+    runs = looked_at([files.spec() for files in store.grid() if files.state == "done"])
+    by_seed: dict[int, list[RunSpec]] = defaultdict(list)
+    for run in runs:
+        by_seed[run.seed].append(run)
+    found = []
+    for seed, group in by_seed.items():
+        ends = tuple((run.id, step) for run in group for step in (0, run.train.steps))
+        found.append(Unit("grid", ends))
+        found += [Unit("dynamics", tuple((run.id, step) for step in store.run(run.id).weights())) for run in group]
+        if seed == next(iter(by_seed)):
+            found.append(Unit("activations", ends))
+    couples = dict.fromkeys(frozenset(pair) for pair in zip(by_seed, [*by_seed][1:] + [*by_seed][:1], strict=True))
+    both = [
+        [run for seed in by_seed if seed in couple for run in by_seed[seed]] for couple in couples if len(couple) > 1
+    ]
+    return found + [Unit("seeds", tuple((run.id, run.train.steps) for run in group)) for group in both]
+
+
+def missing(store: Store) -> list[Unit]:
+    """The units that have not been carried out yet."""
+    return [unit for unit in units(store) if not store.representation_path(unit.id, _suffix(unit)).exists()]
+
+
+def carry_out(look: Look) -> str | None:
+    """Carry out one unit and keep what it found; returns why it could not be had, if so."""
+    store, unit = Store(look.folder), look.unit
+    settings = store.spec().representations or RepresentationSpec()
+    look.machine.settle()
+    try:
+        task = tasks.load(store.run(unit.weights[0][0]).spec().task, cache=look.cache)
+        networks = {_name(run, step): _network(store, task, run, step, look.machine) for run, step in unit.weights}
+        images = Probe(task, store.run(unit.weights[0][0]).spec().train.eval_split, settings, look.machine)
+        if unit.kind == "activations":
+            write_tensors(store.representation_path(unit.id, _suffix(unit)), _activations(networks, images, settings))
+        else:
+            frame = _similarity(unit, networks, images, settings)
+            write_text(store.representation_path(unit.id, _suffix(unit)), frame.to_csv(index=False))
+    except TransfusionError as error:
+        return str(error)
+    return None
+
+
+class Probe:
+    """The held-out images that every network looks at, in an order drawn once."""
+
+    def __init__(self, task: Task, split: str, settings: RepresentationSpec, machine: Machine) -> None:
+        held_out = task.splits[split]
+        rows = np.random.default_rng(0).permutation(len(held_out))[: settings.images]
+        self.data = Batches(task, held_out, rows, torch.device(machine.device_type()))
+        self.pictures, self.labels = held_out.images, held_out.labels
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Normalised batches, (images, channels, height, width)."""
+        for start in range(0, len(self.data), BATCH):
+            images, _ = self.data.get(np.arange(start, min(start + BATCH, len(self.data))))
+            yield self.data.normalise(images)
+
+    def two(self) -> np.ndarray:
+        """Positions of the first image and of the first one with another label."""
+        labels = self.labels[self.data.rows]
+        other = [place for place in range(1, len(labels)) if np.any(labels[place] != labels[0])]
+        return np.array([0, other[0] if other else len(labels) - 1])
+
+
+def _network(store: Store, task: Task, run: str, step: int, machine: Machine) -> nn.Module:
+    files = store.run(run)
+    model = models.build(files.spec().model, task.num_outputs, task.channels, task.image_size)
+    model.load_state_dict(load_file(files.weights()[step]))
+    return model.to(machine.device_type()).to(memory_format=torch.channels_last)
+
+
+def _similarity(
+    unit: Unit, networks: dict[str, nn.Module], images: Probe, settings: RepresentationSpec
+) -> pd.DataFrame:
+    end = list(networks)[-1] if unit.kind == "dynamics" else None
+    frame = compare(networks, images, measures=settings.measures, positions=settings.positions, against=end)
+    for side in ("a", "b"):
+        named = frame[side].str.split(" ", expand=True)
+        frame = frame.assign(**{f"{side}_run": named[0], f"{side}_step": named[1].astype("int64")})
+    found: pd.DataFrame = frame.drop(columns=["a", "b"]).assign(kind=unit.kind)
+    return found
+
+
+def _activations(networks: dict[str, nn.Module], images: Probe, settings: RepresentationSpec) -> dict[str, Tensor]:
+    """Two pictures (2, height, width, channels) and, by network, maps (2, channels, height, width) of a stage."""
+    known = stages(next(iter(networks.values())))
+    stage = settings.stage or next(iter(known))
+    if stage not in known:
+        raise UnknownNameError.of("stage", stage, known)
+    two = images.two()
+    inputs = images.data.normalise(images.data.get(two)[0])
+    shown = {"pictures": torch.from_numpy(np.array(images.pictures[images.data.rows[two]]))}
+    for name, network in networks.items():
+        with captured(network.eval(), {stage: known[stage]}) as outputs, torch.no_grad():
+            network(inputs)
+        if outputs[stage].ndim == 4:
+            shown[name] = _strongest(outputs[stage].float().cpu())
+    return shown
+
+
+def _strongest(maps: Tensor) -> Tensor:
+    """The channels that vary most over both images, small enough to be looked at."""
+    variance = maps.transpose(0, 1).flatten(1).var(dim=1)
+    chosen = maps[:, variance.topk(min(NUM_CHANNELS, len(variance))).indices]
+    height, width = (min(side, LONGEST_SIDE) for side in chosen.shape[2:])
+    return nn.functional.adaptive_avg_pool2d(chosen, (height, width)).half()
+
+
+def _name(run: str, step: int) -> str:
+    return f"{run} {step}"
+
+
+def _suffix(unit: Unit) -> str:
+    return "safetensors" if unit.kind == "activations" else "csv"

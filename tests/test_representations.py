@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from transfusion import representations
+from transfusion.machine import Machine
+from transfusion.spec import RepresentationSpec, StudySpec, TaskSpec, TrainSpec
+from transfusion.study import Study
+
+FUNDUS = TaskSpec(data="embedded:fundus", image_size=32, num_images=(40, 8, 40))
+SETTINGS = RepresentationSpec(images=32, positions=8, measures=("cca", "linear_cka"))
+
+
+def make(folder, cache, **values):
+    spec = {
+        "task": FUNDUS,
+        "model": "cbr_tiny_small",
+        "schemes": ("kaiming", "random"),
+        "seeds": (0, 1),
+        "train": TrainSpec(steps=8, batch_size=8, eval_every=4, precision="float32"),
+        "representations": SETTINGS,
+        **values,
+    }
+    study = Study(StudySpec(**spec), folder, cache=cache)
+    outcome = study.run(workers=0, progress=False, machine=Machine(accelerator="cpu", threads=1))
+    return study, outcome
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, cache):
+    return make(tmp_path_factory.mktemp("study"), cache)[0]
+
+
+def test_every_unit_that_the_paper_asks_for_is_there(study):
+    kinds = [unit.kind for unit in representations.units(study.store)]
+    assert {kind: kinds.count(kind) for kind in kinds} == {"grid": 2, "dynamics": 4, "seeds": 1, "activations": 1}
+    assert representations.missing(study.store) == []
+
+
+def test_the_frame_has_every_pair_at_every_stage(study):
+    frame = study.store.similarity()
+    stages = frame["stage"].nunique()
+    rows = frame[frame["measure"] == "cca"].groupby("kind").size().to_dict()
+    assert rows == {"grid": 2 * 6 * stages, "dynamics": 4 * 4 * stages, "seeds": 6 * stages}
+    dynamics = frame[frame["kind"] == "dynamics"]
+    assert sorted(dynamics["a_step"].unique()) == [0, 1, 2, 4]
+    assert (dynamics["a_run"] == dynamics["b_run"]).all()
+    assert (dynamics["b_step"] == 8).all()
+    assert frame["value"].between(0, 1 + 1e-9).all()
+
+
+def test_both_ways_to_the_same_number_agree(study):
+    frame = study.store.similarity().query("a_run == b_run and a_step == 0 and b_step == 8 and stage == 'block1'")
+    values = frame[frame["measure"] == "cca"].groupby("a_run")["value"]
+    assert len(values) == 4
+    assert np.allclose(values.min(), values.max(), atol=1e-9)
+
+
+def test_networks_move_away_from_their_start_step_by_step(study):
+    frame = study.store.similarity().query("kind == 'dynamics' and measure == 'cca' and stage == 'block1'")
+    by_step = frame.groupby("a_step")["value"].mean()
+    assert by_step[4] > by_step[0]
+
+
+def test_two_pictures_of_different_labels_and_their_maps(study):
+    (unit,) = (unit for unit in representations.units(study.store) if unit.kind == "activations")
+    tensors = load_file(study.store.representation_path(unit.id, "safetensors"))
+    assert tensors.pop("pictures").shape == (2, 32, 32, 3)
+    assert set(tensors) == {f"{run} {step}" for run, step in unit.weights}
+    assert all(maps.shape == (2, 8, 16, 16) for maps in tensors.values())
+
+
+def test_nothing_is_done_twice_and_more_seeds_add_to_it(study, cache):
+    again, outcome = make(study.store.folder, cache)
+    stamps = {path: path.stat().st_mtime_ns for path in (study.store.folder / "representations").rglob("*")}
+    assert (outcome.ran, outcome.unseen) == (0, [])
+    more, _ = make(study.store.folder, cache, seeds=(0, 1, 2))
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items() if path.is_file())
+    assert representations.missing(more.store) == []
+    assert len(more.store.similarity()) > len(stamps)
+    assert again.store.folder == more.store.folder
+
+
+def test_what_cannot_be_compared_is_said_and_costs_nothing_else(tmp_path, cache):
+    odd = SETTINGS.with_values(stage="nowhere")
+    study, outcome = make(tmp_path, cache, seeds=(0,), representations=odd)
+    assert len(outcome.unseen) == 1
+    assert "There is no stage 'nowhere'" in outcome.unseen[0]
+    assert [unit.kind for unit in representations.missing(study.store)] == ["activations"]
+    assert len(study.store.similarity())
+
+
+def test_without_being_asked_nothing_is_kept(tmp_path, cache):
+    study, _ = make(tmp_path, cache, seeds=(0,), schemes=("random",), representations=None)
+    assert not (tmp_path / "representations").exists()
+    assert list(study.store.grid()[0].weights()) == [0, 8]
+    assert study.store.similarity().empty

@@ -1,0 +1,123 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from transfusion.verdict.likeness import MARGIN, read_likeness
+
+STAGES = ("stem", "middle", "head")
+STARTS = ("pretrained", "mean_var", "random")
+
+
+def curves(seeds):
+    return pd.DataFrame(
+        {"run": f"{start}{seed}", "scheme": start, "batch_norm": "identity", "upto": None, "rest": None,
+         "seed": seed, "step": step, "auc": 0.5}
+        for start in STARTS for seed in range(seeds) for step in (0, 100)
+    )  # fmt: skip
+
+
+def comparisons(seeds=4, between_starts=(0.4, 0.6, 0.8), between_seeds=0.8, kept=(0.9, 0.6, 0.3), noise=0.005):
+    """Similarities with a known truth by stage: ``kept`` of before and after, the others of trained networks."""
+    draw = np.random.default_rng(0)
+    rows = []
+
+    def add(kind, place, a, a_step, b, b_step, value):
+        value += noise * draw.normal()
+        rows.append((kind, STAGES[place], a, a_step, b, b_step, "cca", value, value, 0.1, 9, 9, 999, 99, ""))
+
+    for place in range(3):
+        for seed in range(seeds):
+            runs = [f"{start}{seed}" for start in STARTS]
+            for run in runs:
+                add("grid", place, run, 0, run, 100, kept[place])
+                add("dynamics", place, run, 50, run, 100, 0.97)
+            for a, b in itertools.combinations(runs, 2):
+                add("grid", place, a, 100, b, 100, 0.99)  # of one seed: random numbers in common
+                add("grid", place, a, 0, b, 100, 0.2)
+        for first, second in itertools.combinations(range(seeds), 2):
+            for a, b in itertools.product(STARTS, repeat=2):
+                value = between_seeds if a == b else between_starts[place]
+                add("seeds", place, f"{a}{first}", 100, f"{b}{second}", 100, value)
+    columns = (
+        "kind stage a_run a_step b_run b_step measure value reverse baseline rank_a rank_b n images warnings".split()
+    )
+    return pd.DataFrame(rows, columns=columns)
+
+
+def read(seeds=4, **truth):
+    return read_likeness(curves(seeds), comparisons(seeds, **truth), "pretrained", "random")
+
+
+def test_where_the_pretrained_network_changes_least_and_most():
+    likeness = read()
+    assert likeness.stages == STAGES
+    assert likeness.change["pretrained"]["stem"].estimate == pytest.approx(0.9, abs=0.01)
+    assert likeness.change["pretrained"]["stem"].n == 4
+    line = likeness.lines[0]
+    assert line.startswith("Training changes pretrained least at stem: CCA similarity of before and after 0.90")
+    assert "most at head: 0.30" in line
+    assert "n = 4 seeds" in line
+    assert "chance gives 0.10" in line
+
+
+def test_from_which_stage_on_all_starts_look_alike():
+    likeness = read()
+    assert likeness.alike_from == "head"
+    assert "From head on, trained networks of all starts look as alike as two trainings of random" in likeness.lines[1]
+    assert read(between_starts=(0.8, 0.8, 0.8)).alike_from == "stem"
+
+
+def test_alike_in_the_middle_only_is_not_alike_from_there_on():
+    likeness = read(between_starts=(0.4, 0.8, 0.4))
+    assert likeness.alike_from is None
+    assert "At no stage do all starts look alike beyond doubt: at head" in likeness.lines[1]
+    assert "are less alike than two trainings of random" in likeness.lines[1]
+
+
+def test_a_gap_of_just_the_margin_is_never_called_alike():
+    assert read(between_starts=(0.8 - MARGIN - 0.02,) * 3).alike_from is None
+    assert read(between_starts=(0.8 - MARGIN + 0.02,) * 3).alike_from == "stem"
+
+
+def test_much_noise_leaves_it_open():
+    likeness = read(between_starts=(0.8, 0.8, 0.8), noise=0.2)
+    assert likeness.alike_from is None
+    assert "is open" in likeness.lines[1]
+
+
+def test_one_seed_has_no_yardstick_and_two_have_no_interval():
+    alone, couple = read(1), read(2)
+    assert alone.alike_from is couple.alike_from is None
+    assert "the yardstick is two trainings of random with different seeds, and n = 1" in alone.lines[1]
+    assert "it takes two seeds" in alone.between_seeds["head"].reason
+    gap = couple.gaps["head"]["pretrained", "random"]
+    assert np.isnan(gap.low)
+    assert "one pair, which shows no spread" in gap.reason
+    assert all("n = " in line for line in (*alone.lines, *couple.lines))
+
+
+def test_the_interval_of_pairs_of_seeds_covers_the_truth():
+    """Seeds with an effect of their own: 100 studies of 5 seeds, nominal 95 %; two standard errors are 4.4 points."""
+    draw, hits = np.random.default_rng(1), 0
+    for _ in range(100):
+        frame, effect = comparisons(5, noise=0.0), draw.normal(0, 0.03, 5)
+        pairs = frame["kind"] == "seeds"
+        seeds = frame[["a_run", "b_run"]].map(lambda run: int(run[-1]))
+        frame.loc[pairs, "value"] += effect[seeds["a_run"][pairs]] + effect[seeds["b_run"][pairs]]
+        frame["value"] += draw.normal(0, 0.005, len(frame))
+        found = read_likeness(curves(5), frame, "pretrained", "random").between_seeds["stem"]
+        hits += found.low <= 0.8 <= found.high
+    assert 90 <= hits <= 99
+
+
+def test_nothing_compared_says_nothing():
+    assert read_likeness(curves(2), comparisons(2).iloc[:0], "pretrained", "random") is None
+
+
+def test_plain_values():
+    plain = read().to_dict()
+    assert plain["change"]["random"]["stem"]["n"] == 4
+    assert set(plain["gaps"]["stem"]) == {"pretrained and mean_var", "pretrained and random", "mean_var and random"}
+    assert plain["alike_from"] == "head"
