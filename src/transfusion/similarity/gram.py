@@ -24,7 +24,7 @@ T = TypeVar("T")
 _silently = np.errstate(over="ignore", invalid="ignore")
 
 # Rows per product: enough that adding it to the sums is cheap beside it, few enough for the processor's cache.
-BLOCK = 1024
+BLOCK = 2048
 # Up to this many columns a thread takes a share of the rows, with sums of its own; above it, some of the networks.
 _NARROW = 1200
 
