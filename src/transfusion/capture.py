@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from transfusion.errors import InputError, UnknownNameError
-from transfusion.similarity import Pair, Similarity, Sums, judge, measure
+from transfusion.similarity import Pair, Similarity, Sums, judge, linear_cka, measure
 from transfusion.structure import stages as stages_of
 
 Stages = Mapping[str, Sequence[str]]
@@ -112,6 +112,42 @@ def compare(
     ]
     frame: pd.DataFrame = pd.DataFrame(rows)
     return frame
+
+
+def across(a: nn.Module, b: nn.Module, batches: Iterable[Any]) -> pd.DataFrame:
+    """How alike is every stage of one network to every stage of another? A map of which does the work of which.
+
+    Stages differ in size, so each is averaged to one sample per image, and the measure is the debiased CKA, which few
+    samples do not inflate and whose value for random pairing is 0.
+
+    Args:
+        a: any network; it is run in evaluation mode and left as it was found.
+        b: another one, of any architecture.
+        batches: image tensors (images, channels, height, width), or tuples that start with one; four images or more.
+
+    Returns:
+        One row per pair of stages: ``stage_a stage_b value n warnings``.
+
+    Raises:
+        InputError: outputs that cannot be compared, or no image.
+
+    Example:
+        >>> a, b = (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2)) for _ in range(2))
+        >>> across(a, b, [torch.randn(20, 3, 8, 8)])[["stage_a", "stage_b"]].values.tolist()[1]
+        ['stem', 'head']
+    """
+    seen: list[dict[str, list[Tensor]]] = [{stage: [] for stage in stages_of(net)} for net in (a, b)]
+    for batch in batches:
+        images = batch if isinstance(batch, Tensor) else batch[0]
+        for net, means in zip((a, b), seen, strict=True):
+            for stage, output in _outputs(net, stages_of(net), images).items():
+                means[stage].append(_channels_first(output).flatten(2).mean(2) if output.ndim > 2 else output)
+    if not all(parts for means in seen for parts in means.values()):
+        raise InputError("Got no images or a network without stages; give batches of images, and networks with layers.")
+    first, second = ({stage: torch.cat(parts).cpu() for stage, parts in means.items()} for means in seen)
+    answers = ((x, y, linear_cka(first[x], second[y], debiased=True)) for x in first for y in second)
+    rows = [(x, y, found.value, found.n, " ".join(found.warnings)) for x, y, found in answers]
+    return pd.DataFrame(rows, columns=["stage_a", "stage_b", "value", "n", "warnings"])
 
 
 class _Comparison:

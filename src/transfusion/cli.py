@@ -228,6 +228,40 @@ def report(folders: tuple[str, ...], out: str | None) -> None:
 
 
 @transfusion.command()
+@click.argument("weights", metavar="A B", nargs=2)
+@click.option("--model", metavar="NAME", help="torchvision or timm name of both. [default: that of a run]")
+@click.option("--data", metavar="PATH", help="Images in any layout that study takes. [default: that of a run]")
+@click.option("--image-size", type=int, help="Side of the images in pixels.")
+@click.option("--num-outputs", type=click.IntRange(1), help="Outputs of both heads. [default: as the weights have]")
+@click.option("--stages", metavar="A,B,..", callback=_listed(str), help="Compare these stages only.")
+@click.option("--measures", metavar="A,B,..", callback=_listed(str), default="cca,linear_cka", show_default=True)
+@click.option("--images", default=500, show_default=True, help="Images to look at, held-out ones where there are.")
+@click.option("--positions", default=16, show_default=True, help="Positions per image and stage; 0 takes all.")
+@click.option("--out", metavar="DIR", default="comparison", show_default=True, help="Where table and page go.")
+def compare(weights: tuple[str, str], out: str, **options: Any) -> None:
+    """Compare two sets of weights, stage by stage, on the same images.
+
+    A and B are donors as for --donor (torchvision:NAME, timm:NAME, file:PATH, run:ID), weight files, or folders of
+    runs. Prints a table and writes comparison.csv, across.csv and comparison.html.
+    """
+    from transfusion.report.comparison import ComparisonTable, warnings_of
+    from transfusion.report.two_sets import Request, compared, write
+    from transfusion.spec import RepresentationSpec, TaskSpec
+
+    values = {key: options[key] for key in ("images", "measures")} | {"positions": options["positions"] or None}
+    data = options["data"]
+    task = TaskSpec.parse({"data": data, "image_size": options["image_size"]}) if data else None
+    request = Request(
+        weights, options["model"], task, RepresentationSpec.parse(values), options["stages"], options["num_outputs"]
+    )
+    found = compared(request, show_progress=True)
+    click.echo(ComparisonTable(found.frame))
+    for warning in warnings_of(found.frame):
+        click.echo(f"Note: {warning}", err=True)
+    click.echo(f"\nReport: {write(request, found, Path(out))}")
+
+
+@transfusion.command()
 @click.argument("scheme")
 @click.option("--model", required=True, metavar="NAME", help="torchvision or timm name, cbr_*, or NAME_cifar.")
 @click.option("--donor", metavar="DONOR", help="torchvision:NAME, timm:NAME or file:PATH.")

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from scipy.linalg import blas
 from torch import Tensor
 
 from transfusion.errors import InputError
+from transfusion.similarity.gram import BLOCK, Floats, Rows, add_products
 from transfusion.similarity.pair import Pair, View
 
-# Float64 values of stacked rows per update: 1 MB, so that a block stays in the processor's cache.
-_BLOCK = 2**17
+# Float64 values of stacked rows per update.
 _BLOCK_ON_GPU = 2**26
 
 
@@ -87,14 +86,8 @@ class Sums:
             self._shifts = [block[: self._rows_per_block()].to(torch.float64).mean(dim=0) for block in blocks]
         self.eps = [max(eps, _rounding_unit(block)) for eps, block in zip(self.eps, blocks, strict=True)]
         again = [block.roll(rows_per_image, 0) for block in blocks] if self._repaired is not None else None
-        height = min(self._rows_per_block(), len(blocks[0]))
-        buffers = [self._gram.new_ones((height, len(self._gram))) for _ in range(1 if again is None else 2)]
-        for start in range(0, len(blocks[0]), height):
-            rows = slice(start, start + height)
-            stacked = self._stack(blocks, rows, buffers[0])
-            _add_gram(self._gram, stacked)
-            if again is not None:
-                self._add_repaired(stacked, self._stack(again, rows, buffers[1]))
+        add = self._add if self._gram.device.type == "cpu" else self._add_on_gpu
+        add(blocks, again)
         self._check_finite()
 
     def merge(self, other: Sums) -> Sums:
@@ -138,8 +131,7 @@ class Sums:
         return self.widths, self._norms, self._repaired is not None
 
     def _rows_per_block(self) -> int:
-        block = _BLOCK if self._gram.device.type == "cpu" else _BLOCK_ON_GPU
-        return max(512, block // len(self._gram))
+        return BLOCK if self._gram.device.type == "cpu" else max(512, _BLOCK_ON_GPU // len(self._gram))
 
     def _check(self, blocks: Sequence[Tensor], rows_per_image: int) -> None:
         shapes = [tuple(block.shape) for block in blocks]
@@ -157,21 +149,44 @@ class Sums:
                     "numbers. Look for a diverged network, or rescale."
                 )
 
-    def _stack(self, blocks: Sequence[Tensor], rows: slice, into: Tensor) -> Tensor:
-        """Rows a = (z_1, p_1, ..., z_K, p_K, 1) in float64; ``into`` already ends with the ones."""
-        parts = [block[rows] for block in blocks]
-        stacked = into[: len(parts[0])]
-        for part, at, shift in zip(parts, self._at, self._shifts, strict=True):
+    def _add(self, blocks: Sequence[Tensor], again: Sequence[Tensor] | None) -> None:
+        repaired = None if self._repaired is None else self._repaired.numpy()
+        moved = None if again is None else self._filler(again)
+        add_products(self._gram.numpy(), repaired, Rows(len(blocks[0]), self._filler(blocks), moved), self._at)
+
+    def _filler(self, blocks: Sequence[Tensor]) -> Callable[[slice, Floats], None]:
+        """Writes rows a = (z_1, p_1, ..., z_K, p_K, 1) in float64."""
+        shifts = [shift.numpy() for shift in self._shifts]
+
+        def fill(rows: slice, into: Floats) -> None:
+            for block, at, shift in zip(blocks, self._at, shifts, strict=True):
+                z = into[:, at][:, : len(shift)]
+                np.subtract(_numpy(block[rows]), shift, out=z)
+                if self._norms:
+                    into[:, at.stop - 1] = np.einsum("ij,ij->i", z, z)
+            into[:, -1] = 1
+
+        return fill
+
+    def _add_on_gpu(self, blocks: Sequence[Tensor], again: Sequence[Tensor] | None) -> None:
+        height = min(self._rows_per_block(), len(blocks[0]))
+        for start in range(0, len(blocks[0]), height):
+            rows = slice(start, start + height)
+            stacked = self._stack(blocks, rows)
+            self._gram.addmm_(stacked.T, stacked)
+            if again is not None and self._repaired is not None:
+                moved = self._stack(again, rows)
+                for at in self._at[:-1]:
+                    self._repaired[at, at.stop :].addmm_(stacked[:, at].T, moved[:, at.stop :])
+
+    def _stack(self, blocks: Sequence[Tensor], rows: slice) -> Tensor:
+        stacked = self._gram.new_ones((len(blocks[0][rows]), len(self._gram)))
+        for block, at, shift in zip(blocks, self._at, self._shifts, strict=True):
             z = stacked[:, at][:, : len(shift)]
-            _subtract(part, shift, z)
+            torch.sub(block[rows], shift, out=z)
             if self._norms:
                 stacked[:, at.stop - 1] = torch.einsum("ij,ij->i", z, z)
         return stacked
-
-    def _add_repaired(self, stacked: Tensor, again: Tensor) -> None:
-        assert self._repaired is not None
-        for at in self._at[:-1]:
-            self._repaired[at, at.stop :].addmm_(stacked[:, at].T, again[:, at.stop :])
 
     def _view(self, k: int) -> View:
         at = self._at[k]
@@ -229,24 +244,8 @@ def _rounding_unit(block: Tensor) -> float:
     return torch.finfo(block.dtype if block.dtype.is_floating_point else torch.float64).eps
 
 
-def _subtract(part: Tensor, shift: Tensor, out: Tensor) -> None:
-    """``out = part - shift`` in float64.
-
-    On the processor by NumPy: PyTorch's threads spin for a while after each call, and BLAS has to fight them.
-    """
-    if out.device.type != "cpu":
-        torch.sub(part, shift, out=out)
-        return
-    known = part.float() if part.dtype == torch.bfloat16 else part
-    np.subtract(known.numpy(), shift.numpy(), out=out.numpy())
-
-
-def _add_gram(total: Tensor, rows: Tensor) -> None:
-    """Add rows' rows to the lower triangle of ``total``: on the processor at half the cost of a full product."""
-    if total.device.type != "cpu":
-        total.addmm_(rows.T, rows)
-        return
-    blas.dsyrk(1.0, rows.numpy().T, beta=1.0, c=total.numpy().T, overwrite_c=1)
+def _numpy(part: Tensor) -> np.ndarray:
+    return (part.float() if part.dtype == torch.bfloat16 else part).numpy()
 
 
 def _symmetric(lower: Tensor) -> Tensor:

@@ -1,0 +1,212 @@
+"""Sections on two sets of weights: stage by stage, every stage with every stage, and first-layer filters."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from torch import Tensor
+
+from transfusion import filters
+from transfusion.report.palette import SCHEMES
+from transfusion.report.parts import Cell, Listing, Part, Picture, Section, Table
+
+MOST_FILTERS = 64
+MAP = "viridis"  # rises in lightness, so it survives greyscale and colour blindness
+
+
+@dataclass(frozen=True, eq=False)
+class ComparisonTable:
+    """A frame of ``compare`` of two networks, one row per stage. Prints as plain text for a terminal."""
+
+    frame: pd.DataFrame
+
+    def __str__(self) -> str:
+        measures = list(dict.fromkeys(self.frame["measure"]))
+        table = RichTable(box=box.SIMPLE)
+        table.add_column("stage")
+        for heading in ("n", *(text for name in measures for text in (name, "chance"))):
+            table.add_column(heading, justify="right")
+        for stage, rows in self.frame.groupby("stage", sort=False):
+            own = rows.set_index("measure")
+            cells = (f"{own.loc[m, key]:.3f}" for m in measures for key in ("value", "baseline"))
+            table.add_row(str(stage), f"{own['n'].iloc[0]:,}", *cells)
+        text = io.StringIO()
+        Console(width=120, file=text).print(table)
+        lines = [line.rstrip() for line in text.getvalue().splitlines()]
+        return "\n".join(["Similarity of A and B; chance is the same with images re-matched", *filter(None, lines)])
+
+
+def warnings_of(frame: pd.DataFrame) -> list[str]:
+    """What makes values less than they seem, one line per stage and measure."""
+    warned = frame[frame["warnings"] != ""]
+    return [f"{row.stage}, {row.measure}: {row.warnings}" for row in warned.itertuples()]
+
+
+def above_chance(frame: pd.DataFrame) -> pd.Series:
+    """Share of the way from chance to identity: (value - baseline) / (1 - baseline); NaN where chance is 1."""
+    room = 1 - frame["baseline"]
+    share: pd.Series = ((frame["value"] - frame["baseline"]) / room).where(room > 0)
+    return share
+
+
+def said(frame: pd.DataFrame) -> list[str]:
+    """Where A and B are most and least alike, by the first measure: one sentence each, none where nothing has a value.
+
+    Args:
+        frame: as ``compare`` gives it, of two networks.
+    """
+    first = frame[frame["measure"] == frame["measure"].iloc[0]]
+    shares = above_chance(first).dropna()
+    if shares.empty:
+        return []
+    ends = {"most": shares.idxmax(), "least": shares.idxmin()}
+    return [_sentence(how, frame.loc[place], float(shares.loc[place])) for how, place in ends.items()]
+
+
+def _sentence(how: str, row: pd.Series, share: float) -> str:
+    return (
+        f"A and B are {how} alike at stage {row['stage']}: {row['measure']} {row['value']:.3f}, where chance gives "
+        f"{row['baseline']:.3f} ({share:.0%} of the way from chance to identity; n = {row['n']:,} samples of "
+        f"{row['images']} images)."
+    )
+
+
+def sections(
+    frame: pd.DataFrame, grid: pd.DataFrame | None = None, first_layers: tuple[Tensor, Tensor] | None = None
+) -> list[Section]:
+    """What the page of a comparison holds.
+
+    Args:
+        frame: as ``compare`` gives it, of two networks.
+        grid: as ``across`` gives it.
+        first_layers: weights (N, channels, height, width) of both first convolutions.
+
+    Returns:
+        One section on the stages, and one on each of the others that is given.
+    """
+    found = [Section("stages", "Stage by stage", tuple(_stage_parts(frame)))]
+    if grid is not None:
+        found.append(Section("across", "Every stage against every stage", (_grid_picture(grid),)))
+    if first_layers is not None:
+        found.append(Section("filters", "First-layer filters", (_filter_picture(*first_layers),)))
+    return found
+
+
+def _stage_parts(frame: pd.DataFrame) -> Iterator[Part]:
+    yield Picture(
+        "similarity",
+        partial(lines, frame),
+        f"Similarity of A and B by stage, n = {_span(frame['n'])} samples of {frame['images'].iloc[0]} images. Dotted: "
+        "the same with images re-matched, never positions.",
+        " ".join(said(frame)) or "No stage has a value.",
+    )
+    yield Table(
+        "stages",
+        "Reverse differs from the value for PWCCA only. Ranks are the dimensions that were compared.",
+        ("stage", "measure", "similarity", "chance", "reverse", "rank A", "rank B", "n"),
+        tuple(_cells(row) for _, row in frame.iterrows()),
+    )
+    if warned := warnings_of(frame):
+        yield Listing(tuple(warned), "To beware of")
+
+
+def _span(values: pd.Series) -> str:
+    low, high = int(values.min()), int(values.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _cells(row: pd.Series) -> tuple[Cell | str, ...]:
+    numbers = (Cell.number(float(row[key])) for key in ("value", "baseline", "reverse"))
+    counts = (Cell.number(float(row[key]), ",.0f") for key in ("rank_a", "rank_b", "n"))
+    return (str(row["stage"]), str(row["measure"]), *numbers, *counts)
+
+
+def lines(frame: pd.DataFrame) -> Figure:
+    """Similarity by stage, one line per measure, with what chance gives dotted in the same colour."""
+    stages = list(dict.fromkeys(frame["stage"]))
+    figure = Figure(figsize=(max(6.0, 0.6 * len(stages) + 3), 4), layout="constrained")
+    axes = figure.subplots()
+    styles = list(SCHEMES.values())
+    for place, (measure, rows) in enumerate(frame.groupby("measure", sort=False)):
+        style = styles[place % len(styles)]
+        at = [stages.index(stage) for stage in rows["stage"]]
+        axes.plot(at, rows["value"], color=style.colour, marker=style.marker, label=str(measure))
+        axes.plot(at, rows["baseline"], color=style.colour, marker=style.marker, markersize=3, linestyle=":", alpha=0.7)
+    axes.set_xticks(range(len(stages)), stages, rotation=45 if len(stages) > 6 else 0)
+    axes.set(xlabel="stage", ylabel="similarity of A and B (dotted: chance)", ylim=(min(0, frame["value"].min()), 1.03))
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _grid_picture(grid: pd.DataFrame) -> Picture:
+    best = grid.loc[grid.groupby("stage_a", sort=False)["value"].idxmax().dropna()]
+    pairs = ", ".join(f"{row.stage_a} with {row.stage_b} ({row.value:.2f})" for row in best.itertuples())
+    return Picture(
+        "across",
+        partial(heatmap, grid),
+        f"Debiased linear CKA of every stage of A with every stage of B, each averaged over positions, n = "
+        f"{int(grid['n'].iloc[0])} images; chance gives 0.",
+        f"Each stage of A is most like: {pairs}.",
+    )
+
+
+def heatmap(grid: pd.DataFrame) -> Figure:
+    """Every stage of A (down) against every stage of B (across)."""
+    table = grid.pivot(index="stage_a", columns="stage_b", values="value")
+    table = table.loc[list(dict.fromkeys(grid["stage_a"])), list(dict.fromkeys(grid["stage_b"]))]
+    figure = Figure(figsize=(0.55 * table.shape[1] + 3, 0.5 * table.shape[0] + 2), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(table.to_numpy(), vmin=0, vmax=1, cmap=MAP)
+    axes.set_xticks(range(table.shape[1]), table.columns, rotation=60)
+    axes.set_yticks(range(table.shape[0]), table.index)
+    axes.set(xlabel="stage of B", ylabel="stage of A")
+    for (down, right), value in np.ndenumerate(table.to_numpy()):
+        colour = "black" if value > 0.6 else "white"
+        axes.text(right, down, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
+    figure.colorbar(image, ax=axes, label="debiased CKA")
+    return figure
+
+
+def _filter_picture(before: Tensor, after: Tensor) -> Picture:
+    change = np.median(filters.relative_change(before.numpy(), after.numpy()))
+    num = min(len(before), MOST_FILTERS)
+    return Picture(
+        "filters",
+        partial(filter_mosaic, before[:num], after[:num]),
+        f"{num} of {len(before)} first-layer filters of A, of B, and B minus A, on one scale; grey is a weight of 0. "
+        f"Median relative change of a filter: {change:.2f}.",
+        f"First-layer filters of both; the median filter of B differs from A's by {change:.0%} of its size.",
+        is_photo=True,
+    )
+
+
+def filter_mosaic(before: Tensor, after: Tensor) -> Figure:
+    """Filters (N, channels, height, width) of A, of B and their difference, as three mosaics on one scale."""
+    shown = filters.pictures(before.numpy(), after.numpy())
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    titles = {"before": "A", "after": "B", "difference": "B minus A"}
+    for axes, (key, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
+        axes.imshow(_mosaic(shown[key]), vmin=0, vmax=1, cmap="gray")
+        axes.set_title(title)
+        axes.set_axis_off()
+    return figure
+
+
+def _mosaic(pictures: filters.Floats) -> filters.Floats:
+    """(N, height, width, channels) in a square of squares, a white line between."""
+    side = int(np.ceil(np.sqrt(len(pictures))))
+    framed = np.pad(pictures, ((0, side**2 - len(pictures)), (0, 1), (0, 1), (0, 0)), constant_values=1.0)
+    _, height, width, channels = framed.shape
+    rows = framed.reshape(side, side, height, width, channels).swapaxes(1, 2)
+    return rows.reshape(side * height, side * width, channels)
