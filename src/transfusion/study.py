@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from transfusion.plan import Plan, make_plan
 from transfusion.run import Job
 from transfusion.spec import RunSpec, StudySpec
 from transfusion.store import Store, tidy
+from transfusion.trackers import check
 from transfusion.workers import Crew, carry_out_all
 
 if TYPE_CHECKING:
@@ -108,6 +110,7 @@ class Study:
         machine: Machine | None = None,
         workers: int | None = None,
         progress: bool = True,
+        trackers: Sequence[str] = (),
     ) -> Outcome:
         """Carry out every run that is not finished; safe to interrupt, and to call again.
 
@@ -116,15 +119,17 @@ class Study:
             machine: how each run uses its machine; None decides.
             workers: runs side by side here; None decides, 0 runs them in this process.
             progress: show a live display on a terminal, and a line per finished run elsewhere.
+            trackers: who else is told of the curves: ``tensorboard``, ``csv``, ``wandb``, ``mlflow``.
 
         Raises:
-            SpecError: if this machine lacks what ``machine`` asks for.
+            SpecError: if this machine lacks what ``machine`` or a tracker asks for.
         """
+        check(trackers)
         machine = machine or Machine()
         machine.check(self.spec.train.batch_size, self.spec.train.precision)
         plan = self.plan()
         self.store.begin(self.spec, plan.grid, plan.donor_run, plan.card)
-        team = Team(self, executor, machine, workers, progress)
+        team = Team(self, executor, machine, workers, progress, tuple(trackers))
         ran, possible = 0, plan.grid
         if plan.donor_run:
             ran += team.carry_out([plan.donor_run])
@@ -174,6 +179,7 @@ class Team:
     machine: Machine
     workers: int | None
     progress: bool
+    trackers: tuple[str, ...] = ()
 
     def carry_out(self, runs: list[RunSpec]) -> int:
         """Carry out those that are neither finished nor beyond help; returns how many that were."""
@@ -185,10 +191,9 @@ class Team:
         crew = Crew.fit(self.machine, self.workers, len(runs))
         keep = self.study.spec.representations is not None
         largest = max((run.size or math.inf for run in runs), default=math.inf)
+        folder, cache = store.folder.absolute(), self.study.cache
         jobs = [
-            Job(
-                run, store.folder.absolute(), crew.machine, self.study.cache, keep and (run.size or math.inf) == largest
-            )
+            Job(run, folder, crew.machine, cache, keep and (run.size or math.inf) == largest, self.trackers)
             for run in unfinished
         ]
         with Display(jobs, enabled=self.progress) as display:
