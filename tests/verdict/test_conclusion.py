@@ -366,7 +366,9 @@ def test_a_slow_start_is_called_slow():
 
 
 def test_a_study_with_as_many_seeds_as_should_do_asks_for_more_than_it_has():
-    study = Planted({"random": 1.0, "pretrained": 1.0}, tops={"pretrained": 0.908}, num_seeds=10, noise=0.006, spread=0.02)
+    study = Planted(
+        {"random": 1.0, "pretrained": 1.0}, tops={"pretrained": 0.908}, num_seeds=10, noise=0.006, spread=0.02
+    )
     verdicts = [conclude(study.frame(seed)) for seed in range(30)]
     lines = [v.lines[0] for v in verdicts if v.main.num_seeds_needed <= 10 and v.lines[0].startswith("This study")]
     assert lines
