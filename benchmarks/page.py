@@ -104,7 +104,7 @@ def main() -> None:
         f"Chromium {version}, headless, from a file; {asked.evaluations} evaluations per run. From the start of the "
         "navigation to the second frame after the script has run.",
         table(measured, f"{SMALL} runs", "s", higher_is_better=False),
-        f"Size of the page: {sizes}. Answering one movement of the pointer over the {asked.runs} runs: {hover_ms:.1f} ms.",
+        f"Size of the page: {sizes}. One movement of the pointer over {asked.runs} runs: {hover_ms:.1f} ms.",
         f"Building the page from disk, once: {', '.join(f'{name} {time_s:.1f} s' for name, time_s in built.items())}.",
     )
 

@@ -103,6 +103,7 @@ def _stage(text: str) -> str | None:
 @click.option("--workers", type=click.IntRange(0), help="Runs side by side; 0 is none, in this process.")
 @click.option("--devices", type=click.IntRange(1), default=1, help="Devices that share each batch of a run.")
 @click.option("--accelerator", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto")
+@click.option("--trackers", metavar="A,B,..", callback=_listed(str), help="tensorboard, csv, wandb, mlflow.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Any other setting, e.g. train.lr=0.01.")
 def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
     """Run a study, or go on with one.
@@ -111,15 +112,17 @@ def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
     what is there. With nothing else it runs the embedded default.
     """
     from transfusion.machine import Machine
+    from transfusion.trackers import check
 
     machine = Machine(accelerator=options.pop("accelerator"), devices=options.pop("devices"))
-    workers, out = options.pop("workers"), options.pop("out")
+    workers, out, trackers = options.pop("workers"), options.pop("out"), options.pop("trackers") or ()
+    check(trackers)
     the_study = _the_study(source, out, options, settings)
     click.echo(f"Study in {the_study.store.folder}", err=True)
     for warning in the_study.plan().card.get("warnings", []):
         click.echo(f"Note: {warning}", err=True)
     try:
-        outcome = the_study.run(machine=machine, workers=workers)
+        outcome = the_study.run(machine=machine, workers=workers, trackers=trackers)
     except KeyboardInterrupt:
         click.echo("Stopped. The same command goes on from here.", err=True)
         return INTERRUPTED

@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from safetensors.torch import load_file
 from torch import nn
 
-from transfusion import donors, models, schemes, tasks
+from transfusion import donors, models, schemes, tasks, trackers
 from transfusion.errors import DivergedError
 from transfusion.machine import Machine, best_precision, describe, end_with_parent
 from transfusion.spec import RunSpec
@@ -32,6 +32,7 @@ class Job:
         folder: of the study.
         cache: of decoded images, or None for the user's.
         snapshots: keep weights along the way, for the dynamics of representations.
+        trackers: who else is told of its curve; see ``trackers``.
     """
 
     run: RunSpec
@@ -39,6 +40,7 @@ class Job:
     machine: Machine
     cache: Path | None = None
     snapshots: bool = False
+    trackers: tuple[str, ...] = ()
 
 
 def carry_out(job: Job) -> Outcome:
@@ -102,10 +104,12 @@ def _work(fabric: Fabric, job: Job, machine: Machine) -> None:
     trainer = Trainer(fabric, job.run, task, model)
     if checkpoint is not None:
         trainer.resume(checkpoint)
-    if fabric.is_global_zero:
-        files.rewind(trainer.step if checkpoint else -1)
-    fabric.barrier()
-    fit(trainer, files, machine.checkpoint_s, job.snapshots)
+    told_here = job.trackers if fabric.is_global_zero else ()
+    with trackers.following(told_here, Store(job.folder), job.run) as tell:
+        if fabric.is_global_zero:
+            files.rewind(trainer.step if checkpoint else -1)
+        fabric.barrier()
+        fit(trainer, files, machine.checkpoint_s, job.snapshots, tell)
     if fabric.is_global_zero:
         write_tensors(files.after_path, trainer.module.state_dict())
         files.finish(files.curve()[-1])

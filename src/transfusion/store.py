@@ -7,6 +7,7 @@
       grid.json                 ids of its runs, in order, and of the run that makes its donor
       data.json                 the data card: counts, splits, patients, what was left out
       donors/NAME.safetensors   the donor's weights as they were read
+      trackers/                 what TensorBoard and others keep, on request
       runs/ID/
         spec.json               the spec of the run; ID is its hash
         machine.json            what it ran on: versions, processor, precision, threads
@@ -19,6 +20,7 @@
         after.safetensors       weights at the end
         result.json             written last: the run is finished
         failure.json            why it failed, with its traceback
+        trackers.json           what trackers have been told, where there are any
         lock                    held by the process that works on it
       representations/KEY/      how alike the networks are; KEY stands for the settings
         UNIT.csv                similarity by stage and pair of weights
@@ -129,6 +131,7 @@ class RunFiles:
         self.after_path = folder / "after.safetensors"
         self.result_path = folder / "result.json"
         self.failure_path = folder / "failure.json"
+        self.told_path = folder / "trackers.json"
 
     @property
     def state(self) -> State:
@@ -267,6 +270,14 @@ class RunFiles:
         """What ``fail`` recorded, or {}."""
         return _read_json(self.failure_path) if self.failure_path.exists() else {}
 
+    def note_told(self, told: dict[str, Any]) -> None:
+        """Record how far each tracker knows the curve."""
+        write_json(self.told_path, told)
+
+    def told(self) -> dict[str, Any]:
+        """What ``note_told`` recorded, or {}."""
+        return _read_json(self.told_path) if self.told_path.exists() else {}
+
 
 class Store:
     """The folder of one study."""
@@ -278,6 +289,7 @@ class Store:
         self.card_path = folder / "data.json"
         self.report_path = folder / "report.html"
         self.figures_path = folder / "figures"
+        self.trackers_path = folder / "trackers"
 
     @property
     def exists(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from transfusion.run import Job
 from transfusion.spec import RunSpec, StudySpec
 from transfusion.store import Store, tidy
 from transfusion.tasks.progress import track
+from transfusion.trackers import check
 from transfusion.workers import Crew, carry_out_all
 
 if TYPE_CHECKING:
@@ -112,6 +114,7 @@ class Study:
         machine: Machine | None = None,
         workers: int | None = None,
         progress: bool = True,
+        trackers: Sequence[str] = (),
     ) -> Outcome:
         """Carry out every run that is not finished; safe to interrupt, and to call again.
 
@@ -120,15 +123,17 @@ class Study:
             machine: how each run uses its machine; None decides.
             workers: runs side by side here; None decides, 0 runs them in this process.
             progress: show a live display on a terminal, and a line per finished run elsewhere.
+            trackers: who else is told of the curves: ``tensorboard``, ``csv``, ``wandb``, ``mlflow``.
 
         Raises:
-            SpecError: if this machine lacks what ``machine`` asks for.
+            SpecError: if this machine lacks what ``machine`` or a tracker asks for.
         """
+        check(trackers)
         machine = machine or Machine()
         machine.check(self.spec.train.batch_size, self.spec.train.precision)
         plan = self.plan()
         self.store.begin(self.spec, plan.grid, plan.donor_run, plan.card)
-        team = Team(self, executor, machine, workers, progress)
+        team = Team(self, executor, machine, workers, progress, tuple(trackers))
         ran, possible = 0, plan.grid
         if plan.donor_run:
             ran += team.carry_out([plan.donor_run])
@@ -179,6 +184,7 @@ class Team:
     machine: Machine
     workers: int | None
     progress: bool
+    trackers: tuple[str, ...] = ()
 
     def carry_out(self, runs: list[RunSpec]) -> int:
         """Carry out those that are neither finished nor beyond help; returns how many that were."""
@@ -190,7 +196,7 @@ class Team:
         crew = Crew.fit(self.machine, self.workers, len(runs))
         kept = representations.looked_at(runs) if self.study.spec.representations else []
         folder, cache = store.folder.absolute(), self.study.cache
-        jobs = [Job(run, folder, crew.machine, cache, run in kept) for run in unfinished]
+        jobs = [Job(run, folder, crew.machine, cache, run in kept, self.trackers) for run in unfinished]
         with Display(jobs, enabled=self.progress) as display:
             for job in carry_out_all(jobs, crew, self.executor):
                 if job is not None:

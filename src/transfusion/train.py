@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -192,7 +193,13 @@ class Trainer:
         self.fabric.strategy.precision.load_state_dict(state["precision"])
 
 
-def fit(trainer: Trainer, files: RunFiles, checkpoint_s: float, snapshots: bool = False) -> None:
+def fit(
+    trainer: Trainer,
+    files: RunFiles,
+    checkpoint_s: float,
+    snapshots: bool = False,
+    tell: Callable[[dict[str, Any]], None] | None = None,
+) -> None:
     """Train to the end, evaluating on a fixed schedule; safe to kill at any moment.
 
     Args:
@@ -200,6 +207,7 @@ def fit(trainer: Trainer, files: RunFiles, checkpoint_s: float, snapshots: bool 
         files: where everything is kept.
         checkpoint_s: least time in seconds between two checkpoints.
         snapshots: keep the weights at ``snapshot_steps`` too.
+        tell: takes each new row of the curve, for trackers.
     """
     train, first, began = trainer.run.train, trainer.fabric.is_global_zero, time.monotonic() - trainer.time_s
     saved = time.monotonic()
@@ -219,6 +227,8 @@ def fit(trainer: Trainer, files: RunFiles, checkpoint_s: float, snapshots: bool 
                     "time_s": time.monotonic() - began,
                 }
                 files.append(row)
+                if tell:
+                    tell(row)
                 if trainer.step == train.steps:
                     files.save_predictions(found.scores, found.labels, trainer.held_out.patients)
         if trainer.step == train.steps:

@@ -68,8 +68,9 @@ def said(frame: pd.DataFrame) -> list[str]:
     shares = above_chance(first).dropna()
     if shares.empty:
         return []
-    ends = {"most": shares.idxmax(), "least": shares.idxmin()}
-    return [_sentence(how, frame.loc[place], float(shares.loc[place])) for how, place in ends.items()]
+    ends = {"most": int(shares.to_numpy().argmax()), "least": int(shares.to_numpy().argmin())}
+    known = first.loc[shares.index]
+    return [_sentence(how, known.iloc[place], float(shares.iloc[place])) for how, place in ends.items()]
 
 
 def _sentence(how: str, row: pd.Series, share: float) -> str:
@@ -209,4 +210,5 @@ def _mosaic(pictures: filters.Floats) -> filters.Floats:
     framed = np.pad(pictures, ((0, side**2 - len(pictures)), (0, 1), (0, 1), (0, 0)), constant_values=1.0)
     _, height, width, channels = framed.shape
     rows = framed.reshape(side, side, height, width, channels).swapaxes(1, 2)
-    return rows.reshape(side * height, side * width, channels)
+    tiled: filters.Floats = rows.reshape(side * height, side * width, channels)
+    return tiled

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from transfusion import representations
-from transfusion.report import representation_figures as figures
+from transfusion.report.figures import representations as figures
 from transfusion.report.material import Material
 from transfusion.report.parts import Cell, Part, Picture, Section, Table
 from transfusion.spec import RepresentationSpec

@@ -1,0 +1,70 @@
+"""Real training where the truth is certain by design: reuse is total, reuse is nil, and nothing is there at all."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from transfusion.machine import Machine
+from transfusion.spec import DonorRunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
+from transfusion.study import Study
+
+TASK = TaskSpec(data="embedded:natural", image_size=16, num_images=(600, 10, 100))
+ONE_THREAD = Machine(accelerator="cpu", threads=1, checkpoint_s=1e9)
+LONG = TrainSpec(steps=150, batch_size=32, lr=1e-3, eval_every=75, precision="float32")
+SHORT = LONG.with_values(steps=30, eval_every=3)
+COMMON = {"task": TASK, "model": "cbr_tiny_small", "train": SHORT, "seeds": (0, 1, 2)}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("known")
+
+
+def verdict_of(spec, folder):
+    """Run a study as a user would; no run may fail."""
+    study = Study(spec, folder, cache=folder.parent / "cache")
+    assert study.run(workers=0, progress=False, machine=ONE_THREAD).failed == {}
+    return study.verdict()
+
+
+@pytest.fixture(scope="module")
+def total(folder):
+    """The task is the donor's own: all that is left to learn is the head."""
+    donor = DonorRunSpec(task=TASK, train=LONG)
+    return verdict_of(StudySpec(**COMMON, donor=donor, schemes=("pretrained", "mean_var", "random")), folder / "total")
+
+
+def test_total_reuse_is_found(total):
+    assert total.schemes["pretrained"].speedup.low > 1
+    assert total.scaling_share.high < 0.5
+    assert total.advice.start == "pretrained"
+
+
+def test_nil_reuse_is_not_claimed(total, folder):
+    """The same donor with the entries of every tensor permuted: it knows the scale of its weights and nothing else."""
+    (trained,) = (folder / "total" / "donors").glob("*.safetensors")
+    generator = torch.Generator().manual_seed(0)
+    scrambled = {
+        name: tensor.flatten()[torch.randperm(tensor.numel(), generator=generator)].reshape(tensor.shape)
+        for name, tensor in load_file(trained).items()
+    }
+    save_file(scrambled, folder / "scrambled.safetensors")
+    pretrained = SchemeSpec(name="pretrained", batch_norm="identity")
+    schemes = (pretrained, "mean_var", "random")
+    spec = StudySpec(**COMMON, donor=f"file:{folder / 'scrambled.safetensors'}", schemes=schemes)
+    verdict = verdict_of(spec, folder / "nil")
+    assert set(verdict.schemes) == {"pretrained", "mean_var"}
+    assert not verdict.scaling_share.high < 1
+    assert not any("feature reuse for the other" in line and "may be none" not in line for line in verdict.lines)
+
+
+def test_no_effect_is_not_claimed(folder):
+    """A donor that is as random as the baseline: mean_var draws from the moments of a Glorot network."""
+    untrained = DonorRunSpec(task=TASK, train=LONG.with_values(steps=1, lr=1e-12), scheme=SchemeSpec(name="random"))
+    verdict = verdict_of(StudySpec(**COMMON, donor=untrained, schemes=("mean_var", "random")), folder / "none")
+    assert verdict.advice.start is None
+    assert not verdict.schemes["mean_var"].speedup.low > 1
+    assert np.isnan(verdict.scaling_share.estimate)
