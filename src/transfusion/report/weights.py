@@ -112,7 +112,7 @@ def write(request: Request, found: Found, folder: Path) -> Path:
 def _look(request: Request, networks: dict[str, nn.Module], task: Task, show_progress: bool) -> Found:
     split = next((name for name in ("test", "val", "train") if len(task.splits[name])), "test")
     probe = Probe(task, split, request.settings, Machine())
-    layers = first_layers(*networks.values())
+    layers = first_layers(networks["A"], networks["B"])
     total = len(probe.data)
     batches = track(((len(batch), batch) for batch in probe), "Comparing stages", total, show_progress)
     settings = request.settings
@@ -120,7 +120,7 @@ def _look(request: Request, networks: dict[str, nn.Module], task: Task, show_pro
     grid = None
     if request.stages is None:
         again = track(((len(batch), batch) for batch in probe), "Comparing all with all", total, show_progress)
-        grid = across(*networks.values(), again)
+        grid = across(networks["A"], networks["B"], again)
     return Found(frame, grid, layers, f"{total} {split} images of {task.name} at {task.image_size} px")
 
 
