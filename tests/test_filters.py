@@ -172,3 +172,13 @@ def test_histograms_of_nothing_are_refused():
         weight_histograms({"a": []})
     with pytest.raises(InputError, match="No weights to count in an empty mapping"):
         weight_histograms({})
+
+
+def test_the_fit_leaves_the_number_of_threads_as_it_was():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        gabor_score(np.random.default_rng(0).normal(size=(2, 5, 5)))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -163,4 +163,5 @@ def _table(material: Material) -> Iterator[Part]:
         "Similarity of every two sets of weights, mean over n pairs of seeds, and what chance gives.",
         ("stage", "network", "against", *(label for name in measures for label in (name, f"{name} by chance")), "n"),
         tuple(rows),
+        is_folded=True,
     )

@@ -89,6 +89,8 @@ def _speed(verdict: Verdict, comparison: Comparison) -> str:
         what = "a slow-down: its speed-up is"
     elif speed.low <= 1 <= speed.high:
         what = "a speed-up, though not beyond doubt, of"
+        if speed.estimate < 1:
+            what = "a slow-down, though not beyond doubt: its speed-up is"
     return f"To reach {level}, {name} takes {steps}, {what} {times(speed)}{_span(verdict, comparison)}."
 
 
