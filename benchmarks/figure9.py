@@ -1,0 +1,102 @@
+"""The whole grid of the paper's figure 9 against the forward passes that it needs: six ResNet-50, all pairs, baselines.
+
+The networks are three starts and the same with every weight moved a little, on the chest X-rays' test images at 96 px.
+``compare`` takes 16 positions per image and stage (layer4 has 9). Run: ``python benchmarks/figure9.py``; ``--rounds 1
+--images 64`` for a smoke run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import harness
+import torch
+from torch import Tensor, nn
+
+from transfusion import initialize, tasks
+from transfusion.capture import compare
+from transfusion.machine import Machine
+from transfusion.models import build
+from transfusion.representations import Probe
+from transfusion.spec import RepresentationSpec, TaskSpec
+
+DATA = Path(__file__).parents[2] / "shared" / "data" / "chest_xray"
+STAGES = ("layer1", "layer2", "layer3", "layer4")
+SIZE = 96
+POSITIONS = 16
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="at least 5 for a result to keep")
+    parser.add_argument("--images", type=int, default=640)
+    options = parser.parse_args()
+    task = tasks.load(TaskSpec(data=str(DATA), image_size=SIZE))
+    batches = list(Probe(task, "test", RepresentationSpec(images=options.images), Machine()))
+    models = networks()
+    forward(models, batches[:1])
+    found: list = []
+    contenders = {
+        "six forward passes": lambda: forward(models, batches),
+        "the whole grid": lambda: grid(models, batches, found),
+    }
+    measured = harness.alternate(contenders, options.rounds)
+    harness.write(
+        "figure9",
+        "The grid of figure 9: six ResNet-50 at 96 px, four stages, 15 pairs and a baseline each",
+        f"{options.images} test images of chest_xray in batches of 32, float32 networks, {POSITIONS} positions per image "
+        f"and stage (layer4 has 9), {torch.get_num_threads()} threads. The grid's time includes its forward passes.",
+        harness.table(measured, "six forward passes", "s", higher_is_better=False),
+        summary(found[-1]),
+    )
+
+
+def networks() -> dict[str, nn.Module]:
+    """Three starts, before and after a small step away from them."""
+    made: dict[str, nn.Module] = {}
+    for scheme in ("random", "kaiming", "default"):
+        for when, noise in (("before", 0.0), ("after", 0.02)):
+            model = build("resnet50", 2)
+            initialize(model, scheme, seed=0)
+            generator = torch.Generator().manual_seed(1)
+            for parameter in model.parameters():
+                scale = noise * float(parameter.detach().std(correction=0))
+                parameter.data.add_(torch.randn(parameter.shape, generator=generator), alpha=scale)
+            made[f"{scheme} {when}"] = model.eval().to(memory_format=torch.channels_last)
+    return made
+
+
+def forward(models: dict[str, nn.Module], batches: list[Tensor]) -> float:
+    began = time.perf_counter()
+    with torch.no_grad():
+        for images in batches:
+            for model in models.values():
+                model(images)
+    return time.perf_counter() - began
+
+
+def grid(models: dict[str, nn.Module], batches: list[Tensor], found: list) -> float:
+    began = time.perf_counter()
+    found.append(compare(models, batches, stages=STAGES, measures=("cca",), positions=POSITIONS))
+    return time.perf_counter() - began
+
+
+def summary(frame) -> str:
+    """What the cells are worth: samples, ranks, and how many carry which warning."""
+    rows = [
+        "| stage | n | largest rank | mean baseline | cells with n < 5 d | saturated cells |",
+        "|---|---|---|---|---|---|",
+    ]
+    for stage, own in frame.groupby("stage", sort=False):
+        few, full = (own["warnings"].str.contains(word).sum() for word in ("fewer than", "Saturated"))
+        rank = own[["rank_a", "rank_b"]].to_numpy().max()
+        rows.append(
+            f"| {stage} | {own['n'].iloc[0]:,} | {rank} | {own['baseline'].mean():.3f} | {few} of {len(own)} | {full} |"
+        )
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    main()
