@@ -3,6 +3,7 @@ import pytest
 from safetensors.torch import load_file
 
 from transfusion import representations
+from transfusion.frames import similarity
 from transfusion.machine import Machine
 from transfusion.spec import RepresentationSpec, StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study
@@ -43,7 +44,7 @@ def test_every_unit_that_the_paper_asks_for_is_there(study):
 
 
 def test_the_frame_has_every_pair_at_every_stage(study):
-    frame = study.store.similarity()
+    frame = similarity(study.store)
     stages = frame["stage"].nunique()
     rows = frame[frame["measure"] == "cca"].groupby("kind").size().to_dict()
     assert rows == {"grid": 2 * 6 * stages, "dynamics": 4 * 4 * stages, "seeds": 6 * stages}
@@ -55,14 +56,14 @@ def test_the_frame_has_every_pair_at_every_stage(study):
 
 
 def test_both_ways_to_the_same_number_agree(study):
-    frame = study.store.similarity().query("a_run == b_run and a_step == 0 and b_step == 8 and stage == 'block1'")
+    frame = similarity(study.store).query("a_run == b_run and a_step == 0 and b_step == 8 and stage == 'block1'")
     values = frame[frame["measure"] == "cca"].groupby("a_run")["value"]
     assert len(values) == 4
     assert np.allclose(values.min(), values.max(), atol=1e-9)
 
 
 def test_networks_move_away_from_their_start_step_by_step(study):
-    frame = study.store.similarity().query("kind == 'dynamics' and measure == 'cca' and stage == 'block1'")
+    frame = similarity(study.store).query("kind == 'dynamics' and measure == 'cca' and stage == 'block1'")
     by_step = frame.groupby("a_step")["value"].mean()
     assert by_step[4] > by_step[0]
 
@@ -82,7 +83,7 @@ def test_nothing_is_done_twice_and_more_seeds_add_to_it(study, cache):
     more, _ = make(study.store.folder, cache, seeds=(0, 1, 2))
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items() if path.is_file())
     assert representations.missing(more.store) == []
-    assert len(more.store.similarity()) > len(stamps)
+    assert len(similarity(more.store)) > len(stamps)
     assert again.store.folder == more.store.folder
 
 
@@ -92,11 +93,11 @@ def test_what_cannot_be_compared_is_said_and_costs_nothing_else(tmp_path, cache)
     assert len(outcome.unseen) == 1
     assert "There is no stage 'nowhere'" in outcome.unseen[0]
     assert [unit.kind for unit in representations.missing(study.store)] == ["activations"]
-    assert len(study.store.similarity())
+    assert len(similarity(study.store))
 
 
 def test_without_being_asked_nothing_is_kept(tmp_path, cache):
     study, _ = make(tmp_path, cache, seeds=(0,), schemes=("random",), representations=None)
     assert not (tmp_path / "representations").exists()
     assert list(study.store.grid()[0].weights()) == [0, 8]
-    assert study.store.similarity().empty
+    assert similarity(study.store).empty

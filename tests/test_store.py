@@ -6,8 +6,9 @@ import torch
 from safetensors.torch import load_file
 
 from transfusion.errors import StoreError
+from transfusion.frames import tidy
 from transfusion.spec import RunSpec, StudySpec, TaskSpec
-from transfusion.store import RunFiles, Store, tidy, write_atomically, write_tensors
+from transfusion.store import RunFiles, Store, write_atomically, write_tensors
 
 RUN = RunSpec(task=TaskSpec(), model="m", seed=3)
 

@@ -147,7 +147,8 @@ def across(a: nn.Module, b: nn.Module, batches: Iterable[Any]) -> pd.DataFrame:
     first, second = ({stage: torch.cat(parts).cpu() for stage, parts in means.items()} for means in seen)
     answers = ((x, y, linear_cka(first[x], second[y], debiased=True)) for x in first for y in second)
     rows = [(x, y, found.value, found.n, " ".join(found.warnings)) for x, y, found in answers]
-    return pd.DataFrame(rows, columns=["stage_a", "stage_b", "value", "n", "warnings"])
+    frame: pd.DataFrame = pd.DataFrame(rows, columns=["stage_a", "stage_b", "value", "n", "warnings"])
+    return frame
 
 
 class _Comparison:

@@ -45,11 +45,14 @@ class Spec(BaseModel):
 
     @classmethod
     def read(cls: type[S], path: Path) -> S:
-        """Read a YAML or JSON file (JSON is YAML)."""
+        """Read a YAML or JSON file."""
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
         except (OSError, UnicodeDecodeError) as error:
             raise SpecError(f"Cannot read {path}: {error}. Give a readable YAML or JSON file.") from error
+        except json.JSONDecodeError as error:
+            raise SpecError(f"{path} is not valid JSON in line {error.lineno}: {error.msg}.") from error
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f" in line {mark.line + 1}" if mark else ""

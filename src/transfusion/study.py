@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from transfusion import representations
 from transfusion.display import Display
 from transfusion.errors import StoreError, UnknownNameError
+from transfusion.frames import similarity, tidy
 from transfusion.machine import Machine
 from transfusion.plan import Plan, make_plan
 from transfusion.run import Job
 from transfusion.spec import RunSpec, StudySpec
-from transfusion.store import Store, tidy
+from transfusion.store import Store
 from transfusion.tasks.progress import track
 from transfusion.trackers import check
 from transfusion.workers import Crew, carry_out_all
@@ -166,7 +167,7 @@ class Study:
         """What the curves on disk say; see ``transfusion.conclude``."""
         from transfusion.verdict import conclude
 
-        return conclude(self.frame(), similarity=self.store.similarity())
+        return conclude(self.frame(), similarity=similarity(self.store))
 
     def report(self) -> Path:
         """Make page and figures from what is on disk; returns the page's path."""

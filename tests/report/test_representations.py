@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from transfusion import representations as units_of
+from transfusion.frames import FOUND, PAIR
 from transfusion.report import opening, representations
 from transfusion.report.material import Material
 from transfusion.report.page import write_page
 from transfusion.report.parts import Picture, Table
 from transfusion.spec import RepresentationSpec, RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
-from transfusion.store import FOUND, PAIR, Store, write_tensors, write_text
+from transfusion.store import Store, write_tensors, write_text
 
 STAGES = ("stem", "body<b>", "head")
 NAMES = ("pretrained", "mean_var", "random")

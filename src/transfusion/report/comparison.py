@@ -65,12 +65,13 @@ def said(frame: pd.DataFrame) -> list[str]:
         frame: as ``compare`` gives it, of two networks.
     """
     first = frame[frame["measure"] == frame["measure"].iloc[0]]
-    shares = above_chance(first).dropna()
-    if shares.empty:
+    shares = above_chance(first)
+    first = first[shares.notna()]
+    if first.empty:
         return []
-    ends = {"most": int(shares.to_numpy().argmax()), "least": int(shares.to_numpy().argmin())}
-    known = first.loc[shares.index]
-    return [_sentence(how, known.iloc[place], float(shares.iloc[place])) for how, place in ends.items()]
+    known = shares.dropna().to_numpy()
+    ends = {"most": int(known.argmax()), "least": int(known.argmin())}
+    return [_sentence(how, first.iloc[place], float(known[place])) for how, place in ends.items()]
 
 
 def _sentence(how: str, row: pd.Series, share: float) -> str:
@@ -210,5 +211,5 @@ def _mosaic(pictures: filters.Floats) -> filters.Floats:
     framed = np.pad(pictures, ((0, side**2 - len(pictures)), (0, 1), (0, 1), (0, 0)), constant_values=1.0)
     _, height, width, channels = framed.shape
     rows = framed.reshape(side, side, height, width, channels).swapaxes(1, 2)
-    tiled: filters.Floats = rows.reshape(side * height, side * width, channels)
-    return tiled
+    mosaic: filters.Floats = rows.reshape(side * height, side * width, channels)
+    return mosaic

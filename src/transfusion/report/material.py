@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from transfusion.errors import SpecError, StoreError
+from transfusion.frames import similarity, tidy
 from transfusion.report.table import with_sizes
 from transfusion.spec import StudySpec
-from transfusion.store import RunFiles, Store, tidy
+from transfusion.store import RunFiles, Store
 from transfusion.verdict import Verdict, conclude
 from transfusion.verdict.likeness import named
 
@@ -66,12 +67,12 @@ class Material:
     @cached_property
     def verdict(self) -> Verdict:
         """What the curves say."""
-        return conclude(self.frame, similarity=self.store.similarity())
+        return conclude(self.frame, similarity=similarity(self.store))
 
     @cached_property
     def similarity(self) -> pd.DataFrame:
         """How alike the networks are, by start and seed; see ``verdict.likeness.named``. Empty where not asked for."""
-        return named(self.frame, self.store.similarity())
+        return named(self.frame, similarity(self.store))
 
     @cached_property
     def whole(self) -> pd.DataFrame:

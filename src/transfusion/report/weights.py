@@ -79,7 +79,7 @@ def _trained(material: Material) -> list[Trained]:
     """The finished run of every start with all images and the first seed that has finished runs of most starts."""
     frame = with_starts(material.frame)
     whole = frame[frame["run"].isin(material.whole["run"])].drop_duplicates("run")
-    done = {files.id: files for files in material.finished}
+    done = {files.id: files for files in material.finished if files.before_path.exists() and files.after_path.exists()}
     whole = whole[whole["run"].isin(list(done))]
     if not len(whole):
         return []

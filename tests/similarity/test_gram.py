@@ -1,0 +1,61 @@
+"""Products in threads: the same sums however the work is shared."""
+
+import numpy as np
+import pytest
+import torch
+
+from transfusion.similarity import gram
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def _rows(num):
+    draw = np.random.default_rng(0)
+    here, again = (draw.normal(size=(num, 7)) for _ in range(2))
+
+    def filler(values):
+        def fill(rows, into):
+            into[:] = values[rows]
+
+        return fill
+
+    return here, again, gram.Rows(num, filler(here), filler(again))
+
+
+@pytest.mark.parametrize("narrow", [True, False])
+@pytest.mark.parametrize("num", [1, 40, 101])
+def test_sums_of_products(monkeypatch, threads, narrow, num):
+    monkeypatch.setattr(gram, "BLOCK", 16)
+    monkeypatch.setattr(gram, "_NARROW", 7 if narrow else 6)
+    here, again, rows = _rows(num)
+    total, repaired, networks = np.zeros((7, 7)), np.zeros((7, 7)), [slice(0, 2), slice(2, 5), slice(5, 6)]
+    gram.add_products(total, repaired, rows, networks)
+    assert np.allclose(np.tril(total), np.tril(here.T @ here))
+    for i, at in enumerate(networks):
+        for to in networks[i + 1 :]:
+            assert np.allclose(repaired[at, to], here[:, at].T @ again[:, to])
+
+
+def test_the_same_threads_give_the_same_digits(monkeypatch, threads):
+    monkeypatch.setattr(gram, "BLOCK", 16)
+    _, _, rows = _rows(500)
+    totals = [np.zeros((7, 7)) for _ in range(5)]
+    for total in totals:
+        gram.add_products(total, None, rows, [slice(0, 6)])
+    assert all(np.array_equal(total, totals[0]) for total in totals)
+
+
+def test_a_failure_in_a_thread_is_not_lost(monkeypatch, threads):
+    monkeypatch.setattr(gram, "BLOCK", 16)
+
+    def fill(rows, into):
+        raise ValueError("cannot be filled")
+
+    with pytest.raises(ValueError, match="cannot be filled"):
+        gram.add_products(np.zeros((7, 7)), None, gram.Rows(100, fill, None), [slice(0, 6)])
