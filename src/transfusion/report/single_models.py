@@ -176,11 +176,11 @@ def _undefined(rows: pd.DataFrame, named: Mapping[str, str]) -> str:
 
 def _calibration(material: Material, models: Sequence[Model], rule: Rule | None) -> Iterator[Part]:
     frame = with_starts(material.frame)
-    bins = _bins(models, schemes_of(frame))
+    bins = pooled(models, schemes_of(frame))
     if rule is None or not len(bins):
         return
     known = [model for model in models if len(model.outcomes)]
-    said = _distances(bins)
+    said = distances(bins)
     seeds = pd.Series([model.start for model in known]).value_counts()
     images = pd.Series([len(model.outcomes) for model in known])
     caption = (
@@ -199,7 +199,7 @@ def _calibration(material: Material, models: Sequence[Model], rule: Rule | None)
     yield Table("calibration-table", "The same bins in numbers; n predictions each.", columns, rows, is_folded=True)
 
 
-def _bins(models: Sequence[Model], schemes: dict[str, str]) -> pd.DataFrame:
+def pooled(models: Sequence[Model], schemes: dict[str, str]) -> pd.DataFrame:
     """Bins of every start, pooled over seeds and events: ``start scheme predicted observed n``."""
     parts = [pd.DataFrame(columns=["start", "scheme", "predicted", "observed", "n"])]
     for start in dict.fromkeys(model.start for model in models if len(model.outcomes)):
@@ -212,7 +212,7 @@ def _bins(models: Sequence[Model], schemes: dict[str, str]) -> pd.DataFrame:
     return bins
 
 
-def _distances(bins: pd.DataFrame) -> str:
+def distances(bins: pd.DataFrame) -> str:
     said = []
     for start, own in bins.groupby("start", sort=False):
         gap = own["observed"] - own["predicted"]
