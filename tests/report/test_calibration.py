@@ -52,7 +52,7 @@ def test_the_alternative_text_has_the_numbers(bins):
     assert "too low on the whole" in single_models.distances(low)
 
 
-def test_no_predictions_have_nopooled():
+def test_no_predictions_have_no_bins():
     assert not len(single_models.pooled([], {}))
 
 

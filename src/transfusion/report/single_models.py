@@ -213,6 +213,7 @@ def pooled(models: Sequence[Model], schemes: dict[str, str]) -> pd.DataFrame:
 
 
 def distances(bins: pd.DataFrame) -> str:
+    """How far probabilities lie from what is observed, start by start, weighted by predictions."""
     said = []
     for start, own in bins.groupby("start", sort=False):
         gap = own["observed"] - own["predicted"]
