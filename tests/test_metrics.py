@@ -5,6 +5,7 @@ from sklearn.metrics import roc_auc_score
 
 from transfusion import metrics
 from transfusion.errors import InputError, UnknownNameError
+from transfusion.metrics import bootstrap
 
 
 def softmax(logits):
@@ -234,3 +235,113 @@ def test_patients_must_fit_and_levels_must_be_levels():
         metrics.bootstrap_auc([0, 1], [1, 2], patients=["a"])
     with pytest.raises(InputError, match="0.95"):
         metrics.delong([0, 1, 0, 1], [1, 2, 3, 2], level=95)
+
+
+def slow_bootstrap(labels, scores, patients, num):
+    """The same draws, one by one, and the AUC from its definition."""
+    owners, draw = np.unique(patients, return_inverse=True)[1], np.random.default_rng(0)
+    n = owners.max() + 1
+    for _ in range(num):
+        rows = np.concatenate([np.flatnonzero(owners == owner) for owner in draw.integers(0, n, n)])
+        yield count_pairs(labels[rows], scores[rows])
+
+
+def test_all_draws_at_once_are_the_draws_one_by_one(generator, monkeypatch):
+    labels, scores, patients = np.arange(36) % 2, generator.normal(size=36).round(1), np.arange(36) // 3
+    ends = np.quantile(list(slow_bootstrap(labels, scores, patients, 40)), (0.025, 0.975))
+    for most_cells in (1, 300, 2**18):  # a draw at a time, a few, all
+        monkeypatch.setattr(bootstrap, "MOST_CELLS", most_cells)
+        measured = metrics.bootstrap_auc(labels, scores, patients, num=40)
+        assert (measured.low, measured.high) == pytest.approx(tuple(ends))
+
+
+def test_draws_of_one_class_are_left_out_and_counted():
+    labels, scores = np.array([0] * 9 + [1] * 2), np.r_[np.arange(9), 4.5, 7.5]
+    measured = metrics.bootstrap_auc(labels, scores, num=500)
+    num = int(measured.reason.split(" ")[0])
+    assert stats.binom.ppf(1e-4, 500, (9 / 11) ** 11) <= num <= stats.binom.ppf(1 - 1e-4, 500, (9 / 11) ** 11)
+    assert metrics.bootstrap_auc(np.arange(60) % 2, np.arange(60) % 7, num=500).reason is None
+
+
+def test_one_event_is_judged_as_by_itself(generator):
+    labels, scores = np.arange(60) % 2, generator.random(60)
+    columns = labels[:, None], scores[:, None]
+    assert metrics.auc_interval(*columns) == metrics.delong(labels, scores)
+    patients = np.arange(60) // 4
+    assert metrics.auc_interval(*columns, patients) == metrics.bootstrap_auc(labels, scores, patients)
+    assert metrics.auc_interval(*columns) != metrics.auc_interval(*columns, patients)
+
+
+def test_the_interval_of_a_mean_keeps_that_events_share_their_cases(generator):
+    outcomes, scores = np.arange(80)[:, None] % 2, generator.normal(size=(80, 1)) + np.arange(80)[:, None] % 2
+    single = metrics.bootstrap_auc(outcomes[:, 0], scores[:, 0])
+    same = metrics.auc_interval(outcomes.repeat(3, 1), scores.repeat(3, 1))
+    assert (same.estimate, same.low, same.high) == pytest.approx((single.estimate, single.low, single.high))
+    apart = metrics.auc_interval(outcomes.repeat(3, 1), generator.normal(size=(80, 3)) + outcomes)
+    assert apart.high - apart.low < 0.8 * (same.high - same.low)
+
+
+def test_the_mean_leaves_out_what_has_one_outcome_and_what_is_unlabelled(generator):
+    outcomes, scores = (generator.random((50, 3)) < 0.5).astype(float), generator.random((50, 3))
+    outcomes[:10] = np.nan
+    outcomes[10:, 2] = 1
+    measured = metrics.auc_interval(outcomes, scores)
+    assert measured.n == 40
+    assert measured.estimate == pytest.approx(np.mean([count_pairs(outcomes[10:, k], scores[10:, k]) for k in (0, 1)]))
+    assert metrics.auc_interval(outcomes, scores, np.arange(50) // 5).n == 8
+    outcomes[:, :2] = 0
+    assert metrics.auc_interval(outcomes, scores).reason == "no class has cases of both kinds"
+    assert metrics.auc_interval(outcomes * np.nan, scores).reason == "no case is labelled"
+
+
+def test_a_class_that_draws_cannot_judge_makes_the_mean_wide(generator):
+    outcomes = np.stack([np.arange(60) % 2, np.arange(60) < 3], axis=1)
+    scores = np.stack([generator.random(60) + 0.5 * outcomes[:, 0], outcomes[:, 1]], axis=1)
+    measured = metrics.auc_interval(outcomes, scores)
+    alone = metrics.delong(outcomes[:, 1], scores[:, 1])
+    assert measured.reason.startswith("1 of 2 classes are separated perfectly")
+    assert measured.low < (alone.low + 1) / 2
+    sure = metrics.auc_interval(outcomes[:, [0, 0]], scores[:, [0, 0]])
+    assert sure.reason is None
+    assert sure.high - sure.low < measured.high - measured.low
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "scores", "patients", "message"),
+    [
+        ([[0], [2]], [[0.5], [0.5]], None, "0, 1 or NaN"),
+        ([0, 1], [0.5, 0.5], None, "one of each per example and event"),
+        ([[0], [1]], [[0.5], [np.nan]], None, "1 of 2 probabilities are NaN"),
+        ([[0], [1]], [[0.5], [0.5]], ["a"], "one patient per example"),
+    ],
+)
+def test_intervals_of_a_mean_name_bad_input(outcomes, scores, patients, message):
+    with pytest.raises(InputError, match=message):
+        metrics.auc_interval(outcomes, scores, patients)
+
+
+def test_events_are_what_evaluate_judges(graded):
+    scores, labels = graded
+    outcomes, probabilities = metrics.events("graded", scores, labels, positive=2)
+    assert roc_auc_score(outcomes, probabilities) == metrics.evaluate("graded", scores, labels, positive=2)["auc"]
+    assert metrics.events("multiclass", scores, labels)[0].shape == (200, 5)
+
+
+def test_reliability_of_honest_and_of_boastful_probabilities(generator):
+    truth = generator.random(4000)
+    outcomes = generator.random(4000) < truth
+    honest, boastful = metrics.reliability(outcomes, truth), metrics.reliability(outcomes, (truth > 0.5) * 0.98 + 0.01)
+    assert list(honest.n) == [400] * 10
+    assert np.abs(honest.observed - honest.predicted).max() < 4.5 * 0.5 / np.sqrt(400)
+    assert list(boastful.predicted) == pytest.approx([0.01, 0.99])
+    assert list(boastful.observed) == pytest.approx([0.25, 0.75], abs=0.05)
+    assert boastful.n.sum() == 4000
+
+
+def test_reliability_parts_no_equal_probabilities_and_leaves_out_the_unlabelled():
+    bins = metrics.reliability([1, 1, 0, 0, np.nan], [1.0, 1.0, 1.0, 0.2, 0.2], num_bins=4)
+    assert (list(bins.predicted), list(bins.n)) == ([0.2, 1.0], [1, 3])
+    assert list(bins.observed) == pytest.approx([0, 2 / 3])
+    assert not len(metrics.reliability([np.nan], [0.5]).n)
+    with pytest.raises(InputError, match="one of each"):
+        metrics.reliability([0, 1], [0.5])

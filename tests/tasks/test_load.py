@@ -131,6 +131,18 @@ def test_the_card_is_plain(class_folders: Folders, load_task: Loader) -> None:
     assert card["splits_given"] == ["test", "train"]
 
 
+@pytest.mark.parametrize("spec", [{}, {"kind": "graded"}, {"kind": "multiclass"}, {"positive": "cat"}])
+def test_the_card_says_what_predictions_are_judged_by(
+    class_folders: Folders, load_task: Loader, spec: dict[str, str]
+) -> None:
+    task = load_task(class_folders(), **spec)
+    card = json.loads(json.dumps(task.card))
+    assert (card["kind"], card["positive"]) == (task.kind, task.positive)
+    assert card["kind"] == spec.get("kind", "binary")
+    assert card["positive"] == (None if task.kind == "multiclass" else 0 if "positive" in spec else 1)
+    assert tuple(card["classes"]["test"]) == task.classes
+
+
 def test_the_card_warns_of_leaks(class_folders: Folders, load_task: Loader) -> None:
     root = class_folders(("train", "test"))
     shutil.copy(root / "train" / "cat" / "0.png", root / "test" / "cat" / "copy.png")

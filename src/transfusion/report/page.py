@@ -25,6 +25,7 @@ from transfusion.report import (
     method,
     opening,
     representations,
+    single_models,
     sizes,
     weights,
 )
@@ -36,6 +37,7 @@ from transfusion.store import Store, write_text
 SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
     curves.section,
     sizes.section,
+    single_models.section,
     representations.section,
     weights.section,
     method.section,

@@ -27,7 +27,8 @@ def data_card(
         left_out: what could not be used, one line each.
 
     Returns:
-        ``layout``, ``source``; ``images``, ``classes`` and ``patients`` per split (patients ``"unknown"`` where
+        ``layout``, ``source``; ``kind`` and ``positive`` as in ``Task``, so that predictions can be judged again
+        from the card alone; ``images``, ``classes`` and ``patients`` per split (patients ``"unknown"`` where
         they are); ``patients_in_both`` and ``identical_files`` per pair of splits; how pictures are stored
         (``modes``, ``sizes``, ``bit_depth``); ``left_out``; ``other_files``; ``warnings`` as sentences.
     """
@@ -36,6 +37,8 @@ def data_card(
     return {
         "layout": listing.layout,
         "source": listing.source,
+        "kind": listing.kind,
+        "positive": listing.positive,
         "splits_given": sorted({entry.split for entry in listing.entries if entry.split}),
         "images": {name: len(split) for name, split in splits.items()},
         "classes": {name: _class_counts(split.labels, listing.classes) for name, split in splits.items()},

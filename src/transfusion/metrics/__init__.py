@@ -1,0 +1,26 @@
+"""How well scores rank, and how surely: AUC, AUPRC, calibration, and intervals for one AUC or the difference of two.
+
+Arrays in, numbers out. Every metric of a task is a mean over its *events*, each a column of probabilities against
+a column of outcomes: the positive class (binary), "grade at least ``positive``" (graded), every class against the
+rest (multiclass), every label (multilabel). An event with one outcome only has no AUC: it is NaN, left out of
+means, and counted.
+"""
+
+from transfusion.metrics.bootstrap import auc_interval, bootstrap_auc
+from transfusion.metrics.calibration import Reliability, reliability
+from transfusion.metrics.delong import delong, delong_test
+from transfusion.metrics.evaluation import Kind, evaluate, events
+from transfusion.metrics.interval import Interval
+
+__all__ = [
+    "Interval",
+    "Kind",
+    "Reliability",
+    "auc_interval",
+    "bootstrap_auc",
+    "delong",
+    "delong_test",
+    "evaluate",
+    "events",
+    "reliability",
+]

@@ -1,0 +1,154 @@
+"""Predictions of a study's finished runs, judged again from what lies on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from transfusion import metrics
+from transfusion.errors import InputError, UnknownNameError
+from transfusion.metrics import Interval, Kind
+from transfusion.report.material import Material
+from transfusion.report.table import schemes_of, with_starts
+from transfusion.store import RunFiles
+from transfusion.tasks.progress import track
+
+TOLERANCE = 1e-3  # predictions are kept in float32, metrics were recorded in float64
+RECORDED = ("auc", "auprc", "brier")
+Kept: TypeAlias = tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How predictions are judged.
+
+    Attributes:
+        kind, positive: as ``metrics.evaluate`` takes them.
+        classes: names in the order of the outputs.
+        is_derived: the data card is silent, and recorded metrics told.
+    """
+
+    kind: Kind
+    positive: int | None
+    classes: tuple[str, ...]
+    is_derived: bool = False
+
+    @property
+    def what(self) -> str:
+        """What the probabilities are of."""
+        if self.kind == "multiclass":
+            return "each class, pooled over classes"
+        if self.kind == "multilabel":
+            return "each label, pooled over labels"
+        name = self.classes[self.positive or 0]
+        return f"{name} or above" if self.kind == "graded" else name
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A finished run and what its last evaluation says.
+
+    Attributes:
+        recorded: metrics of the last evaluation.
+        interval: of its AUC; NaN with a reason where it cannot be had.
+        outcomes, probabilities: (images, events); no rows where they are unknown.
+        has_patients: whether it is known whom the images show.
+    """
+
+    start: str
+    seed: int
+    recorded: pd.Series
+    interval: Interval
+    outcomes: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 1)))
+    probabilities: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 1)))
+    has_patients: bool = False
+
+
+def judged(material: Material) -> tuple[Rule | None, list[Model]]:
+    """The finished runs of the largest data size, in order, and how they are judged; None where nothing tells."""
+    rows = last_rows(material)
+    kept = {files.id: _kept(files) for files in material.finished if files.id in set(rows["run"])}
+    usable = {run: found for run, found in kept.items() if not isinstance(found, str)}
+    rule = _rule(material.card, usable, rows)
+    models = ((1, _model(row, kept[row["run"]], rule)) for _, row in rows.iterrows())
+    return rule, list(track(models, "Intervals of single models", len(rows), show=True))
+
+
+def last_rows(material: Material) -> pd.DataFrame:
+    """The last evaluation of every finished run of the largest data size, start by start."""
+    frame = with_starts(material.frame)
+    done = [files.id for files in material.finished]
+    whole = frame[frame["run"].isin(material.whole["run"]) & frame["run"].isin(done)]
+    rows = whole.loc[whole.groupby("run", sort=False)["step"].idxmax()]
+    order = rows["start"].map({start: place for place, start in enumerate(schemes_of(frame))})
+    ordered: pd.DataFrame = rows.assign(order=order).sort_values("order", kind="stable").drop(columns="order")
+    return ordered
+
+
+def class_names(card: Mapping[str, Any], num: int) -> tuple[str, ...]:
+    """Names of the classes, in the order of the outputs; numbers where the card has none that fit."""
+    named = tuple(next(iter(card.get("classes", {}).values()), ()))
+    return named if len(named) == num else tuple(f"class {place}" for place in range(num))
+
+
+def _kept(files: RunFiles) -> Kept | str:
+    """Predictions of a run, or why there are none."""
+    if not files.predictions_path.exists():
+        return "its predictions are not on disk"
+    try:
+        return files.predictions()
+    except (OSError, SafetensorError, KeyError):
+        return "its predictions are damaged"
+
+
+def _rule(card: Mapping[str, Any], kept: Mapping[str, Kept], rows: pd.DataFrame) -> Rule | None:
+    if not kept:
+        return None
+    classes = class_names(card, next(iter(kept.values()))[0].shape[-1])
+    if card.get("kind"):
+        return Rule(card["kind"], card.get("positive"), classes)
+    left = list(_candidates(*next(iter(kept.values()))[:2], has_class_aucs="auc_0" in rows))
+    for run, (scores, labels, _) in kept.items():
+        recorded = rows[rows["run"] == run].iloc[0]
+        left = [rule for rule in left if _reproduces(rule, scores, labels, recorded)]
+    return Rule(*left[0], classes, is_derived=True) if len(left) == 1 else None
+
+
+def _candidates(scores: NDArray[Any], labels: NDArray[Any], has_class_aucs: bool) -> Iterator[tuple[Kind, int | None]]:
+    """What a task with such labels can be; only binary tasks record no AUC by class."""
+    if labels.ndim == 2:
+        yield "multilabel", None
+    elif has_class_aucs:
+        yield "multiclass", None
+        yield from (("graded", positive) for positive in range(1, scores.shape[1]))
+    else:
+        yield from (("binary", positive) for positive in range(2))
+
+
+def _reproduces(rule: tuple[Kind, int | None], scores: Any, labels: Any, recorded: pd.Series) -> bool:
+    try:
+        measured = metrics.evaluate(rule[0], scores, labels, rule[1])
+    except (InputError, UnknownNameError):
+        return False
+    known = [name for name in RECORDED if name in recorded]
+    return np.allclose([measured[name] for name in known], recorded[known].astype(float), 0, TOLERANCE, equal_nan=True)
+
+
+def _model(row: pd.Series, kept: Kept | str, rule: Rule | None) -> Model:
+    start, seed = str(row["start"]), int(row["seed"])
+    if isinstance(kept, str) or rule is None:
+        why = kept if isinstance(kept, str) else "what counts as positive is not known"
+        return Model(start, seed, row, Interval.undefined(0, why))
+    scores, labels, patients = kept
+    try:
+        outcomes, probabilities = metrics.events(rule.kind, scores, labels, rule.positive)
+        interval = metrics.auc_interval(outcomes, probabilities, patients)
+    except (InputError, UnknownNameError) as error:
+        return Model(start, seed, row, Interval.undefined(0, f"its predictions do not fit the task: {error}"))
+    return Model(start, seed, row, interval, outcomes, probabilities, patients is not None)

@@ -1,0 +1,223 @@
+"""The section on single models: how surely each is known, how far seeds differ, and whether probabilities hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from transfusion.metrics import Interval, reliability
+from transfusion.report import figures
+from transfusion.report.judged import Model, Rule, class_names, judged, last_rows
+from transfusion.report.material import Material
+from transfusion.report.palette import styles_of
+from transfusion.report.parts import Cell, Part, Picture, Section, Table
+from transfusion.report.table import mean_sd, schemes_of, span, with_starts
+from transfusion.verdict.inference import mean_interval
+
+METRICS = {"auc": "AUC", "auprc": "AUPRC", "accuracy": "accuracy", "brier": "Brier", "ece": "ECE"}
+BESIDE = ("auprc", "brier", "ece")
+MOST_ROWS = 20  # longer tables are folded
+Row: TypeAlias = tuple[Cell | str, ...]
+MANY = ("multiclass", "multilabel")
+SCALES = (
+    "AUPRC is average precision; Brier is the mean squared distance of probability to outcome and ECE the expected "
+    "calibration error, both 0 at best."
+)
+
+
+def section(material: Material) -> Section | None:
+    """AUC with interval, AUPRC and calibration of every finished run at the largest data size; None without any."""
+    rows = last_rows(material)
+    if not len(rows):
+        return None
+    rule, models = judged(material)
+    parts = [
+        *_about_rule(rule, models),
+        _runs(models, rule),
+        _starts(rows),
+        *_classes(material, rows, rule),
+        *_calibration(material, models, rule),
+    ]
+    return Section("models", "Single models", tuple(parts))
+
+
+def _about_rule(rule: Rule | None, models: Sequence[Model]) -> Iterator[str]:
+    if rule is None:
+        yield (
+            "Intervals and calibration are left out: neither the data card nor the recorded metrics say what counts as "
+            "positive, or no predictions are on disk. The same study command writes the card anew and repeats no "
+            "finished run."
+        )
+    elif rule.is_derived:
+        yield (
+            "The data card of this study does not say what counts as positive. Probabilities are taken as those of "
+            f"{rule.what} ({rule.kind}): of all readings, only this one gives the metrics that the runs recorded."
+        )
+
+
+def _runs(models: Sequence[Model], rule: Rule | None) -> Table:
+    noted = any(model.interval.reason for model in models)
+    columns = ("start", "seed", "AUC", "95 % interval", "n", *(METRICS[name] for name in BESIDE))
+    rows = tuple((*_run(model), *([model.interval.reason or ""] if noted else [])) for model in models)
+    caption = (
+        f"Every finished run with the most training images, {_sample(models)}. {_method(models, rule)} It says how "
+        f"surely this one network is known, not what another seed would give. {SCALES}"
+    )
+    columns = (*columns, "note") if noted else columns
+    return Table("model-table", caption, columns, rows, is_folded=len(rows) > MOST_ROWS)
+
+
+def _run(model: Model) -> Row:
+    beside = (_recorded(model.recorded, name) for name in BESIDE)
+    n = model.interval.n or np.nan
+    head = (model.start, Cell(str(model.seed), model.seed), _recorded(model.recorded, "auc"))
+    return (*head, _ends(model.interval), Cell.number(n, ".0f"), *beside)
+
+
+def _recorded(row: pd.Series, name: str) -> Cell:
+    return Cell.number(float(row.get(name, np.nan)))
+
+
+def _ends(interval: Interval) -> Cell:
+    """Both ends, sorted by the lower one."""
+    if np.isnan(interval.low):
+        return Cell.number(np.nan)
+    return Cell(f"{interval.low:.3f} to {interval.high:.3f}", interval.low)
+
+
+def _sample(models: Sequence[Model]) -> str:
+    images = pd.Series([len(model.outcomes) for model in models if len(model.outcomes)], dtype=float)
+    patients = pd.Series([model.interval.n for model in models if model.has_patients], dtype=float)
+    whom = f" of n = {span(patients)} patients" if len(patients) else ""
+    judges = f", each judged on n = {span(images)} held-out images{whom}" if len(images) else ""
+    return f"n = {len(models)}{judges}"
+
+
+def _method(models: Sequence[Model], rule: Rule | None) -> str:
+    known = [model for model in models if len(model.outcomes)]
+    if rule is None or not known:
+        return "There is no interval."
+    mean = " of the mean over classes" if rule.kind in MANY else ""
+    by_patient = f"The interval{mean} is a bootstrap that draws whole patients; n counts them."
+    unknown = "DeLong's" if not mean else f"a bootstrap{mean} that draws images"
+    by_image = f"Patients are unknown: the interval is {unknown}, and takes every image for a patient of its own."
+    num = sum(model.has_patients for model in known)
+    if num in (0, len(known)):
+        return by_patient if num else by_image
+    return f"{by_patient} Of {len(known) - num} runs: {by_image[0].lower()}{by_image[1:]}"
+
+
+def _starts(rows: pd.DataFrame) -> Table:
+    groups = [(str(start), own) for start, own in rows.groupby("start", sort=False)]
+    notes = [_note(own["auc"]) for _, own in groups]
+    known = [name for name in METRICS if name in rows]
+    columns = ("start", "n", *(METRICS[name] for name in known), "mean AUC, 95 % interval")
+    cells: Iterator[Row] = (
+        (start, Cell(str(len(own)), len(own)), *(_spread(own[name]) for name in known), _ends(_over_seeds(own["auc"])))
+        for start, own in groups
+    )
+    body = tuple((*row, *([note] if any(notes) else [])) for row, note in zip(cells, notes, strict=True))
+    caption = (
+        "Last evaluation of the same runs, mean ± sd over n seeds. The interval is Student's t of the mean over "
+        "seeds: what other seeds would give on the same images."
+    )
+    return Table("start-table", caption, (*columns, "note") if any(notes) else columns, body)
+
+
+def _spread(values: pd.Series) -> Cell:
+    known = values.dropna().astype(float)
+    return Cell(mean_sd(known), float(known.mean()))
+
+
+def _over_seeds(aucs: pd.Series) -> Interval:
+    found = mean_interval(aucs.dropna().to_numpy(dtype=float))
+    low, high = np.clip([found.low, found.high], 0, 1)  # no AUC lies beyond, whatever Student's t allows
+    return replace(found, low=float(low), high=float(high))
+
+
+def _note(aucs: pd.Series) -> str:
+    """What keeps a mean over seeds from being known."""
+    missing, n = int(aucs.isna().sum()), int(aucs.notna().sum())
+    said = [f"{missing} of {len(aucs)} runs have no AUC"] if missing else []
+    if n == 2:
+        said.append("two seeds hardly tell a standard deviation")
+    elif n:
+        said += filter(None, [_over_seeds(aucs).reason])
+    return "; ".join(said)
+
+
+def _classes(material: Material, rows: pd.DataFrame, rule: Rule | None) -> Iterator[Table]:
+    """AUC of each class against all others, and their mean where that is the task's metric."""
+    columns = [name for name in rows.columns.astype(str) if name.removeprefix("auc_").isdigit()]
+    if not columns:
+        return
+    by_start = {str(start): own for start, own in rows.groupby("start", sort=False)}
+    named = dict(zip(columns, class_names(material.card, len(columns)), strict=True))
+    mean = {"auc": "mean of those that exist"} if rule and rule.kind in MANY else {}
+    body: tuple[Row, ...] = tuple(
+        (name, *(_spread(own[column]) for own in by_start.values())) for column, name in (named | mean).items()
+    )
+    seeds = span(pd.Series([len(own) for own in by_start.values()]))
+    caption = f"AUC of every class against all others, mean ± sd over n = {seeds} seeds. {_undefined(rows, named)}"
+    yield Table("class-table", caption, ("class", *by_start), body, is_folded=len(columns) > MOST_ROWS)
+
+
+def _undefined(rows: pd.DataFrame, named: Mapping[str, str]) -> str:
+    missing = [name for column, name in named.items() if rows[column].isna().all()]
+    if not missing:
+        return f"All {len(named)} have one."
+    return f"{len(missing)} of {len(named)} have cases of one kind only and thus none: {', '.join(missing)}."
+
+
+def _calibration(material: Material, models: Sequence[Model], rule: Rule | None) -> Iterator[Part]:
+    frame = with_starts(material.frame)
+    bins = pooled(models, schemes_of(frame))
+    if rule is None or not len(bins):
+        return
+    known = [model for model in models if len(model.outcomes)]
+    said = distances(bins)
+    seeds = pd.Series([model.start for model in known]).value_counts()
+    images = pd.Series([len(model.outcomes) for model in known])
+    caption = (
+        f"Observed share (left), and how far it lies above or below the prediction (right), against the predicted "
+        f"probability of {rule.what}. Every start is pooled over n = {span(seeds)} seeds of n = {span(images)} images, "
+        "in up to ten bins of equal counts. On the grey line a probability means what it says; below it, it is too "
+        f"high. {said}"
+    )
+    draw = partial(figures.calibration, bins, styles_of(schemes_of(frame)))
+    yield Picture("calibration", draw, caption, f"Reliability diagram. {said}")
+    rows = tuple(
+        (str(row["start"]), Cell.number(row["predicted"]), Cell.number(row["observed"]), Cell.number(row["n"], ".0f"))
+        for row in bins.to_dict("records")
+    )
+    columns = ("start", "predicted", "observed", "n")
+    yield Table("calibration-table", "The same bins in numbers; n predictions each.", columns, rows, is_folded=True)
+
+
+def pooled(models: Sequence[Model], schemes: dict[str, str]) -> pd.DataFrame:
+    """Bins of every start, pooled over seeds and events: ``start scheme predicted observed n``."""
+    parts = [pd.DataFrame(columns=["start", "scheme", "predicted", "observed", "n"])]
+    for start in dict.fromkeys(model.start for model in models if len(model.outcomes)):
+        own = [model for model in models if model.start == start and len(model.outcomes)]
+        outcomes = np.concatenate([model.outcomes.ravel() for model in own])
+        found = reliability(outcomes, np.concatenate([model.probabilities.ravel() for model in own]))
+        columns = {"predicted": found.predicted, "observed": found.observed, "n": found.n}
+        parts.append(pd.DataFrame({"start": start, "scheme": schemes[start], **columns}))
+    bins: pd.DataFrame = pd.concat(parts[1:] or parts, ignore_index=True)
+    return bins
+
+
+def distances(bins: pd.DataFrame) -> str:
+    """How far probabilities lie from what is observed, start by start, weighted by predictions."""
+    said = []
+    for start, own in bins.groupby("start", sort=False):
+        gap = own["observed"] - own["predicted"]
+        size, shift = np.average(gap.abs(), weights=own["n"]), np.average(gap, weights=own["n"])
+        way = "too low" if shift > 0 else "too high"
+        said.append(f"{start} {size:.3f}, {abs(shift):.3f} {way} on the whole")
+    return f"Mean distance of predicted probability to observed share: {'; '.join(said)}."
