@@ -47,7 +47,7 @@ def main() -> None:
         "figure9",
         "The grid of figure 9: six ResNet-50 at 96 px, four stages, 15 pairs and a baseline each",
         f"{options.images} test images of chest_xray in batches of 32, float32 networks, {POSITIONS} positions per "
-        f"image and stage (layer4 has 9), {torch.get_num_threads()} threads. The grid's time includes its forward passes.",
+        f"image and stage (layer4 has 9), {torch.get_num_threads()} threads. The grid's time includes its forwards.",
         harness.table(measured, "six forward passes", "s", higher_is_better=False),
         summary(found[-1]),
     )
