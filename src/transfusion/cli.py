@@ -42,7 +42,7 @@ def _complain(message: str) -> None:
 @click.version_option(__version__)
 @click.pass_context
 def transfusion(context: click.Context) -> None:
-    r"""What do pretrained weights buy on your images, and why?
+    """What do pretrained weights buy on your images, and why?
 
     Trains the same network from several starts - pretrained, only the scale of the pretrained weights, random -
     with several seeds, and says how fast each converges, where each ends, and how sure that is.
@@ -50,7 +50,7 @@ def transfusion(context: click.Context) -> None:
     \b
     transfusion study                                  the embedded default; a few minutes, no download
     transfusion study --data DIR --model resnet50 --donor torchvision:resnet50
-    """
+    """  # noqa: D301 - click wants the character
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

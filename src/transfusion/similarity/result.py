@@ -12,7 +12,7 @@ import numpy.typing as npt
 from transfusion.similarity.measures import Measure, Score
 from transfusion.similarity.pair import EPS, Pair, View
 
-# Moments of float64 data agree with QR to 1e-9 down to this ratio of eigenvalues; see benchmarks/similarity_accuracy.py.
+# Moments of float64 data agree with QR to 1e-9 down to this ratio of eigenvalues: benchmarks/similarity_accuracy.py.
 SAFE_SPREAD = 1e-6
 
 
