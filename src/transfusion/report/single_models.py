@@ -24,9 +24,11 @@ BESIDE = ("auprc", "brier", "ece")
 MOST_ROWS = 20  # longer tables are folded
 Row: TypeAlias = tuple[Cell | str, ...]
 MANY = ("multiclass", "multilabel")
-SCALES = (
-    "AUPRC is average precision; Brier is the mean squared distance of probability to outcome and ECE the expected "
-    "calibration error, both 0 at best."
+WORDS = (
+    "The interval of a single run says how surely that one network is known on new cases, not what another seed would "
+    "give; that of a mean over seeds says how surely the mean is known on these images. AUPRC is average precision; "
+    "Brier is the mean squared distance of probability to outcome and ECE the expected calibration error, both 0 at "
+    "best."
 )
 
 
@@ -37,7 +39,8 @@ def section(material: Material) -> Section | None:
         return None
     rule, models = judged(material)
     parts = [
-        *_about_rule(rule, models),
+        *_about_rule(rule),
+        WORDS,
         _runs(models, rule),
         _starts(rows),
         *_classes(material, rows, rule),
@@ -46,7 +49,7 @@ def section(material: Material) -> Section | None:
     return Section("models", "Single models", tuple(parts))
 
 
-def _about_rule(rule: Rule | None, models: Sequence[Model]) -> Iterator[str]:
+def _about_rule(rule: Rule | None) -> Iterator[str]:
     if rule is None:
         yield (
             "Intervals and calibration are left out: neither the data card nor the recorded metrics say what counts as "
@@ -64,10 +67,7 @@ def _runs(models: Sequence[Model], rule: Rule | None) -> Table:
     noted = any(model.interval.reason for model in models)
     columns = ("start", "seed", "AUC", "95 % interval", "n", *(METRICS[name] for name in BESIDE))
     rows = tuple((*_run(model), *([model.interval.reason or ""] if noted else [])) for model in models)
-    caption = (
-        f"Every finished run with the most training images, {_sample(models)}. {_method(models, rule)} It says how "
-        f"surely this one network is known, not what another seed would give. {SCALES}"
-    )
+    caption = f"Every finished run with the most training images, {_sample(models)}. {_method(models, rule)}"
     columns = (*columns, "note") if noted else columns
     return Table("model-table", caption, columns, rows, is_folded=len(rows) > MOST_ROWS)
 
@@ -115,23 +115,24 @@ def _method(models: Sequence[Model], rule: Rule | None) -> str:
 def _starts(rows: pd.DataFrame) -> Table:
     groups = [(str(start), own) for start, own in rows.groupby("start", sort=False)]
     notes = [_note(own["auc"]) for _, own in groups]
-    known = [name for name in METRICS if name in rows]
-    columns = ("start", "n", *(METRICS[name] for name in known), "mean AUC, 95 % interval")
+    known = [name for name in METRICS if name in rows and name != "auc"]
+    columns = ("start", "n", "AUC", "95 % interval", *(METRICS[name] for name in known))
     cells: Iterator[Row] = (
-        (start, Cell(str(len(own)), len(own)), *(_spread(own[name]) for name in known), _ends(_over_seeds(own["auc"])))
+        (start, Cell.number(len(own), "d"), *_auc(own["auc"]), *(_spread(own[name]) for name in known))
         for start, own in groups
     )
     body = tuple((*row, *([note] if any(notes) else [])) for row, note in zip(cells, notes, strict=True))
-    caption = (
-        "Last evaluation of the same runs, mean ± sd over n seeds. The interval is Student's t of the mean over "
-        "seeds: what other seeds would give on the same images."
-    )
+    caption = "The same runs, mean ± sd over n seeds, with Student's t interval of the mean AUC."
     return Table("start-table", caption, (*columns, "note") if any(notes) else columns, body)
 
 
 def _spread(values: pd.Series) -> Cell:
     known = values.dropna().astype(float)
     return Cell(mean_sd(known), float(known.mean()))
+
+
+def _auc(aucs: pd.Series) -> tuple[Cell, Cell]:
+    return _spread(aucs), _ends(_over_seeds(aucs))
 
 
 def _over_seeds(aucs: pd.Series) -> Interval:
