@@ -19,6 +19,7 @@ from transfusion import filters
 from transfusion.report.palette import SCHEMES
 from transfusion.report.parts import Cell, Listing, Part, Picture, Section, Table
 
+LEAST_ROOM = 0.05  # between chance and 1; in less than that a score says nothing
 MOST_FILTERS = 64
 MAP = "viridis"  # rises in lightness, so it survives greyscale and colour blindness
 
@@ -52,9 +53,9 @@ def warnings_of(frame: pd.DataFrame) -> list[str]:
 
 
 def above_chance(frame: pd.DataFrame) -> pd.Series:
-    """Share of the way from chance to identity: (value - baseline) / (1 - baseline); NaN where chance is 1."""
+    """Share of the way from chance to identity: (value - baseline) / (1 - baseline); NaN where chance is near 1."""
     room = 1 - frame["baseline"]
-    share: pd.Series = ((frame["value"] - frame["baseline"]) / room).where(room > 0)
+    share: pd.Series = ((frame["value"] - frame["baseline"]) / room).where(room > LEAST_ROOM)
     return share
 
 
