@@ -18,16 +18,9 @@ class Innocent:
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(pets):
     """A folder with a little of everything that people have lying about."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TRANSFUSION_CACHE", str(tmp_path / "cache"))
-    draw = np.random.default_rng(0)
-    for name in ("cat", "dog"):
-        (tmp_path / "pets" / name).mkdir(parents=True)
-        for i in range(12):
-            picture = Image.fromarray(draw.integers(0, 255, (20, 20, 3), dtype=np.uint8))
-            picture.save(tmp_path / "pets" / name / f"{name}{i}.png")
+    tmp_path, draw = pets, np.random.default_rng(1)
     (tmp_path / "empty").mkdir()
     (tmp_path / "lonely" / "only").mkdir(parents=True)
     Image.new("RGB", (20, 20)).save(tmp_path / "lonely" / "only" / "a.png")

@@ -3,11 +3,9 @@
 import re
 import sys
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 
 from transfusion import models
@@ -17,16 +15,9 @@ MODEL = "cbr_tiny_small"
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(pets):
     """Pictures in two classes, and two sets of weights whose heads differ in width."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TRANSFUSION_CACHE", str(tmp_path / "cache"))
-    draw = np.random.default_rng(0)
-    for name in ("cat", "dog"):
-        (tmp_path / "pets" / name).mkdir(parents=True)
-        for i in range(30):
-            picture = Image.fromarray(draw.integers(0, 255, (20, 20, 3), dtype=np.uint8))
-            picture.save(tmp_path / "pets" / name / f"{name}{i}.png")
+    tmp_path = pets
     for name, num_outputs in (("a", 2), ("b", 5)):
         weights = models.build(MODEL, num_outputs, 3, 16).state_dict()
         generator = torch.Generator().manual_seed(num_outputs)

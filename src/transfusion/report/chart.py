@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib import rcParamsDefault
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as Outline
 
-from transfusion.report.material import Material
 from transfusion.report.palette import Style, style_of
 from transfusion.report.parts import Chart, Series, Trace
 
@@ -26,30 +24,6 @@ DASHES = {
 }
 LINE_WIDTH = 2.2  # px, of a mean; dashes are multiples of it, as in matplotlib
 PEN = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outline.CURVE4: "C", Outline.CLOSEPOLY: "Z"}
-
-
-def chart_of_runs(material: Material, name: str = "runs") -> Chart:
-    """Every run at the largest data size."""
-    rows = material.whole
-    caption = (
-        f"Every run ({rows['run'].nunique()}) as a thin line, the mean over the seeds of a start as a thick one. "
-        "Point at a curve to read it."
-    )
-    return Chart(name, caption, "optimiser steps", "held-out AUC", tuple(_series(rows)))
-
-
-def _series(rows: pd.DataFrame) -> Iterator[Series]:
-    variants: dict[str, int] = {}
-    for name, start in rows.groupby("name", sort=False):
-        scheme = str(start["scheme"].iloc[0])
-        variants[scheme] = variants.get(scheme, -1) + 1
-        traces = tuple(_trace(str(run), curve) for run, curve in start.groupby("run", sort=False))
-        yield Series(str(name), scheme, traces, variants[scheme])
-
-
-def _trace(run: str, curve: pd.DataFrame) -> Trace:
-    label = f"seed {curve['seed'].iloc[0]} (run {run})"
-    return Trace(label, tuple(curve["step"].astype(float)), tuple(curve["auc"].astype(float)))
 
 
 def chart_data(chart: Chart) -> dict[str, Any]:

@@ -16,11 +16,11 @@ from rich.table import Table as RichTable
 from torch import Tensor
 
 from transfusion import filters
+from transfusion.report.figures.weights import MOST_FILTERS, mosaic
 from transfusion.report.palette import SCHEMES
 from transfusion.report.parts import Cell, Listing, Part, Picture, Section, Table
 
 LEAST_ROOM = 0.05  # between chance and 1; in less than that a score says nothing
-MOST_FILTERS = 64
 MAP = "viridis"  # rises in lightness, so it survives greyscale and colour blindness
 
 
@@ -200,17 +200,7 @@ def filter_mosaic(before: Tensor, after: Tensor) -> Figure:
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     titles = {"before": "A", "after": "B", "difference": "B minus A"}
     for axes, (key, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
-        axes.imshow(_mosaic(shown[key]), vmin=0, vmax=1, cmap="gray")
+        axes.imshow(mosaic(shown[key]), vmin=0, vmax=1, cmap="gray")
         axes.set_title(title)
         axes.set_axis_off()
     return figure
-
-
-def _mosaic(pictures: filters.Floats) -> filters.Floats:
-    """(N, height, width, channels) in a square of squares, a white line between."""
-    side = int(np.ceil(np.sqrt(len(pictures))))
-    framed = np.pad(pictures, ((0, side**2 - len(pictures)), (0, 1), (0, 1), (0, 0)), constant_values=1.0)
-    _, height, width, channels = framed.shape
-    rows = framed.reshape(side, side, height, width, channels).swapaxes(1, 2)
-    mosaic: filters.Floats = rows.reshape(side * height, side * width, channels)
-    return mosaic

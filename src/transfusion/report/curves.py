@@ -28,7 +28,7 @@ def section(material: Material) -> Section | None:
         return None
     styles = styles_of(schemes_of(frame))
     parts = [
-        *_chart(with_starts(material.whole), variants_of(schemes_of(frame))),
+        *([chart_of_runs(material)] if len(material.whole) else []),
         *_convergence(frame, styles),
         *_forest(material.verdict, styles),
         *_upto(material.verdict, stage_order(material)),
@@ -38,21 +38,16 @@ def section(material: Material) -> Section | None:
     return Section("convergence", "Convergence", tuple(parts))
 
 
-def _chart(whole: pd.DataFrame, variants: Mapping[str, int]) -> Iterator[Chart]:
-    if not len(whole):
-        return
+def chart_of_runs(material: Material, name: str = "curves") -> Chart:
+    """Every run at the largest data size, in the colours of the whole study."""
+    whole, variants = with_starts(material.whole), variants_of(schemes_of(with_starts(material.frame)))
     series = tuple(
         Series(str(start), str(rows["scheme"].iloc[0]), tuple(_traces(rows)), variants[str(start)])
         for start, rows in whole.groupby("start", sort=False)
     )
     num = sum(len(each.traces) for each in series)
-    yield Chart(
-        "curves",
-        f"Every run on {_images(float(_sizes(whole).iloc[0]))}, n = {num}: held-out {SHOWN} at each evaluation.",
-        "optimiser steps",
-        f"held-out {SHOWN}",
-        series,
-    )
+    caption = f"Every run on {_images(float(_sizes(whole).iloc[0]))}, n = {num}: held-out {SHOWN} at each evaluation."
+    return Chart(name, caption, "optimiser steps", f"held-out {SHOWN}", series)
 
 
 def _traces(rows: pd.DataFrame) -> Iterator[Trace]:

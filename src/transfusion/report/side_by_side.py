@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transfusion.metrics import Interval
 from transfusion.report import opening
-from transfusion.report.chart import chart_of_runs
+from transfusion.report.curves import chart_of_runs
 from transfusion.report.material import Material
 from transfusion.report.method import settings_of
 from transfusion.report.page import render

@@ -18,6 +18,7 @@ import pandas as pd
 from transfusion.metrics import Interval
 from transfusion.verdict.curves import start_names
 from transfusion.verdict.inference import mean_interval
+from transfusion.verdict.words import measure_name
 
 MARGIN = 0.05  # of similarity; what 16 instead of all positions of a map change at most (see transfusion.compare)
 ONE_SIDED = 0.9  # the lower end of this two-sided interval is that of a one-sided 95 % one
@@ -81,7 +82,7 @@ class Likeness:
 
     @property
     def _shown(self) -> str:
-        return {"cca": "CCA similarity", "linear_cka": "linear CKA"}.get(self.measure, self.measure)
+        return measure_name(self.measure)
 
     def _change_line(self) -> str | None:
         known = {stage: value for stage, value in self.change.get(self.main, {}).items() if value.n}

@@ -12,6 +12,11 @@ def shown(metric: str) -> str:
     return metric.upper() if metric.startswith("au") else metric
 
 
+def measure_name(measure: str) -> str:
+    """A similarity measure's name: CCA similarity for ``cca``."""
+    return {"cca": "CCA similarity", "linear_cka": "linear CKA"}.get(measure, measure)
+
+
 def signed(interval: Interval) -> str:
     """A difference."""
     if math.isnan(interval.estimate):

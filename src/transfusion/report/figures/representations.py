@@ -15,6 +15,7 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from transfusion.report.palette import style_of
+from transfusion.verdict.words import measure_name
 
 MOST_PANELS = 9
 MOST_NUMBERS = 8  # networks up to which the cells of a heatmap have numbers
@@ -262,5 +263,4 @@ def _variant(rows: pd.DataFrame, start: str) -> int:
 
 
 def _shown(table: pd.DataFrame) -> str:
-    measure = str(table["measure"].iloc[0])
-    return {"cca": "CCA similarity", "linear_cka": "linear CKA"}.get(measure, measure)
+    return measure_name(str(table["measure"].iloc[0]))

@@ -29,7 +29,7 @@ def filters(pictures: Mapping[str, Mapping[str, Floats]]) -> Figure:
     Source:
         Paper, figure 8.
     """
-    mosaics = {start: {name: _mosaic(each) for name, each in shown.items()} for start, shown in pictures.items()}
+    mosaics = {start: {name: mosaic(each) for name, each in shown.items()} for start, shown in pictures.items()}
     height, width, _ = next(iter(next(iter(mosaics.values())).values())).shape
     panel_in = (WIDTH_IN - 0.6) / PANELS
     figure = sheet((panel_in * height / width + 0.3) * len(mosaics))
@@ -81,7 +81,7 @@ def _densities(axes: Axes, stage: str, densities: Sequence[Floats]) -> None:
     axes.set_ylim(low / 2, high * 2)
 
 
-def _mosaic(pictures: Floats) -> Floats:
+def mosaic(pictures: Floats) -> Floats:
     """Filters (N, height, width, channels) side by side with a white line between, (height, width, 3)."""
     shown = np.broadcast_to(pictures[:MOST_FILTERS], (*pictures[:MOST_FILTERS].shape[:3], 3))
     columns = int(np.ceil(np.sqrt(len(shown))))
