@@ -87,8 +87,10 @@ def _stage(text: str) -> str | None:
 @click.option("--data", metavar="PATH", help="Folder, .npz or .csv of images with labels, or embedded:NAME.")
 @click.option("--model", metavar="NAME", help="torchvision or timm name, cbr_*, or NAME_cifar.")
 @click.option("--donor", metavar="DONOR", help="torchvision:NAME, timm:NAME, file:PATH or run:ID.")
-@click.option("--schemes", metavar="A,B,..", callback=_listed(str), help="Starts to compare.")
-@click.option("--batch-norms", metavar="A,B,..", callback=_listed(str), help="identity, mean_var, pretrained.")
+@click.option(
+    "--schemes", metavar="A,B,..", callback=_listed(str), help="Starts: pretrained, mean_var, random, kaiming, ..."
+)
+@click.option("--batch-norms", metavar="A,B,..", callback=_listed(str), help="Modes: identity, mean_var, pretrained.")
 @click.option("--upto", metavar="STAGE,..", callback=_listed(_stage), help="Transfuse up to these stages; 'all' too.")
 @click.option("--rest", metavar="A,B,..", callback=_listed(str), help="Schemes for the stages above --upto.")
 @click.option("--sizes", metavar="N,..", callback=_listed(_size), help="Training images: counts, 10%, or 'all'.")
@@ -102,8 +104,12 @@ def _stage(text: str) -> str | None:
 @click.option("--out", metavar="DIR", help="Where the study is kept. [default: studies/NAME]")
 @click.option("--workers", type=click.IntRange(0), help="Runs side by side; 0 is none, in this process.")
 @click.option("--devices", type=click.IntRange(1), default=1, help="Devices that share each batch of a run.")
-@click.option("--accelerator", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto")
-@click.option("--trackers", metavar="A,B,..", callback=_listed(str), help="tensorboard, csv, wandb, mlflow.")
+@click.option(
+    "--accelerator", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="What runs compute on."
+)
+@click.option(
+    "--trackers", metavar="A,B,..", callback=_listed(str), help="Curves also to tensorboard, csv, wandb, mlflow."
+)
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Any other setting, e.g. train.lr=0.01.")
 def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
     """Run a study, or go on with one.
