@@ -42,7 +42,8 @@ def brackets(interval: Interval, form: str) -> str:
     """Interval, reason and n in brackets."""
     n = f"n = {interval.n} seed{'s' if interval.n != 1 else ''}"
     why = f", {interval.reason}" if interval.reason else ""
-    if not (interval.low > -math.inf or interval.high < math.inf) or (interval.low, interval.high) == (0, math.inf):
+    unknown = math.isnan(interval.low) or math.isnan(interval.high)  # one seed, one end open
+    if unknown or (interval.low, interval.high) in ((-math.inf, math.inf), (0, math.inf)):
         return f"(no interval{why}; {n})"
     low = "no limit" if interval.low == -math.inf else format(interval.low, form)
     high = "no limit" if interval.high == math.inf else format(interval.high, form)
