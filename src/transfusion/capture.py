@@ -22,6 +22,8 @@ from transfusion.similarity import Pair, Similarity, Sums, judge, linear_cka, me
 from transfusion.structure import stages as stages_of
 
 Stages = Mapping[str, Sequence[str]]
+# Rows of a stage to gather before they are multiplied: adding products to the sums is then cheap beside them.
+ROWS_AT_ONCE = 2048
 
 
 @contextmanager
@@ -67,8 +69,8 @@ def compare(
 ) -> pd.DataFrame:
     """How alike are the stages of several networks on the same images? All pairs in one pass.
 
-    Memory per stage is 16 bytes times the square of the summed channels of the networks that are paired. Shuffle the
-    images: the baseline re-matches each image with the next one of its batch.
+    Memory per stage is 12 bytes times the square of the summed channels of the networks that are paired. Shuffle the
+    images: the baseline re-matches each image with another one of some 2,000 samples seen together.
 
     Args:
         networks: two or more, by name; they are run in evaluation mode and left as they were found.
@@ -76,8 +78,8 @@ def compare(
         stages: which stages, or ``{stage: modules}`` for all networks; by default those that all networks share.
         measures: names such as ``cca``, ``cca_squared``, ``svcca``, ``pwcca``, ``linear_cka``, ``debiased_cka``,
             ``procrustes``.
-        positions: positions per image and stage, drawn at random for each batch and the same in all its images and
-            all networks; None takes all. Fewer raise CCA and its baseline alike (on 320 X-rays, 16 in place of all
+        positions: positions per image and stage, drawn at random every 2,000 samples and the same in all their images
+            and all networks; None takes all. Fewer raise CCA and its baseline alike (on 320 X-rays, 16 in place of all
             raised the CCA of SqueezeNet's stages by 0.01 to 0.05), so compare at equal n, and let images x positions
             exceed five times the channels. Maps of different size are first averaged onto the smallest height and
             width among the networks; anything else of different size (tokens against maps or vectors) is averaged
@@ -170,6 +172,7 @@ class _Comparison:
         self.generator = torch.Generator().manual_seed(seed)
         self.images = 0
         self.groups = _groups(list(self.networks), against)
+        self.held: dict[tuple[str, int], _Held] = {}
         self.sums: dict[tuple[str, tuple[str, ...]], Sums] = {}
 
     def update(self, images: Tensor) -> None:
@@ -181,36 +184,63 @@ class _Comparison:
         self.images += len(images)
         outputs = [_outputs(net, self.stages[name], images) for name, net in self.networks.items()]
         for stage in outputs[0]:
+            maps = _same_positions([output[stage].to(outputs[0][stage].device) for output in outputs])
+            key = stage, maps[0].shape[1]
+            held = self.held.setdefault(key, _Held(self.positions, self.generator))
+            held.add(maps)
+            if held.rows >= ROWS_AT_ONCE:
+                self._sum(key)
+
+    def _sum(self, key: tuple[str, int]) -> None:
+        """Add what is held of a stage, with so many positions, to the sums of every group."""
+        stage = key[0]
+        maps = dict(zip(self.networks, self.held.pop(key).joined(), strict=True))
+        for group in self.groups:
+            own = [maps[name] for name in group]
+            if (stage, group) not in self.sums:
+                widths = [each.shape[2] for each in own]
+                self.sums[stage, group] = Sums(widths, self.norms, repaired=True, device=own[0].device)
             try:
-                aligned = self._aligned([output[stage] for output in outputs])
-                maps = dict(zip(self.networks, aligned, strict=True))
-                for group in self.groups:
-                    self._add(stage, group, [maps[name] for name in group])
+                self.sums[stage, group].update([each.flatten(0, 1) for each in own], rows_per_image=own[0].shape[1])
             except InputError as error:
                 raise InputError(f"Stage '{stage}': {error}") from error
-
-    def _add(self, stage: str, group: tuple[str, ...], maps: Sequence[Tensor]) -> None:
-        if (stage, group) not in self.sums:
-            widths = [each.shape[2] for each in maps]
-            self.sums[stage, group] = Sums(widths, self.norms, repaired=True, device=maps[0].device)
-        self.sums[stage, group].update([each.flatten(0, 1) for each in maps], rows_per_image=maps[0].shape[1])
 
     def pairs(self) -> Iterator[tuple[str, str, str, Pair]]:
         """Stage, the two networks' names, and what the measures need."""
         if self.images < 2:
             raise InputError(f"Got {self.images} images; compare needs at least 2. Give more batches.")
-        for (stage, group), sums in self.sums.items():
-            yield from ((stage, group[a], group[b], pair) for a, b, pair in sums.pairs())
+        for key in list(self.held):
+            self._sum(key)
+        for stage in next(iter(self.stages.values())):
+            for group in self.groups:
+                for a, b, pair in self.sums[stage, group].pairs():
+                    yield stage, group[a], group[b], pair
 
-    def _aligned(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Bring one stage of all networks to (images, positions, channels) with equal positions."""
-        aligned = _same_positions([each.to(maps[0].device) for each in maps])
-        available = aligned[0].shape[1]
-        if self.positions is None or self.positions >= available:
-            return aligned
-        # One draw for the whole batch: re-matched images must keep their positions matched.
-        taken = torch.randperm(available, generator=self.generator)[: self.positions].to(maps[0].device)
-        return [each[:, taken] for each in aligned]
+
+class _Held:
+    """Outputs of one stage from all networks, gathered over batches until there are enough rows to multiply well."""
+
+    def __init__(self, positions: int | None, generator: torch.Generator) -> None:
+        self.positions = positions
+        self.generator = generator
+        self.taken: Tensor | None = None
+        self.rows = 0
+        self.parts: list[list[Tensor]] = []
+
+    def add(self, maps: Sequence[Tensor]) -> None:
+        """Take one batch, (images, positions, channels) of each network."""
+        available = maps[0].shape[1]
+        if self.positions is not None and self.positions < available:
+            # One draw for all that is held: re-matched images must keep their positions matched.
+            if self.taken is None:
+                self.taken = torch.randperm(available, generator=self.generator)[: self.positions]
+            maps = [each[:, self.taken.to(each.device)] for each in maps]
+        self.parts.append(list(maps))
+        self.rows += maps[0].shape[0] * maps[0].shape[1]
+
+    def joined(self) -> list[Tensor]:
+        """All images of each network, (images, positions, channels)."""
+        return [torch.cat(parts) for parts in zip(*self.parts, strict=True)]
 
 
 def _groups(names: list[str], against: str | None) -> list[tuple[str, ...]]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +15,19 @@ from torch import Tensor
 
 from transfusion.errors import InputError
 from transfusion.similarity.exact import exact_pair
+from transfusion.similarity.gram import BLOCK
 from transfusion.similarity.measures import Measure
 from transfusion.similarity.pair import EPS, Pair, View
 from transfusion.similarity.result import SAFE_SPREAD, Similarity, judge
-from transfusion.similarity.sums import Sums
+from transfusion.similarity.sums import Sums, half_way
 
 Array = npt.NDArray[np.generic] | Tensor
+_SINGLE_ENOUGH = (torch.float32, torch.float16, torch.bfloat16)
+# Rows times squared columns from which float32 products save time.
+_LEAST_WORK = 1e9
+# Error up to which they are worth it; and variances whose squares they hold.
+_MOST_ERROR = 1e-8
+_VARIANCES = (1e-20, 1e20)
 
 
 def similarity(measure: Measure, x: Array, y: Array, rows_per_image: int = 1) -> Similarity:
@@ -34,24 +45,65 @@ def similarity(measure: Measure, x: Array, y: Array, rows_per_image: int = 1) ->
     first, second = _samples(x, "x"), _samples(y, "y")
     _check(first, second, rows_per_image)
     second = second.to(first.device)
-    shift = rows_per_image if measure.chance is None or rows_per_image > 1 else 0
-    pair = _pair(measure, first, second)
-    if shift:
-        null = _pair(measure, first, second, shift * (len(first) // shift // 2))
-        pair = Pair(pair.x, pair.y, pair.cross, pair.norms, null)
+    rematched = measure.chance is None or rows_per_image > 1
+    new = partial(Sums, (first.shape[1], second.shape[1]), measure.norms, rematched, first.device)
+    pair = _pair(new, first, second, rows_per_image, measure.whitens)
+    if measure.whitens and (_needs_exact(pair.x) or _needs_exact(pair.y)):
+        away = half_way(len(first), rows_per_image) if rematched else 0
+        pair = _exact(first.to(torch.float64), second.to(torch.float64), away)
     return judge(measure, pair)
 
 
-def _pair(measure: Measure, x: Tensor, y: Tensor, shift: int = 0) -> Pair:
-    """Moments of x with y, or with y moved on by ``shift`` rows, which re-matches images."""
-    sums = Sums((x.shape[1], y.shape[1]), norms=measure.norms, device=x.device)
-    sums.update([x[: len(x) - shift], y[shift:]])
-    if shift:
-        sums.update([x[len(x) - shift :], y[:shift]])
-    ((_, _, pair),) = sums.pairs()
-    if measure.whitens and (_needs_exact(pair.x) or _needs_exact(pair.y)):
-        return exact_pair(x.to(torch.float64), y.to(torch.float64).roll(-shift, 0))
+def _pair(new: Callable[[], Sums], x: Tensor, y: Tensor, rows_per_image: int, try_single: bool) -> Pair:
+    """Moments of both; from float32 products where the first rows, in float64, show that these cost less than 1e-8."""
+    first = _num_first(x, y, rows_per_image) if try_single else len(x)
+    sums = new()
+    sums.update([x[:first], y[:first]], rows_per_image)
+    pair = _only(sums)
+    if first == len(x):
+        return pair
+    single = _well_conditioned(pair, len(x))
+    sums.update([x[first:], y[first:]], rows_per_image, single)
+    pair = _only(sums)
+    if single and not _well_conditioned(pair, len(x)):
+        return _pair(new, x, y, rows_per_image, try_single=False)
     return pair
+
+
+def _num_first(x: Tensor, y: Tensor, rows_per_image: int) -> int:
+    """How many rows to begin with in float64: all, where float32 is out of the question or saves nothing."""
+    width = max(x.shape[1], y.shape[1])
+    first = -(-max(BLOCK, 4 * width) // rows_per_image) * rows_per_image
+    coarse = x.device.type == "cpu" and all(each.dtype in _SINGLE_ENOUGH for each in (x, y))
+    return first if coarse and len(x) >= 4 * first and len(x) * width**2 >= _LEAST_WORK else len(x)
+
+
+def _well_conditioned(pair: Pair, n: int) -> bool:
+    """Whether float32 products would change the mean correlation of n such samples by less than 1e-8."""
+    return max(_error_in_single(view, n) for view in (pair.x, pair.y)) < _MOST_ERROR
+
+
+def _error_in_single(view: View, n: int) -> float:
+    """200 u mean(1 / l) / sqrt(n d), for the eigenvalues l of the correlation matrix and u = 2^-24.
+
+    The factor was measured: it is the largest seen on nine kinds of data (benchmarks/similarity_accuracy.py).
+    """
+    least, most = _VARIANCES
+    within = view.alive & (view.variance > least) & (view.variance < most)
+    if not bool(within.all()) or view.basis.rank < view.width:
+        return math.inf
+    inverse = view.basis.weights.square().sum(dim=1) @ view.moment.diagonal()
+    return 200 * 2**-24 * float(inverse.item()) / view.width / math.sqrt(n * view.width)
+
+
+def _only(sums: Sums) -> Pair:
+    ((_, _, pair),) = sums.pairs()
+    return pair
+
+
+def _exact(x: Tensor, y: Tensor, away: int) -> Pair:
+    pair = exact_pair(x, y)
+    return replace(pair, null=exact_pair(x, y.roll(-away, 0))) if away else pair
 
 
 def _needs_exact(view: View) -> bool:

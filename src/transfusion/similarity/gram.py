@@ -19,6 +19,8 @@ import torch
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 Floats = npt.NDArray[np.float64]
+# Float64, or float32 where that will do.
+Products = npt.NDArray[np.floating]
 T = TypeVar("T")
 # Overflow is told by who looks at the sums. Threads do not inherit NumPy's error state.
 _silently = np.errstate(over="ignore", invalid="ignore")
@@ -35,27 +37,32 @@ class Rows:
 
     Attributes:
         num: of rows.
-        fill: writes the rows of a slice into an array (rows, columns).
+        fill: writes the rows of a slice into an array (rows, columns) of float64 or float32.
         fill_again: the same rows of re-matched images, or None.
     """
 
     num: int
-    fill: Callable[[slice, Floats], None]
-    fill_again: Callable[[slice, Floats], None] | None
+    fill: Callable[[slice, Products], None]
+    fill_again: Callable[[slice, Products], None] | None
 
 
-def add_products(gram: Floats, repaired: Floats | None, rows: Rows, networks: Sequence[slice]) -> None:
+def add_products(
+    gram: Floats, repaired: Products | None, rows: Rows, networks: Sequence[slice], single: bool = False
+) -> None:
     """Add the products of all columns with all to ``gram``, and of re-matched rows to ``repaired``.
 
     Args:
         gram: (columns, columns); the lower triangle is kept up to date, what lies above it is not to be read.
-        repaired: (columns, columns); kept above the diagonal blocks of the networks.
+        repaired: (columns, columns), of the type in which its products are to be made; kept above the diagonal
+            blocks of the networks.
         rows: what to multiply.
         networks: the columns of each.
+        single: multiply in float32, except a column with itself, and add up in float64.
     """
+    kind = np.dtype(np.float32 if single else np.float64)
     with _libraries().limit(limits=1, user_api="blas"):
         add = _add_narrow if len(gram) <= _NARROW else _add_wide
-        add(gram, repaired, rows, networks)
+        add(gram, repaired, rows, networks, kind)
 
 
 @cache
@@ -74,17 +81,15 @@ def _in_threads(work: Callable[[T], object], items: Sequence[T]) -> None:
             done.result()
 
 
-def _blocks(rows: slice) -> Iterator[slice]:
-    yield from (slice(at, min(at + BLOCK, rows.stop)) for at in range(rows.start, rows.stop, BLOCK))
-
-
-def _add_narrow(gram: Floats, repaired: Floats | None, rows: Rows, networks: Sequence[slice]) -> None:
+def _add_narrow(gram: Floats, repaired: Products | None, rows: Rows, networks: Sequence[slice], kind: np.dtype) -> None:
     """Shares of the rows, added up in their order, so that the same threads give the same digits."""
     num = min(torch.get_num_threads(), -(-rows.num // BLOCK))
     ends = [rows.num * i // num for i in range(num + 1)]
-    shares = [_Share(np.zeros_like(gram), repaired if repaired is None else np.zeros_like(gram)) for _ in range(num)]
+    shares = [
+        _Share(np.zeros_like(gram), repaired if repaired is None else np.zeros_like(repaired)) for _ in range(num)
+    ]
     work = [(share, slice(a, b)) for share, (a, b) in zip(shares, pairwise(ends), strict=True)]
-    _in_threads(lambda item: item[0].add(rows, item[1], networks), work)
+    _in_threads(lambda item: item[0].add(rows, item[1], networks, kind), work)
     for share in shares:
         gram += share.gram
         if repaired is not None and share.repaired is not None:
@@ -96,41 +101,63 @@ class _Share:
     """One thread's sums."""
 
     gram: Floats
-    repaired: Floats | None
+    repaired: Products | None
 
     @_silently
-    def add(self, rows: Rows, which: slice, networks: Sequence[slice]) -> None:
-        stacked, again, product = (np.empty((side, len(self.gram))) for side in (BLOCK, BLOCK, len(self.gram)))
-        for block in _blocks(which):
-            here = stacked[: block.stop - block.start]
-            rows.fill(block, here)
+    def add(self, rows: Rows, which: slice, networks: Sequence[slice], kind: np.dtype) -> None:
+        product = np.empty(self.gram.shape, kind)
+        for here, moved in _stacked(rows, which, len(self.gram), kind, self.repaired):
             # NumPy does a matrix times its own transpose by a symmetric update, at half the cost.
-            np.add(self.gram, np.matmul(here.T, here, out=product), out=self.gram)
-            if self.repaired is not None and rows.fill_again is not None:
-                moved = again[: len(here)]
-                rows.fill_again(block, moved)
+            np.matmul(here.T, here, out=product)
+            np.add(self.gram, _exact_diagonal(product, here), out=self.gram)
+            if self.repaired is not None and moved is not None:
+                left = here.astype(moved.dtype, copy=False)
                 for at in networks[:-1]:
-                    self.repaired[at, at.stop :] += here[:, at].T @ moved[:, at.stop :]
+                    self.repaired[at, at.stop :] += left[:, at].T @ moved[:, at.stop :]
 
 
-def _add_wide(gram: Floats, repaired: Floats | None, rows: Rows, networks: Sequence[slice]) -> None:
+def _add_wide(gram: Floats, repaired: Products | None, rows: Rows, networks: Sequence[slice], kind: np.dtype) -> None:
     """Pairs of networks, each with its own part of the sums."""
     last = slice(len(gram) - 1, len(gram))
     parts = [*networks, last]
     pairs = [(at, to) for i, at in enumerate(parts) for to in parts[: i + 1]]
     crossed = [(at, to) for i, at in enumerate(networks) for to in networks[i + 1 :]]
-    stacked, again = np.empty((BLOCK, len(gram))), np.empty((BLOCK, len(gram)) if repaired is not None else (0, 0))
-    for block in _blocks(slice(0, rows.num)):
-        here = stacked[: block.stop - block.start]
-        rows.fill(block, here)
+    for here, moved in _stacked(rows, slice(0, rows.num), len(gram), kind, repaired):
         tasks = [partial(_add_pair, gram, here, here, *pair) for pair in pairs]
-        if repaired is not None and rows.fill_again is not None:
-            moved = again[: len(here)]
-            rows.fill_again(block, moved)
-            tasks += [partial(_add_pair, repaired, here, moved, *pair) for pair in crossed]
+        if repaired is not None and moved is not None:
+            left = here.astype(moved.dtype, copy=False)
+            tasks += [partial(_add_pair, repaired, left, moved, *pair) for pair in crossed]
         _in_threads(lambda task: task(), tasks)
 
 
 @_silently
-def _add_pair(total: Floats, left: Floats, right: Floats, at: slice, to: slice) -> None:
-    total[at, to] += left[:, at].T @ right[:, to]
+def _add_pair(total: Products, left: Products, right: Products, at: slice, to: slice) -> None:
+    product = left[:, at].T @ right[:, to]
+    total[at, to] += _exact_diagonal(product, left[:, at]) if left is right and at == to else product
+
+
+def _stacked(
+    rows: Rows, which: slice, columns: int, kind: np.dtype, repaired: Products | None
+) -> Iterator[tuple[Products, Products | None]]:
+    """The rows block by block, and the re-matched ones in the type of ``repaired``; overwritten by the next block."""
+    height = min(BLOCK, which.stop - which.start)
+    stacked = np.empty((height, columns), kind)
+    again = None if repaired is None else np.empty((height, columns), repaired.dtype)
+    for start in range(which.start, which.stop, height):
+        block = slice(start, min(start + height, which.stop))
+        here = stacked[: block.stop - block.start]
+        rows.fill(block, here)
+        if again is None or rows.fill_again is None:
+            yield here, None
+        else:
+            rows.fill_again(block, again[: len(here)])
+            yield here, again[: len(here)]
+
+
+def _exact_diagonal(product: Products, rows: Products) -> Products:
+    """A block's products, with squares summed in float64: they all have one sign, so float32 adds up its rounding."""
+    if product.dtype == np.float64:
+        return product
+    exact = product.astype(np.float64)
+    np.fill_diagonal(exact, np.einsum("ij,ij->j", rows, rows, dtype=np.float64))
+    return exact

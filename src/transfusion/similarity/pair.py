@@ -112,6 +112,7 @@ class Pair:
         cross: (d_x, d_y) centred X'Y.
         norms: sum over samples of |x - mean|^2 |y - mean|^2.
         null: the same two with images re-matched at random, where that was summed.
+        precision: type in which the products were made, and the correlations need be found.
     """
 
     x: View
@@ -119,6 +120,7 @@ class Pair:
     cross: Tensor
     norms: float
     null: Pair | None = None
+    precision: torch.dtype = torch.float64
 
     @property
     def n(self) -> int:
@@ -131,7 +133,7 @@ class Pair:
 
     def correlations_between(self, x: Basis, y: Basis) -> Tensor:
         """Canonical correlations (r,), descending, between two subspaces."""
-        return _singular_values(self.cosines(x, y))
+        return _singular_values(self.cosines(x, y).to(self.precision)).to(torch.float64)
 
     @cached_property
     def correlations(self) -> Tensor:
@@ -167,9 +169,9 @@ def _singular_values(cosines: Tensor) -> Tensor:
         return cosines.new_zeros(0)
     wide = cosines.T if cosines.shape[0] > cosines.shape[1] else cosines
     squares: Tensor = torch.linalg.eigvalsh(wide @ wide.T)
-    if float(squares[0].item()) < _LEAST_SQUARE:
+    if cosines.dtype == torch.float64 and float(squares[0].item()) < _LEAST_SQUARE:
         squares = torch.linalg.svdvals(cosines).square().flip(0)
-    return squares.flip(0).sqrt().clamp(max=1)
+    return squares.flip(0).clamp(0, 1).sqrt()
 
 
 def _least(width: int, eps: float) -> float:

@@ -17,11 +17,13 @@ import torch
 from torch import Tensor
 
 from transfusion.errors import InputError
-from transfusion.similarity.gram import BLOCK, Floats, Rows, add_products
+from transfusion.similarity.gram import BLOCK, Products, Rows, add_products
 from transfusion.similarity.pair import Pair, View
 
 # Float64 values of stacked rows per update.
 _BLOCK_ON_GPU = 2**26
+# Root mean squares of which float32 holds sums of fourth powers without overflow or underflow.
+_SINGLE_RANGE = (1e-8, 1e5)
 
 
 class Sums:
@@ -33,8 +35,8 @@ class Sums:
     Args:
         widths: number of features of each representation.
         norms: keep what the debiased CKA needs; a tenth more time where features are few.
-        repaired: also sum the products of re-matched images (each with the next one of its batch), from which every
-            pair's baseline comes.
+        repaired: also sum the products of re-matched images (each with the one half a batch away), from which every
+            pair's baseline comes. A baseline needs three digits: of types below float64 it is summed in float32.
         device: where the sums live; that of the activations.
 
     Example:
@@ -70,24 +72,26 @@ class Sums:
         """Number of samples seen."""
         return int(self._gram[-1, -1].item())
 
-    def update(self, blocks: Sequence[Tensor], rows_per_image: int = 1) -> None:
+    def update(self, blocks: Sequence[Tensor], rows_per_image: int = 1, single: bool = False) -> None:
         """Add the same samples as every network represents them.
 
         Args:
             blocks: one tensor (rows, width) per network, on the device of the sums, any float or integer type.
             rows_per_image: consecutive rows that belong to one image (positions, tokens); images are what is
                 re-matched for the baseline.
+            single: multiply in float32 and add up in float64 (on the processor): twice as fast, right to seven digits
+                of each product, so for well-conditioned data alone.
 
         Raises:
             InputError: where shapes disagree, or a value is not finite.
         """
         self._check(blocks, rows_per_image)
         if not self._shifts:
-            self._shifts = [block[: self._rows_per_block()].to(torch.float64).mean(dim=0) for block in blocks]
+            self._begin([block[: self._rows_per_block()] for block in blocks])
         self.eps = [max(eps, _rounding_unit(block)) for eps, block in zip(self.eps, blocks, strict=True)]
-        again = [block.roll(rows_per_image, 0) for block in blocks] if self._repaired is not None else None
+        away = half_way(len(blocks[0]), rows_per_image)
         add = self._add if self._gram.device.type == "cpu" else self._add_on_gpu
-        add(blocks, again)
+        add(blocks, away, single)
         self._check_finite()
 
     def merge(self, other: Sums) -> Sums:
@@ -108,8 +112,8 @@ class Sums:
         merged._shifts = self._shifts
         merged._gram = _symmetric(self._gram) + self._moved(_symmetric(other._gram), other)
         if merged._repaired is not None and self._repaired is not None and other._repaired is not None:
-            theirs = _with_margins(other._repaired, other._gram)
-            merged._repaired = _with_margins(self._repaired, self._gram) + self._moved(theirs, other)
+            theirs = self._moved(_with_margins(other._repaired, other._gram), other)
+            merged._repaired = (_with_margins(self._repaired, self._gram) + theirs).to(self._repaired.dtype)
         return merged
 
     def pairs(self) -> Iterator[tuple[int, int, Pair]]:
@@ -143,47 +147,61 @@ class Sums:
 
     def _check_finite(self) -> None:
         for k, at in enumerate(self._at):
-            if not bool(self._gram.diagonal()[at].isfinite().all()):
+            later = self._gram[:0] if self._repaired is None else self._repaired[at, at.stop : -1]
+            if not bool(self._gram.diagonal()[at].isfinite().all() and later.isfinite().all()):
                 raise InputError(
                     f"Representation {k} holds NaN, infinite or huge values (beyond 1e75); similarity needs finite "
                     "numbers. Look for a diverged network, or rescale."
                 )
 
-    def _add(self, blocks: Sequence[Tensor], again: Sequence[Tensor] | None) -> None:
-        repaired = None if self._repaired is None else self._repaired.numpy()
-        moved = None if again is None else self._filler(again)
-        add_products(self._gram.numpy(), repaired, Rows(len(blocks[0]), self._filler(blocks), moved), self._at)
+    def _begin(self, first: Sequence[Tensor]) -> None:
+        """Settle the shifts, and what type the baseline is summed in."""
+        double = any(block.dtype == torch.float64 or not block.dtype.is_floating_point for block in first)
+        # A shift that float32 can hold serves rows of both types.
+        means = [block.to(torch.float64).mean(dim=0) for block in first]
+        self._shifts = means if double else [mean.to(torch.float32).to(torch.float64) for mean in means]
+        least, most = _SINGLE_RANGE
+        sizes = [float(block.to(torch.float64).square().mean().sqrt().item()) for block in first]
+        if self._repaired is not None and not double and all(least < size < most for size in sizes):
+            self._repaired = self._repaired.to(torch.float32)
 
-    def _filler(self, blocks: Sequence[Tensor]) -> Callable[[slice, Floats], None]:
-        """Writes rows a = (z_1, p_1, ..., z_K, p_K, 1) in float64."""
+    def _add(self, blocks: Sequence[Tensor], away: int, single: bool) -> None:
+        repaired = None if self._repaired is None else self._repaired.numpy()
+        moved = None if repaired is None else self._filler(blocks, away)
+        rows = Rows(len(blocks[0]), self._filler(blocks, 0), moved)
+        add_products(self._gram.numpy(), repaired, rows, self._at, single)
+
+    def _filler(self, blocks: Sequence[Tensor], away: int) -> Callable[[slice, Products], None]:
+        """Writes rows a = (z_1, p_1, ..., z_K, p_K, 1) of the samples so many rows further on."""
         shifts = [shift.numpy() for shift in self._shifts]
 
-        def fill(rows: slice, into: Floats) -> None:
+        def fill(rows: slice, into: Products) -> None:
             for block, at, shift in zip(blocks, self._at, shifts, strict=True):
                 z = into[:, at][:, : len(shift)]
-                np.subtract(_numpy(block[rows]), shift, out=z)
+                np.subtract(_numpy(_rows(block, rows, away)), shift.astype(into.dtype, copy=False), out=z)
                 if self._norms:
                     into[:, at.stop - 1] = np.einsum("ij,ij->i", z, z)
             into[:, -1] = 1
 
         return fill
 
-    def _add_on_gpu(self, blocks: Sequence[Tensor], again: Sequence[Tensor] | None) -> None:
+    def _add_on_gpu(self, blocks: Sequence[Tensor], away: int, single: bool) -> None:
         height = min(self._rows_per_block(), len(blocks[0]))
         for start in range(0, len(blocks[0]), height):
-            rows = slice(start, start + height)
-            stacked = self._stack(blocks, rows)
+            rows = slice(start, min(start + height, len(blocks[0])))
+            stacked = self._stack(blocks, rows, 0)
             self._gram.addmm_(stacked.T, stacked)
-            if again is not None and self._repaired is not None:
-                moved = self._stack(again, rows)
+            if self._repaired is not None:
+                kind = self._repaired.dtype
+                stacked, moved = stacked.to(kind), self._stack(blocks, rows, away).to(kind)
                 for at in self._at[:-1]:
                     self._repaired[at, at.stop :].addmm_(stacked[:, at].T, moved[:, at.stop :])
 
-    def _stack(self, blocks: Sequence[Tensor], rows: slice) -> Tensor:
-        stacked = self._gram.new_ones((len(blocks[0][rows]), len(self._gram)))
+    def _stack(self, blocks: Sequence[Tensor], rows: slice, away: int) -> Tensor:
+        stacked = self._gram.new_ones((rows.stop - rows.start, len(self._gram)))
         for block, at, shift in zip(blocks, self._at, self._shifts, strict=True):
             z = stacked[:, at][:, : len(shift)]
-            torch.sub(block[rows], shift, out=z)
+            torch.sub(_rows(block, rows, away), shift, out=z)
             if self._norms:
                 stacked[:, at.stop - 1] = torch.einsum("ij,ij->i", z, z)
         return stacked
@@ -202,7 +220,7 @@ class Sums:
     def _pair(self, gram: Tensor, views: Sequence[View], a: int, b: int, null: Pair | None = None) -> Pair:
         centred = self._centred(gram, a, b)
         cross = centred[: self.widths[a], : self.widths[b]]
-        return Pair(views[a], views[b], cross, self._norm_products(centred, a, b), null)
+        return Pair(views[a], views[b], cross, self._norm_products(centred, a, b), null, gram.dtype)
 
     def _centred(self, gram: Tensor, a: int, b: int) -> Tensor:
         """Centred second moments of (z_a, p_a) against (z_b, p_b)."""
@@ -240,8 +258,22 @@ class Sums:
         return moved
 
 
+def half_way(num_rows: int, rows_per_image: int) -> int:
+    """How many rows away each image's partner lies, so that no image is its own wherever there are two."""
+    return -(-num_rows // (2 * rows_per_image)) * rows_per_image
+
+
 def _rounding_unit(block: Tensor) -> float:
     return torch.finfo(block.dtype if block.dtype.is_floating_point else torch.float64).eps
+
+
+def _rows(block: Tensor, rows: slice, away: int) -> Tensor:
+    """Rows of a block, so many further on, where the first follow the last."""
+    start, stop = rows.start + away, rows.stop + away
+    num = len(block)
+    if start >= num:
+        return block[start - num : stop - num]
+    return block[start:stop] if stop <= num else torch.cat([block[start:], block[: stop - num]])
 
 
 def _numpy(part: Tensor) -> np.ndarray:
@@ -254,7 +286,7 @@ def _symmetric(lower: Tensor) -> Tensor:
 
 def _with_margins(repaired: Tensor, gram: Tensor) -> Tensor:
     """Re-matching keeps every network's sums, so the margins of the plain Gram are those of the re-matched one."""
-    full = repaired.clone()
+    full = repaired.to(torch.float64, copy=True)
     full[-1] = gram[-1]
     full[:, -1] = gram[-1]
     return full
