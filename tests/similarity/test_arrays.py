@@ -6,7 +6,7 @@ import reference
 import torch
 
 from transfusion.errors import InputError
-from transfusion.similarity import arrays, cca, linear_cka, procrustes
+from transfusion.similarity import Sums, arrays, cca, linear_cka, procrustes
 
 
 @pytest.mark.parametrize(
@@ -90,3 +90,56 @@ def test_exact_route_is_only_taken_where_float64_needs_it(monkeypatch):
     assert not taken
     cca(reference.conditioned(600, 8, 1e6), y)
     assert taken
+
+
+@pytest.fixture
+def singles(monkeypatch):
+    """Whether each update of the sums multiplied in float32."""
+    seen = []
+    update = Sums.update
+
+    def watched(self, blocks, rows_per_image=1, single=False):
+        seen.append(single)
+        update(self, blocks, rows_per_image, single)
+
+    monkeypatch.setattr(arrays, "_LEAST_WORK", 1e6)
+    monkeypatch.setattr(Sums, "update", watched)
+    return seen
+
+
+def _white(n=40_000, d=64):
+    draw = np.random.default_rng(0)
+    x, y = (draw.standard_normal((n, d), dtype=np.float32) for _ in range(2))
+    y[:, : d // 2] += x[:, : d // 2]
+    return x, y
+
+
+@pytest.mark.parametrize(("kind", "offset"), [("float32", 0), ("float32", 1000), ("float16", 0)])
+def test_many_well_conditioned_rows_are_multiplied_in_float32(singles, kind, offset):
+    x, y = ((each + offset).astype(kind) for each in _white())
+    found, expected = cca(x, y), reference.canonical_correlations(x, y)
+    assert singles == [False, True]
+    assert found.value == pytest.approx(expected.mean(), abs=1e-8)
+    assert found.coefficients == pytest.approx(expected, abs=1e-7)
+    cca(x.astype(np.float64), y.astype(np.float64))
+    cca(x[:8000], y[:8000])
+    linear_cka(x, y, debiased=True)
+    assert not any(singles[2:])
+
+
+def test_ill_conditioned_rows_are_not(singles):
+    x, y = _white()
+    x[:, 1] = x[:, 0] + 1e-3 * x[:, 1]
+    assert cca(x, y).value == pytest.approx(reference.canonical_correlations(x, y).mean(), abs=1e-9)
+    assert not any(singles)
+
+
+@pytest.mark.parametrize("late", ["collinear", "huge"])
+def test_rows_unlike_the_first_are_summed_again_in_float64(singles, late):
+    x, y = _white()
+    if late == "collinear":
+        x[2048:, 1:32] = x[2048:, :1] + 1e-3 * x[2048:, 1:32]
+    else:
+        x[2048:] *= 1e25
+    assert cca(x, y).value == pytest.approx(reference.canonical_correlations(x, y).mean(), abs=1e-9)
+    assert singles == [False, True, False]

@@ -59,3 +59,18 @@ def test_a_failure_in_a_thread_is_not_lost(monkeypatch, threads):
 
     with pytest.raises(ValueError, match="cannot be filled"):
         gram.add_products(np.zeros((7, 7)), None, gram.Rows(100, fill, None), [slice(0, 6)])
+
+
+@pytest.mark.parametrize("narrow", [True, False])
+def test_sums_of_single_products(monkeypatch, threads, narrow):
+    monkeypatch.setattr(gram, "BLOCK", 16)
+    monkeypatch.setattr(gram, "_NARROW", 7 if narrow else 6)
+    here, again, rows = _rows(101)
+    total, repaired = np.zeros((7, 7)), np.zeros((7, 7), np.float32)
+    gram.add_products(total, repaired, rows, [slice(0, 2), slice(2, 6)], single=True)
+    exact = here.T @ here
+    assert np.allclose(np.tril(total), np.tril(exact), atol=1e-4)
+    assert not np.allclose(np.tril(total), np.tril(exact), rtol=0, atol=1e-9)
+    assert np.allclose(repaired[:2, 2:6], here[:, :2].T @ again[:, 2:6], atol=1e-4)
+    squares = np.square(here.astype(np.float32).astype(np.float64)).sum(axis=0)
+    assert np.diag(total) == pytest.approx(squares, rel=1e-13)
