@@ -38,7 +38,7 @@ from transfusion.structure import stages
 from transfusion.tasks import Task
 
 Kind = Literal["grid", "seeds", "dynamics", "activations"]
-BATCH = 32  # images; the baseline re-matches within a batch
+BATCH = 32  # images
 NUM_CHANNELS = 8  # of a stage, shown as pictures
 LONGEST_SIDE = 64  # pixels of such a picture
 

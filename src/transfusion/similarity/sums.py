@@ -228,7 +228,8 @@ class Sums:
         totals = self._gram[-1]
         # The Gram is kept below its diagonal; re-matched products are not symmetric and are kept above it.
         block = gram[at, to] if gram is self._repaired else gram[to, at].T
-        return (_symmetric(block.T) if a == b else block) - torch.outer(totals[at], totals[to]) / self.n
+        block = _symmetric(block.T) if a == b else block.to(torch.float64)
+        return torch.addr(block, totals[at], totals[to], alpha=-1 / self.n)
 
     def _norm_products(self, centred: Tensor, a: int, b: int) -> float:
         """Sum over samples of |x - mean|^2 |y - mean|^2, by |z - delta|^2 = p - 2 delta.z + constant."""
