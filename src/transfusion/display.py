@@ -43,7 +43,8 @@ class Display:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.refresh()
-        self.bar.stop()
+        if self.bar.live.is_started:  # else rich ends the line of a bar that never was
+            self.bar.stop()
 
     def refresh(self) -> None:
         """Read from disk how far every run is; nothing to do where nobody looks."""

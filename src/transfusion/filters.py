@@ -157,8 +157,8 @@ def pictures(before: Array, after: Array) -> dict[str, Floats]:
 
     Example:
         >>> shown = pictures(np.zeros((1, 3, 5, 5)), np.ones((1, 3, 5, 5)))
-        >>> shown["before"].max(), shown["difference"].max()
-        (np.float64(0.5), np.float64(1.0))
+        >>> float(shown["before"].max()), float(shown["difference"].max())
+        (0.5, 1.0)
     """
     first, second = (_shown_channels(_filters(each).numpy()) for each in (before, after))
     if first.shape != second.shape:

@@ -34,4 +34,5 @@ def track(steps: Iterable[tuple[int, T]], what: str, total: int, show: bool) -> 
                 bar.start()
             yield result
     finally:
-        bar.stop()
+        if bar.live.is_started:  # else rich ends the line of a bar that never was
+            bar.stop()
