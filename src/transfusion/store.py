@@ -231,10 +231,10 @@ class RunFiles:
         write_tensors(self.folder / SNAPSHOTS / f"{step:08d}.safetensors", weights)
 
     def weights(self) -> dict[int, Path]:
-        """Weight files by step, in order: before, every snapshot, and after where the run is finished."""
+        """Weight files on disk by step, in order: before, every snapshot, and after where the run is finished."""
         found = {int(path.stem): path for path in sorted(self.folder.glob(f"{SNAPSHOTS}/*.safetensors"))}
         ends = {0: self.before_path} if self.before_path.exists() else {}
-        if self.state == "done":
+        if self.state == "done" and self.after_path.exists():
             found[self.spec().train.steps] = self.after_path
         return ends | found
 

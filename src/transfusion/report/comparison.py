@@ -21,8 +21,8 @@ from transfusion import filters
 from transfusion.report.figures.weights import MOST_FILTERS, mosaic
 from transfusion.report.palette import SCHEMES
 from transfusion.report.parts import Cell, Listing, Part, Picture, Section, Table
+from transfusion.verdict.likeness import LEAST_ROOM
 
-LEAST_ROOM = 0.05  # between chance and 1; in less than that a score says nothing
 MEASURES_ABREAST = 3  # of the printed table, which is 120 characters wide
 NUMBER = re.compile(r"\d+(?:e-?\d+)?")
 SENTENCES = re.compile(r"(?<=\.) ")
