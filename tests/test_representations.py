@@ -3,8 +3,14 @@ import pytest
 from safetensors.torch import load_file
 
 from transfusion import representations
+from transfusion.errors import InputError, UnknownNameError
 from transfusion.frames import similarity
 from transfusion.machine import Machine
+from transfusion.report import opening
+from transfusion.report import representations as section
+from transfusion.report.material import Material
+from transfusion.report.opening import name_of
+from transfusion.report.parts import Picture
 from transfusion.spec import RepresentationSpec, StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study
 
@@ -87,13 +93,56 @@ def test_nothing_is_done_twice_and_more_seeds_add_to_it(study, cache):
     assert again.store.folder == more.store.folder
 
 
-def test_what_cannot_be_compared_is_said_and_costs_nothing_else(tmp_path, cache):
-    odd = SETTINGS.with_values(stage="nowhere")
-    study, outcome = make(tmp_path, cache, seeds=(0,), representations=odd)
-    assert len(outcome.unseen) == 1
-    assert "There is no stage 'nowhere'" in outcome.unseen[0]
+def refuse(*_):
+    raise InputError("No maps today.")
+
+
+def test_what_cannot_be_compared_is_said_and_costs_nothing_else(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(representations, "_activations", refuse)
+    study, outcome = make(tmp_path, cache, seeds=(0,))
+    assert outcome.unseen == ["No maps today."]
     assert [unit.kind for unit in representations.missing(study.store)] == ["activations"]
     assert len(similarity(study.store))
+
+
+@pytest.mark.parametrize(("odd", "what"), [({"stage": "nowhere"}, "stage"), ({"measures": ("nowhere",)}, "measure")])
+def test_names_that_do_not_exist_are_refused_before_anything_is_trained(tmp_path, cache, odd, what):
+    with pytest.raises(UnknownNameError, match=f"no {what} 'nowhere'"):
+        make(tmp_path, cache, representations=SETTINGS.with_values(**odd))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_runs_without_weights_are_left_out_and_said(tmp_path, cache):
+    study, _ = make(tmp_path, cache, seeds=(0,), representations=None)
+    first, second = study.store.grid()
+    first.after_path.unlink()
+    again, outcome = make(tmp_path, cache, seeds=(0,))
+    assert outcome.unseen == []
+    assert {run for unit in representations.units(again.store) for run, _ in unit.weights} == {second.id}
+    assert list(first.weights()) == [0]
+    (note,) = (note for note in opening.notes(Material(again.store)) if "not kept" in note)
+    assert note.startswith(f"Left out of the comparisons of networks, as their weights were not kept: {name_of(first)}")
+    second.spec_path.write_text("{")
+    assert representations.units(again.store) == []
+
+
+def test_a_transformer_has_comparisons_but_no_maps(tmp_path, cache):
+    study, outcome = make(tmp_path, cache, seeds=(0,), schemes=("random",), model="test_vit")
+    assert outcome.unseen == []
+    frame = similarity(study.store).query("kind == 'grid' and measure == 'cca'").set_index("stage")
+    assert list(frame.index) == ["stem", *(f"block{k}" for k in range(1, 7)), "head"]
+    assert frame["n"].drop("head").eq(32 * (1 + 4)).all(), "a class token and four patches"
+    parts = section.section(Material(study.store)).parts
+    (words,) = (part for part in parts if isinstance(part, str) and "tokens or vectors" in part)
+    assert "no pictures of what stem makes" in words
+    assert not any(isinstance(part, Picture) and "activations" in part.name for part in parts)
+
+
+def test_maps_with_channels_last_are_shown_by_channel(tmp_path, cache):
+    study, _ = make(tmp_path, cache, seeds=(0,), schemes=("random",), model="swin_t")
+    (unit,) = (unit for unit in representations.units(study.store) if unit.kind == "activations")
+    tensors = load_file(study.store.representation_path(unit.id, "safetensors"))
+    assert all(maps.shape == (2, 8, 8, 8) for name, maps in tensors.items() if name != "pictures")
 
 
 def test_without_being_asked_nothing_is_kept(tmp_path, cache):

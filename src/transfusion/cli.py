@@ -56,13 +56,13 @@ def transfusion(context: click.Context) -> None:
 
 
 def _listed(convert: Callable[[str], Any]) -> Callable[..., Any]:
-    """A click callback that splits a comma-separated list."""
+    """A click callback that splits a comma-separated list; what is named twice counts once."""
 
     def split(_: click.Context, parameter: click.Parameter, value: str | None) -> tuple[Any, ...] | None:
         if value is None:
             return None
         try:
-            return tuple(convert(item.strip()) for item in value.split(","))
+            return tuple(dict.fromkeys(convert(item.strip()) for item in value.split(",")))
         except ValueError:
             raise SpecError(f"{parameter.opts[0]} takes a list such as a,b,c (got '{value}').") from None
 
@@ -246,14 +246,15 @@ def report(folders: tuple[str, ...], out: str | None) -> None:
 @click.option("--measures", metavar="A,B,..", callback=_listed(str), default="cca,linear_cka", show_default=True)
 @click.option("--images", default=500, show_default=True, help="Images to look at, held-out ones where there are.")
 @click.option("--positions", default=16, show_default=True, help="Positions per image and stage; 0 takes all.")
-@click.option("--out", metavar="DIR", default="comparison", show_default=True, help="Where table and page go.")
+@click.option("--out", metavar="DIR", default="comparison", show_default=True, help="Where tables and page go.")
 def compare(weights: tuple[str, str], out: str, **options: Any) -> None:
     """Compare two sets of weights, stage by stage, on the same images.
 
     A and B are donors as for --donor (torchvision:NAME, timm:NAME, file:PATH, run:ID), weight files, or folders of
-    runs. Prints a table and writes comparison.csv, across.csv and comparison.html.
+    runs. A run, or a weight file in its folder, says which model and data; run:ID is looked for in the studies of
+    studies/. Prints a table and writes comparison.csv, across.csv and comparison.html.
     """
-    from transfusion.report.comparison import ComparisonTable, warnings_of
+    from transfusion.report.comparison import ComparisonTable
     from transfusion.report.two_sets import Request, compared, write
     from transfusion.spec import RepresentationSpec, TaskSpec
 
@@ -265,8 +266,8 @@ def compare(weights: tuple[str, str], out: str, **options: Any) -> None:
     )
     found = compared(request, show_progress=True)
     click.echo(ComparisonTable(found.frame))
-    for warning in warnings_of(found.frame):
-        click.echo(f"Note: {warning}", err=True)
+    for note in found.notes:
+        click.echo(f"Note: {note}", err=True)
     click.echo(f"\nReport: {write(request, found, Path(out))}")
 
 

@@ -31,7 +31,7 @@ _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
 # torchvision's published DenseNet files have "norm.1" for what its code calls "norm1"
 _OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.([12]\..+)")
 _POSITIONS = re.compile(r"(?:.*\.)?pos_embed(?:ding)?")
-_NUM_NAMED = 20
+_NUM_NAMED = 6
 _PICKLE_START = b"\x80"
 
 
@@ -73,8 +73,9 @@ def load(donor: str, model_name: str | None = None, runs: Callable[[str], Path] 
         transfusion.errors.DonorError: There is no donor 'nowhere:resnet50'. Give one of torchvision:NAME, ...
     """
     kind, _, name = donor.partition(":")
-    name = name or (model_name or "").rpartition(":")[2]
-    if kind == "run" and runs is None:
+    if kind in ("torchvision", "timm"):
+        name = name or (model_name or "").rpartition(":")[2]
+    if kind == "run" and name and runs is None:
         raise DonorError(f"'{donor}' is a run, and runs are known inside a study only. Give file:PATH to its weights.")
     readers: dict[str, Callable[[str], dict[str, Tensor]]] = {
         "torchvision": _from_torchvision,
@@ -121,7 +122,7 @@ def adapt(donor_state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tens
         Tensors under the model's names and in its shapes. The head's are there only if they fit.
 
     Raises:
-        DonorMismatchError: names every tensor that is missing, unexpected or misshapen outside the head. A grey
+        DonorMismatchError: names tensors that are missing, unexpected or misshapen outside the head. A grey
             donor for an RGB model is refused: how to spread it over the colours is not given.
 
     Example:

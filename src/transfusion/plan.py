@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from transfusion import donors, models, schemes, tasks
+from transfusion import donors, models, representations, schemes, tasks
 from transfusion.errors import SpecError
 from transfusion.spec import DonorRunSpec, RunSpec, SchemeSpec, StudySpec, TrainSpec
 from transfusion.store import Store, write_tensors
@@ -41,6 +41,8 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
     task = tasks.load(spec.task, cache=cache, progress=True)
     spec = spec.with_values(task=spec.task.with_values(fingerprint=task.fingerprint))
     model = _checked_model(spec.model, task, spec.train)
+    if spec.representations:
+        representations.check(spec.representations, model)
     taught = _starts_with_donor(spec, model)
     donor_run: RunSpec | None = None
     origin: dict[str, Any] = {"donor": spec.donor}

@@ -14,6 +14,7 @@ Source:
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import defaultdict
 from collections.abc import Iterator
@@ -29,11 +30,12 @@ from torch import Tensor, nn
 
 from transfusion import models, tasks
 from transfusion.batches import Batches, derive_seed
-from transfusion.capture import captured, compare
-from transfusion.errors import TransfusionError, UnknownNameError
+from transfusion.capture import _channels_first, captured, compare
+from transfusion.errors import SpecError, StoreError, TransfusionError, UnknownNameError
 from transfusion.machine import Machine
+from transfusion.similarity import measure
 from transfusion.spec import RepresentationSpec, RunSpec
-from transfusion.store import Store, write_tensors, write_text
+from transfusion.store import RunFiles, Store, write_tensors, write_text
 from transfusion.structure import stages
 from transfusion.tasks import Task
 
@@ -70,15 +72,44 @@ class Look:
     cache: Path | None = None
 
 
+def check(settings: RepresentationSpec, model: nn.Module) -> None:
+    """See that measures and stage exist, before anything is trained.
+
+    Raises:
+        UnknownNameError: if one does not.
+    """
+    for name in settings.measures:
+        measure(name)
+    _stage(settings, model)
+
+
 def looked_at(runs: list[RunSpec]) -> list[RunSpec]:
     """The runs of the largest data size, the only ones whose representations are compared."""
     largest = max((run.size or math.inf for run in runs), default=math.inf)
     return [run for run in runs if (run.size or math.inf) == largest]
 
 
+def without_weights(store: Store) -> list[RunFiles]:
+    """The finished runs of the largest data size that cannot be compared, as their weights were not kept."""
+    return [store.run(run.id) for run in _finished(store) if not _has_ends(store.run(run.id))]
+
+
+def _finished(store: Store) -> list[RunSpec]:
+    """The finished runs of the largest data size whose spec can be read; the report says which cannot."""
+    runs = []
+    for files in store.grid():
+        with contextlib.suppress(SpecError, StoreError):
+            runs += [files.spec()] if files.state == "done" else []
+    return looked_at(runs)
+
+
+def _has_ends(files: RunFiles) -> bool:
+    return files.before_path.exists() and files.after_path.exists()
+
+
 def units(store: Store) -> list[Unit]:
     """Every unit that the study's finished runs allow, those of the first seed first."""
-    runs = looked_at([files.spec() for files in store.grid() if files.state == "done"])
+    runs = [run for run in _finished(store) if _has_ends(store.run(run.id))]
     by_seed: dict[int, list[RunSpec]] = defaultdict(list)
     for run in runs:
         by_seed[run.seed].append(run)
@@ -164,9 +195,7 @@ def _similarity(
 def _activations(networks: dict[str, nn.Module], images: Probe, settings: RepresentationSpec) -> dict[str, Tensor]:
     """Two pictures (2, height, width, channels) and, by network, maps (2, channels, height, width) of a stage."""
     known = stages(next(iter(networks.values())))
-    stage = settings.stage or next(iter(known))
-    if stage not in known:
-        raise UnknownNameError.of("stage", stage, known)
+    stage = _stage(settings, next(iter(networks.values())))
     two = images.two()
     inputs = images.data.normalise(images.data.get(two)[0])
     shown = {"pictures": torch.from_numpy(np.array(images.pictures[images.data.rows[two]]))}
@@ -174,8 +203,17 @@ def _activations(networks: dict[str, nn.Module], images: Probe, settings: Repres
         with captured(network.eval(), {stage: known[stage]}) as outputs, torch.no_grad():
             network(inputs)
         if outputs[stage].ndim == 4:
-            shown[name] = _strongest(outputs[stage].float().cpu())
+            shown[name] = _strongest(_channels_first(outputs[stage]).float().cpu())
     return shown
+
+
+def _stage(settings: RepresentationSpec, model: nn.Module) -> str:
+    """The stage whose activations are shown."""
+    known = stages(model)
+    stage = settings.stage or next(iter(known))
+    if stage not in known:
+        raise UnknownNameError.of("stage", stage, known)
+    return stage
 
 
 def _strongest(maps: Tensor) -> Tensor:

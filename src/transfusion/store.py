@@ -50,6 +50,7 @@ from transfusion.errors import StoreError
 from transfusion.spec import RunSpec, StudySpec
 
 State = Literal["new", "started", "done", "failed"]
+SNAPSHOTS = "snapshots"
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -164,6 +165,12 @@ class RunFiles:
         finally:
             lock.release()
 
+    @property
+    def no_weights(self) -> str:
+        """Why its final weights are not there, in a sentence."""
+        why = "its weights were not kept" if self.state == "done" else "it is not finished"
+        return f"Run {self.id} has no {self.after_path.name} in {self.folder}: {why}."
+
     def spec(self) -> RunSpec:
         """The run's spec, read back."""
         return RunSpec.read(self.spec_path)
@@ -221,13 +228,13 @@ class RunFiles:
 
     def save_snapshot(self, step: int, weights: dict[str, torch.Tensor]) -> None:
         """Keep the weights at a step on the way."""
-        write_tensors(self.folder / "snapshots" / f"{step:08d}.safetensors", weights)
+        write_tensors(self.folder / SNAPSHOTS / f"{step:08d}.safetensors", weights)
 
     def weights(self) -> dict[int, Path]:
-        """Weight files by step, in order: before, every snapshot, and after where the run is finished."""
-        found = {int(path.stem): path for path in sorted(self.folder.glob("snapshots/*.safetensors"))}
+        """Weight files on disk by step, in order: before, every snapshot, and after where the run is finished."""
+        found = {int(path.stem): path for path in sorted(self.folder.glob(f"{SNAPSHOTS}/*.safetensors"))}
         ends = {0: self.before_path} if self.before_path.exists() else {}
-        if self.state == "done":
+        if self.state == "done" and self.after_path.exists():
             found[self.spec().train.steps] = self.after_path
         return ends | found
 
@@ -274,6 +281,12 @@ class RunFiles:
     def told(self) -> dict[str, Any]:
         """What ``note_told`` recorded, or {}."""
         return _read_json(self.told_path) if self.told_path.exists() else {}
+
+
+def run_around(path: Path) -> RunFiles | None:
+    """The run whose folder, or weight file, is at a path; None where it is nothing of a run."""
+    folders = [path] if path.is_dir() else [path.parent, *([path.parents[1]] if path.parent.name == SNAPSHOTS else [])]
+    return next((files for files in map(RunFiles, folders) if files.spec_path.exists()), None)
 
 
 class Store:
@@ -346,12 +359,18 @@ class Store:
         Raises:
             StoreError: if none or several match.
         """
-        found = {path.parent.name: path for path in self.folder.glob(f"runs/{run_id}*/after.safetensors")}
-        found |= {path.parent.name: path for path in self.folder.parent.glob(f"*/runs/{run_id}*/after.safetensors")}
+        folders = [*self.folder.parent.glob(f"*/runs/{run_id}*"), *self.folder.glob(f"runs/{run_id}*")]
+        runs = [files for files in map(RunFiles, folders) if files.after_path.exists() or files.spec_path.exists()]
+        found = {files.id: files.after_path for files in runs if files.after_path.exists()}
         if len(found) == 1:
             return next(iter(found.values()))
+        if runs and not found:
+            raise StoreError(f"{runs[0].no_weights} Name another run.")
         what = f"{len(found)} finished runs start" if found else "No finished run starts"
-        raise StoreError(f"{what} with '{run_id}' in {self.folder} or beside it. Each folder under runs/ is an id.")
+        where = f"{self.folder} or beside it" if self.exists else f"the studies of {self.folder.parent.absolute()}"
+        raise StoreError(
+            f"{what} with '{run_id}' in {where}. Each folder under runs/ is an id; file:PATH names weights elsewhere."
+        )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

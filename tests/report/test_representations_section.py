@@ -33,11 +33,15 @@ def similarity(unit):
 @pytest.fixture
 def store(tmp_path):
     """A finished study of three starts and three seeds, with every comparison."""
-    store = Store(tmp_path)
+    return made(tmp_path, NAMES, 3)
+
+
+def made(folder, names, num_seeds):
+    store = Store(folder)
     runs = [
         RunSpec(task=TaskSpec(), model="m", scheme=SchemeSpec(name=name), seed=seed, train=TrainSpec(steps=8))
-        for seed in range(3)
-        for name in NAMES
+        for seed in range(num_seeds)
+        for name in names
     ]
     store.begin(StudySpec(representations=RepresentationSpec(images=40)), runs, None, {"images": {"train": 7}})
     for run in runs:
@@ -70,6 +74,20 @@ def test_every_figure_of_the_paper_is_there_with_its_n(store):
     }
     assert all("n = " in part.caption or "in brackets" in part.caption for part in found.values())
     assert "pretrained 0.90 at stem, 0.80 at body<b>, 0.70 at head" in found["representations-change"].alt
+
+
+def test_starts_that_share_random_numbers_are_named_where_there_are_any(store, tmp_path):
+    assert "so mean_var and random begin as scaled copies" in pictures(store)["representations-heatmaps"].caption
+    other = pictures(made(tmp_path / "other", ("pretrained", "random"), 2))["representations-heatmaps"]
+    assert "random numbers" not in other.caption
+
+
+def test_one_start_and_one_seed_have_no_spread_to_speak_of(tmp_path):
+    found = pictures(made(tmp_path, ("random",), 1))
+    assert set(found) == {f"representations-{name}" for name in ("change", "heatmaps", "dynamics", "activations")}
+    assert found["representations-change"].caption.endswith("by stage: n = 1 seed.")
+    assert not any("1 seeds" in part.caption or "sd over" in part.caption for part in found.values())
+    assert all(part.draw().axes for part in found.values())
 
 
 def test_the_heatmaps_hold_the_mean_over_seeds_of_every_pair(store):
@@ -107,9 +125,7 @@ def test_the_verdict_speaks_of_representations(store):
 def test_what_is_not_compared_yet_is_said(store):
     unit = next(unit for unit in units_of.units(store) if unit.kind == "dynamics")
     store.representation_path(unit.id, "csv").unlink()
-    assert any(
-        "1 comparisons of networks (dynamics) are not on disk yet" in note for note in opening.notes(Material(store))
-    )
+    assert any("1 comparison (dynamics) is not on disk yet" in note for note in opening.notes(Material(store)))
 
 
 def test_the_page_holds_it_and_no_markup_of_the_stages(store):

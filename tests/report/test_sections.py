@@ -117,6 +117,24 @@ def test_a_network_without_filters_has_histograms_only(tmp_path):
     assert not named(section, Table)
 
 
+def test_runs_whose_weights_were_not_kept_are_named(tmp_path):
+    store = train(study(tmp_path, schemes_of()))
+    assert not any(isinstance(part, str) for part in weights.section(Material(store)).parts)
+    lost = [files for files in store.grid() if files.spec().scheme.name == "mean_var"]
+    lost[0].after_path.unlink()
+    lost[1].before_path.unlink()
+    section = weights.section(Material(store))
+    assert section.parts[0] == (
+        "Left out, as their weights were not kept: "
+        f"mean_var seed 0 (run {lost[0].id}), mean_var seed 1 (run {lost[1].id})."
+    )
+    assert [row[0] for row in named(section, Table)["filter-table"].rows] == ["pretrained", "random"]
+    for files in store.grid():
+        files.after_path.unlink(missing_ok=True)
+    (only,) = weights.section(Material(store)).parts
+    assert all(files.id in only for files in store.grid())
+
+
 def test_unfinished_runs_have_no_weights_to_show(tmp_path):
     assert weights.section(Material(study(tmp_path, schemes_of()))) is None
 

@@ -69,6 +69,24 @@ def test_from_which_stage_on_all_starts_look_alike():
     assert read(between_starts=(0.8, 0.8, 0.8)).alike_from == "stem"
 
 
+def test_stages_where_chance_gives_nearly_1_say_nothing():
+    frame = comparisons(between_starts=(0.4, 0.8, 0.8), kept=(0.9, 0.6, 0.95))
+    frame.loc[frame["stage"] == "head", "baseline"] = 0.97
+    likeness = read_likeness(curves(4), frame, "pretrained", "random")
+    assert "least at stem: " in likeness.lines[0]
+    assert "most at middle: " in likeness.lines[0]
+    assert likeness.alike_from == "middle"
+    assert likeness.lines[2].startswith("Nothing can be said of head: chance alone gives a CCA similarity near 1")
+    full = read_likeness(curves(4), frame.assign(baseline=1.0), "pretrained", "random")
+    assert len(full.lines) == 2
+    assert "open: at every stage chance" in full.lines[0]
+
+
+def test_no_interval_leaves_what_a_similarity_can_be():
+    change = read(seeds=2, kept=(0.98, 0.5, 0.02), noise=0.1).change["pretrained"].values()
+    assert all(0 <= one.low <= one.high <= 1 for one in change)
+
+
 def test_alike_in_the_middle_only_is_not_alike_from_there_on():
     likeness = read(between_starts=(0.4, 0.8, 0.4))
     assert likeness.alike_from is None

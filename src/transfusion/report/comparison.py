@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 
 import numpy as np
 import pandas as pd
@@ -19,8 +21,12 @@ from transfusion import filters
 from transfusion.report.figures.weights import MOST_FILTERS, mosaic
 from transfusion.report.palette import SCHEMES
 from transfusion.report.parts import Cell, Listing, Part, Picture, Section, Table
+from transfusion.verdict.likeness import LEAST_ROOM
 
-LEAST_ROOM = 0.05  # between chance and 1; in less than that a score says nothing
+MEASURES_ABREAST = 3  # of the printed table, which is 120 characters wide
+NUMBER = re.compile(r"\d+(?:e-?\d+)?")
+SENTENCES = re.compile(r"(?<=\.) ")
+SIDES = ((re.compile(r"\bx(?= has| is| are)"), "A"), (re.compile(r"\by(?= has| is| are)"), "B"))
 MAP = "viridis"  # rises in lightness, so it survives greyscale and colour blindness
 
 
@@ -32,6 +38,10 @@ class ComparisonTable:
 
     def __str__(self) -> str:
         measures = list(dict.fromkeys(self.frame["measure"]))
+        blocks = [self._block(measures[i : i + MEASURES_ABREAST]) for i in range(0, len(measures), MEASURES_ABREAST)]
+        return "\n".join(["Similarity of A and B; chance is the same with images re-matched", *blocks])
+
+    def _block(self, measures: Sequence[str]) -> str:
         table = RichTable(box=box.SIMPLE)
         table.add_column("stage")
         for heading in ("n", *(text for name in measures for text in (name, "chance"))):
@@ -43,13 +53,51 @@ class ComparisonTable:
         text = io.StringIO()
         Console(width=120, file=text).print(table)
         lines = [line.rstrip() for line in text.getvalue().splitlines()]
-        return "\n".join(["Similarity of A and B; chance is the same with images re-matched", *filter(None, lines)])
+        return "\n".join(filter(None, lines))
 
 
 def warnings_of(frame: pd.DataFrame) -> list[str]:
-    """What makes values less than they seem, one line per stage and measure."""
-    warned = frame[frame["warnings"] != ""]
-    return [f"{row.stage}, {row.measure}: {row.warnings}" for row in warned.itertuples()]
+    """What makes values less than they seem: one line per measure and warning, for all stages that it is of.
+
+    A number that differs between stages is given as a span.
+    """
+    found: dict[tuple[str, str], list[tuple[str, list[str]]]] = {}
+    for row in frame[frame["warnings"] != ""].sort_values("measure", kind="stable").itertuples():
+        for sentence in SENTENCES.split(_of_sides(str(row.warnings))):
+            key = str(row.measure), NUMBER.sub("{}", sentence)
+            found.setdefault(key, []).append((str(row.stage), NUMBER.findall(sentence)))
+    stages = list(dict.fromkeys(frame["stage"]))
+    return [
+        f"{measure} at {_among([stage for stage, _ in seen], stages)}: "
+        + text.format(*(_reach(numbers) for numbers in zip(*(numbers for _, numbers in seen), strict=True)))
+        for (measure, text), seen in found.items()
+    ]
+
+
+def _of_sides(warnings: str) -> str:
+    """The measures speak of x and y."""
+    for pattern, side in SIDES:
+        warnings = pattern.sub(side, warnings)
+    return warnings
+
+
+def _reach(numbers: Sequence[str]) -> str:
+    low, high = min(numbers, key=float), max(numbers, key=float)
+    return low if low == high else f"{low} to {high}"
+
+
+def _among(some: Sequence[str], stages: Sequence[str]) -> str:
+    """Names of stages, neighbours by the first and the last."""
+    if len(stages) > 1 and len(some) == len(stages):
+        return "every stage"
+    runs = [[stages[place] for _, place in run] for _, run in groupby(_numbered(some, stages), lambda at: at[0])]
+    named = (", ".join(run) if len(run) < 3 else f"{run[0]} to {run[-1]}" for run in runs)
+    return ", ".join(named)
+
+
+def _numbered(some: Sequence[str], stages: Sequence[str]) -> list[tuple[int, int]]:
+    """(what neighbours share, place among all stages), in order."""
+    return [(place - i, place) for i, place in enumerate(sorted(map(stages.index, some)))]
 
 
 def above_chance(frame: pd.DataFrame) -> pd.Series:
@@ -60,26 +108,38 @@ def above_chance(frame: pd.DataFrame) -> pd.Series:
 
 
 def said(frame: pd.DataFrame) -> list[str]:
-    """Where A and B are most and least alike, by the first measure: one sentence each, none where nothing has a value.
+    """Where A and B are most and least alike, by the first measure, and where nobody can say: a sentence each.
 
     Args:
         frame: as ``compare`` gives it, of two networks.
     """
     first = frame[frame["measure"] == frame["measure"].iloc[0]]
     shares = above_chance(first)
-    first = first[shares.notna()]
-    if first.empty:
-        return []
-    known = shares.dropna().to_numpy()
-    ends = {"most": int(known.argmax()), "least": int(known.argmin())}
-    return [_sentence(how, first.iloc[place], float(known[place])) for how, place in ends.items()]
+    known, rows = shares.dropna().to_numpy(), first[shares.notna()]
+    ends = (
+        [("are most alike ", known.argmax()), ("are least alike ", known.argmin())]
+        if len(known) > 1
+        else [("", 0)] * len(known)
+    )
+    told = [_sentence(how, rows.iloc[int(place)], float(known[place])) for how, place in ends]
+    full = first[first["value"].notna() & shares.isna()]
+    return told if full.empty else [*told, _full(full, list(first["stage"]))]
 
 
 def _sentence(how: str, row: pd.Series, share: float) -> str:
+    way = f"{share:.0%} of the way from chance to identity" if share > 0 else "no more than chance"
     return (
-        f"A and B are {how} alike at stage {row['stage']}: {row['measure']} {row['value']:.3f}, where chance gives "
-        f"{row['baseline']:.3f} ({share:.0%} of the way from chance to identity; n = {row['n']:,} samples of "
-        f"{row['images']} images)."
+        f"A and B {how}at stage {row['stage']}: {row['measure']} {row['value']:.3f}, where chance gives "
+        f"{row['baseline']:.3f} ({way}; n = {row['n']:,} samples of {row['images']} images)."
+    )
+
+
+def _full(rows: pd.DataFrame, stages: Sequence[str]) -> str:
+    chance = _reach([f"{value:.2f}" for value in rows["baseline"]])
+    return (
+        f"Nothing can be said of {_among(list(rows['stage']), stages)}: chance alone gives a {rows['measure'].iloc[0]} "
+        f"of {chance} there, for want of samples. Show more images (--images), or take a measure that needs fewer "
+        "(--measures linear_cka)."
     )
 
 
@@ -98,7 +158,7 @@ def sections(
     """
     found = [Section("stages", "Stage by stage", tuple(_stage_parts(frame)))]
     if grid is not None:
-        found.append(Section("across", "Every stage against every stage", (_grid_picture(grid),)))
+        found.append(Section("across", "Every stage against every stage", (_grid_part(grid),)))
     if first_layers is not None:
         found.append(Section("filters", "First-layer filters", (_filter_picture(*first_layers),)))
     return found
@@ -112,11 +172,16 @@ def _stage_parts(frame: pd.DataFrame) -> Iterator[Part]:
         "the same with images re-matched, never positions.",
         " ".join(said(frame)) or "No stage has a value.",
     )
+    numbers = {"similarity": "value", "chance": "baseline", "reverse": "reverse"}
+    note = " Reverse is the similarity of B with A, which only PWCCA tells from that of A with B."
+    if not (frame["measure"] == "pwcca").any():
+        note = ""
+        del numbers["reverse"]
     yield Table(
         "stages",
-        "Reverse differs from the value for PWCCA only. Ranks are the dimensions that were compared.",
-        ("stage", "measure", "similarity", "chance", "reverse", "rank A", "rank B", "n"),
-        tuple(_cells(row) for _, row in frame.iterrows()),
+        f"Similarity of A and B, and what chance gives. Ranks are the dimensions that were compared.{note}",
+        ("stage", "measure", *numbers, "rank A", "rank B", "n"),
+        tuple(_cells(row, list(numbers.values())) for _, row in frame.iterrows()),
     )
     if warned := warnings_of(frame):
         yield Listing(tuple(warned), "To beware of")
@@ -127,8 +192,8 @@ def _span(values: pd.Series) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _cells(row: pd.Series) -> tuple[Cell | str, ...]:
-    numbers = (Cell.number(float(row[key])) for key in ("value", "baseline", "reverse"))
+def _cells(row: pd.Series, keys: Sequence[str]) -> tuple[Cell | str, ...]:
+    numbers = (Cell.number(float(row[key])) for key in keys)
     counts = (Cell.number(float(row[key]), ",.0f") for key in ("rank_a", "rank_b", "n"))
     return (str(row["stage"]), str(row["measure"]), *numbers, *counts)
 
@@ -152,14 +217,21 @@ def lines(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def _grid_picture(grid: pd.DataFrame) -> Picture:
-    best = grid.loc[grid.groupby("stage_a", sort=False)["value"].idxmax().dropna()]
+def _grid_part(grid: pd.DataFrame) -> Picture | str:
+    known = grid[grid["value"].notna()]
+    if known.empty:
+        return (
+            "No two stages have a debiased CKA: it takes four images and variation between them "
+            f"(n = {grid['n'].max()} images). Show more images (--images)."
+        )
+    best = grid.loc[known.groupby("stage_a", sort=False)["value"].idxmax()]
     pairs = ", ".join(f"{row.stage_a} with {row.stage_b} ({row.value:.2f})" for row in best.itertuples())
+    without = "" if len(known) == len(grid) else " A dash: a stage that is the same for all images has no value."
     return Picture(
         "across",
         partial(heatmap, grid),
         f"Debiased linear CKA of every stage of A with every stage of B, each averaged over positions, n = "
-        f"{int(grid['n'].iloc[0])} images; chance gives 0.",
+        f"{int(grid['n'].iloc[0])} images; chance gives 0.{without}",
         f"Each stage of A is most like: {pairs}.",
     )
 
@@ -175,8 +247,9 @@ def heatmap(grid: pd.DataFrame) -> Figure:
     axes.set_yticks(range(table.shape[0]), table.index)
     axes.set(xlabel="stage of B", ylabel="stage of A")
     for (down, right), value in np.ndenumerate(table.to_numpy()):
-        colour = "black" if value > 0.6 else "white"
-        axes.text(right, down, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
+        colour = "white" if value <= 0.6 else "black"
+        text = "-" if np.isnan(value) else f"{value:.2f}"
+        axes.text(right, down, text, ha="center", va="center", fontsize=7, color=colour)
     figure.colorbar(image, ax=axes, label="debiased CKA")
     return figure
 

@@ -72,7 +72,13 @@ def _about_comparisons(material: Material) -> Iterator[str]:
     wanted = representations.missing(material.store) if material.spec.representations else []
     if wanted:
         kinds = ", ".join(dict.fromkeys(unit.kind for unit in wanted))
-        yield f"{len(wanted)} comparisons of networks ({kinds}) are not on disk yet: run the same study command again."
+        many = (
+            f"{len(wanted)} comparisons of networks ({kinds}) are" if len(wanted) > 1 else f"1 comparison ({kinds}) is"
+        )
+        yield f"{many} not on disk yet: run the same study command again."
+    if material.spec.representations and (without := representations.without_weights(material.store)):
+        names = ", ".join(name_of(files) for files in without)
+        yield f"Left out of the comparisons of networks, as their weights were not kept: {names}."
 
 
 def _about_runs(material: Material) -> Iterator[str]:

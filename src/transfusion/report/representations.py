@@ -17,6 +17,9 @@ from transfusion.report.parts import Cell, Part, Picture, Section, Table
 from transfusion.spec import RepresentationSpec
 from transfusion.verdict.curves import start_names
 
+NORMAL = ("random", "mean_var", "kaiming")  # schemes that scale the same normal draws
+SAME_NUMBERS = "Starts of one seed draw the same random numbers, so {} begin as scaled copies of each other."
+
 
 def section(material: Material) -> Section | None:
     """Heatmaps, change by stage, dynamics and activations; None where the study did not ask for them."""
@@ -38,7 +41,8 @@ def _how(material: Material) -> Iterator[Part]:
     images = int(_main(material)["images"].max())
     positions = "at all positions" if settings.positions is None else f"at most {settings.positions} positions"
     yield (
-        f"The networks looked at the same {images} held-out images, {positions} of each in every stage. A "
+        f"The networks looked at the same {images} held-out images, {positions} of each in every stage (a position is "
+        "a pixel of a map or a token of a transformer). A "
         "similarity of 1 says that two sets of channels span the same patterns; what random pairing of the images "
         "would give is shown as chance, and only what lies above it means anything."
     )
@@ -46,8 +50,9 @@ def _how(material: Material) -> Iterator[Part]:
     if saturated.any():
         stages = ", ".join(dict.fromkeys(_main(material).loc[saturated, "stage"]))
         yield (
-            f"At {stages} there are fewer samples than channels to tell apart, so the similarity is near 1 whatever "
-            "the networks do: compare it with chance, or give more images (--set representations.images=N)."
+            f"At {stages} there are fewer samples than both networks have channels, so part of the similarity, or all "
+            "of it, is 1 whatever they do: compare it with chance, or give more images "
+            "(--set representations.images=N)."
         )
 
 
@@ -57,12 +62,14 @@ def _alike(material: Material) -> Iterator[Part]:
     if grid.empty:
         return
     n = grid["a_seed"].nunique()
+    over = "n = 1 seed" if n == 1 else f"mean and sd over n = {n} seeds"
+    drawn_alike = [start for start, scheme in _schemes(grid).items() if scheme in NORMAL]
     shown = figures.spread(list(dict.fromkeys(grid["stage"])))
     own = grid[(grid["a_run"] == grid["b_run"])].groupby(["a_start", "stage"], sort=False)["value"].mean()
     yield Picture(
         "representations-change",
         partial(figures.change_lines, grid),
-        f"Similarity of each start before and after training, by stage: mean and sd over n = {n} seeds.",
+        f"Similarity of each start before and after training, by stage: {over}.",
         "Before against after training: " + _said(own),
     )
     apart = figures.apart_of(table)
@@ -77,11 +84,20 @@ def _alike(material: Material) -> Iterator[Part]:
     yield Picture(
         "representations-heatmaps",
         partial(figures.heatmaps, grid),
-        f"Similarity of all pairs of networks, before and after training, at {len(shown)} stages: mean over n = {n} "
-        "seeds. The white cross parts before from after. Starts of one seed draw the same random numbers, so mean_var "
-        "and random begin as scaled copies of each other.",
+        f"Similarity of all pairs of networks, before and after training, at {len(shown)} stages: "
+        f"{over.replace(' and sd', '')}. The white cross parts before from after."
+        + (f" {SAME_NUMBERS.format(' and '.join(drawn_alike))}" if len(drawn_alike) > 1 else ""),
         f"Heatmaps of all pairs of networks at {', '.join(shown)}; the numbers are in the table below.",
     )
+
+
+def _schemes(grid: pd.DataFrame) -> dict[str, str]:
+    """Start -> scheme, of both sides."""
+    return {
+        str(start): str(scheme)
+        for side in "ab"
+        for start, scheme in zip(grid[f"{side}_start"], grid[f"{side}_scheme"], strict=True)
+    }
 
 
 def _said(means: pd.Series) -> str:
@@ -102,7 +118,7 @@ def _dynamics(material: Material) -> Iterator[Part]:
         "representations-dynamics",
         partial(figures.dynamics, table),
         "How soon each stage gets to what it is at the end: similarity of the network at a step with the same network "
-        f"after training, mean over n = {table['a_seed'].nunique()} seeds; weights were kept at {len(steps)} steps.",
+        f"after training, mean over seeds (n = {table['a_seed'].nunique()}); weights were kept at {len(steps)} steps.",
         "At step 0: " + _said(table[table["a_step"] == 0].groupby(["a_start", "stage"], sort=False)["value"].mean()),
     )
 
@@ -116,9 +132,14 @@ def _activations(material: Material) -> Iterator[Part]:
         runs = material.whole.drop_duplicates("run")
         names = dict(zip(runs["run"], start_names(runs), strict=True))
         maps = _by_start(unit, names, tensors)
+        settings = material.spec.representations
+        stage = (settings and settings.stage) or next(iter(dict.fromkeys(material.similarity["stage"])))
+        if set(tensors) == {"pictures"}:
+            yield (
+                f"There are no pictures of what {stage} makes of an image: it gives tokens or vectors, not maps. "
+                "Another stage may give maps (--set representations.stage=NAME)."
+            )
         if maps:
-            settings = material.spec.representations
-            stage = (settings and settings.stage) or next(iter(dict.fromkeys(material.similarity["stage"])))
             yield Picture(
                 "representations-activations",
                 partial(figures.activations, tensors["pictures"], maps),
@@ -160,7 +181,7 @@ def _table(material: Material) -> Iterator[Part]:
     measures = list(dict.fromkeys(table["measure"]))
     yield Table(
         "representations-table",
-        "Similarity of every two sets of weights, mean over n pairs of seeds, and what chance gives.",
+        "Similarity of every two sets of weights, mean over n pairs of networks, and what chance gives.",
         ("stage", "network", "against", *(label for name in measures for label in (name, f"{name} by chance")), "n"),
         tuple(rows),
         is_folded=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from transfusion import donors, filters, models, tasks
 from transfusion.capture import across, compare
-from transfusion.errors import DonorMismatchError, InputError, SpecError
+from transfusion.errors import DonorError, DonorMismatchError, InputError, SpecError
 from transfusion.machine import Machine
-from transfusion.report.comparison import said, sections
+from transfusion.report.comparison import said, sections, warnings_of
 from transfusion.report.page import render
 from transfusion.representations import Probe
 from transfusion.spec import RepresentationSpec, RunSpec, TaskSpec
-from transfusion.store import RunFiles, Store, write_text
+from transfusion.store import Store, run_around, write_text
 from transfusion.structure import head, stage_of
 from transfusion.tasks import Task
 from transfusion.tasks.progress import track
@@ -55,49 +55,110 @@ class Found:
         frame: stage by stage, as ``compare`` gives it; networks ``A`` and ``B``.
         grid: every stage of A against every stage of B, as ``across`` gives it; None for chosen stages.
         first_layers: the first convolutions' weights, where both have one of the same shape.
-        about: the images, in words.
+        about: the network and the images, in words.
+        is_one: whether the two sets of weights are the same, tensor by tensor.
     """
 
     frame: pd.DataFrame
     grid: pd.DataFrame | None
     first_layers: tuple[Tensor, Tensor] | None
     about: str
+    is_one: bool = False
+
+    @property
+    def conclusions(self) -> list[str]:
+        """What was found, a sentence each."""
+        same = "A and B hold the same weights, tensor by tensor: every similarity is 1, and says nothing else."
+        return [same] if self.is_one else said(self.frame)
+
+    @property
+    def notes(self) -> list[str]:
+        """What to beware of, a sentence each."""
+        return [*(self.conclusions if self.is_one else ()), *warnings_of(self.frame)]
 
 
-def run_of(name: str) -> RunSpec | None:
-    """The spec of the run whose folder, or weight file, is named; None where it is nothing of a run."""
-    path = Path(name.removeprefix("file:")).expanduser()
-    files = RunFiles(path if path.is_dir() else path.parent)
-    return files.spec() if files.spec_path.exists() else None
+@dataclass(frozen=True)
+class Weights:
+    """Where one set of weights is.
+
+    Attributes:
+        source: a donor string, see ``donors.load``; of a file, with its whole path.
+        run: the run that they are of, or None.
+    """
+
+    source: str
+    run: RunSpec | None
+
+    @classmethod
+    def named(cls, name: str) -> Weights:
+        """Find what a user names: a donor string, a weight file, or the folder or ``run:ID`` of a run.
+
+        Raises:
+            DonorError: it is neither a file nor a run with weights.
+            StoreError: no run, or more than one, has the ID.
+        """
+        kind, _, rest = name.partition(":")
+        if kind == "run" and rest:
+            return cls._at(Store(Path("studies") / "any").find_run(rest))
+        path = Path(rest if kind == "file" else name).expanduser()
+        is_donor = ":" in name and kind != "file" and not path.exists()
+        return cls(name, None) if is_donor else cls._at(path)
+
+    @classmethod
+    def _at(cls, path: Path) -> Weights:
+        files = run_around(path)
+        if path.is_dir():
+            if files is None:
+                raise DonorError(f"{path} is a folder, but not that of a run. Give a weight file, or DIR/runs/ID.")
+            if not files.after_path.exists():
+                raise DonorError(f"{files.no_weights} Give another run, or a weight file in its folder.")
+            path = files.after_path
+        if not path.is_file():
+            raise DonorError(
+                f"There is no weight file or folder of a run at {path}. Give the path of one, run:ID, torchvision:NAME "
+                "or timm:NAME."
+            )
+        return cls(f"file:{path.resolve()}", files.spec() if files else None)
 
 
 def compared(request: Request, show_progress: bool = False) -> Found:
     """Load both sets of weights, show them the same images, and compare what they make of them.
 
     Raises:
-        SpecError: no model or no data is given, and none can be read from a run.
+        SpecError: no model or no data is given, and none can be read from a run; or A and B are one file.
         DonorError: weights that cannot be found, read or fitted.
+        StoreError: for a run that is not there.
         TaskError: images that cannot be used.
         InputError: outputs that cannot be compared.
         UnknownNameError: for a model, stage or measure that does not exist.
     """
-    runs = [run for run in map(run_of, request.names) if run is not None]
+    weights = [Weights.named(name) for name in request.names]
+    if weights[0].source == weights[1].source:
+        raise SpecError(f"A and B are the same weights, {weights[0].source}. Give two sets, such as those of two runs.")
+    runs = [one.run for one in weights if one.run is not None]
     model = request.model or next((run.model for run in runs), None)
     spec = request.task or next((run.task for run in runs), None)
     if model is None or spec is None:
-        raise SpecError("Both --model and --data are needed, unless A or B is the folder of a run. Give them.")
+        raise SpecError("Both --model and --data are needed, unless A or B is a run's. Give them.")
     task = tasks.load(spec, progress=show_progress)
-    states = [_weights(name, model) for name in request.names]
-    networks = {side: _network(request, model, task, state) for side, state in zip("AB", states, strict=True)}
-    return _look(request, networks, task, show_progress)
+    found = [donors.load(one.source, model) for one in weights]
+    networks = {}
+    for side, name, donor in zip("AB", request.names, found, strict=True):
+        try:
+            networks[side] = _network(request, model, task, donor.state)
+        except DonorMismatchError as error:
+            raise DonorMismatchError(f"{side} = {name} as {model}: {error}") from None
+    looked = _look(request, networks, task, show_progress)
+    about = f"{model} make of {looked.about}"
+    return replace(looked, about=about, is_one=found[0].fingerprint == found[1].fingerprint)
 
 
 def write(request: Request, found: Found, folder: Path) -> Path:
     """Write ``comparison.csv``, ``across.csv`` and the page; returns the page's path."""
     text = render(
         " and ".join(f"{side} = {name}" for side, name in zip("AB", request.names, strict=True)),
-        f"What two sets of weights make of {found.about}.",
-        said(found.frame),
+        f"What two sets of weights of {found.about}.",
+        found.conclusions,
         sections(found.frame, found.grid, found.first_layers),
         folder=folder,
     )
@@ -122,15 +183,6 @@ def _look(request: Request, networks: dict[str, nn.Module], task: Task, show_pro
         again = track(((len(batch), batch) for batch in probe), "Comparing all with all", total, show_progress)
         grid = across(networks["A"], networks["B"], again)
     return Found(frame, grid, layers, f"{total} {split} images of {task.name} at {task.image_size} px")
-
-
-def _weights(name: str, model: str) -> dict[str, Tensor]:
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return donors.load(f"file:{RunFiles(path).after_path}").state
-    source = f"file:{path}" if ":" not in name or path.is_file() else name
-    # runs lie in any folder beside that of a study
-    return donors.load(source, model, Store(Path("studies") / "study").find_run).state
 
 
 def _network(request: Request, name: str, task: Task, state: Mapping[str, Tensor]) -> nn.Module:

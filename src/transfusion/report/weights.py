@@ -19,6 +19,7 @@ from transfusion.report import figures
 from transfusion.report.figures.weights import MOST_FILTERS
 from transfusion.report.layers import LEAST_SIDE, first_layer, tensor_stages
 from transfusion.report.material import Material
+from transfusion.report.opening import name_of
 from transfusion.report.palette import Style, styles_of
 from transfusion.report.parts import Cell, Part, Picture, Section, Table
 from transfusion.report.table import schemes_of, with_starts
@@ -26,6 +27,7 @@ from transfusion.run import donor_key
 from transfusion.store import RunFiles
 from transfusion.tasks.progress import track
 
+TITLE = "Weights and filters"
 ROWS_PER_PICTURE = 4  # starts
 MOST_FIT_SIDE = 11  # pixels of a filter; the fit of 64 such takes some four seconds of one core
 MOST_WEIGHTS = 200_000  # per stage and start, in histograms
@@ -64,28 +66,41 @@ class Trained:
 def section(material: Material) -> Section | None:
     """Filters and weights of every start before and after training, one seed; None without a finished run."""
     trained = _trained(material)
+    left_out = _left_out(material)
     if not trained:
-        return None
+        return Section("weights", TITLE, left_out) if left_out else None
     styles = styles_of(schemes_of(with_starts(material.frame)))
     seed = trained[0].files.spec().seed
-    parts: list[Part] = []
+    parts: list[Part] = [*left_out]
     if all(run.first for run in trained):
         parts += [*_filters(trained, seed), _table(trained, _donor(material, str(trained[0].first)), seed)]
     parts += _histograms(trained, styles, seed)
-    return Section("weights", "Weights and filters", tuple(parts)) if parts else None
+    return Section("weights", TITLE, tuple(parts)) if parts else None
 
 
 def _trained(material: Material) -> list[Trained]:
     """The finished run of every start with all images and the first seed that has finished runs of most starts."""
     frame = with_starts(material.frame)
     whole = frame[frame["run"].isin(material.whole["run"])].drop_duplicates("run")
-    done = {files.id: files for files in material.finished if files.before_path.exists() and files.after_path.exists()}
+    done = {files.id: files for files in material.finished if _has_weights(files)}
     whole = whole[whole["run"].isin(list(done))]
     if not len(whole):
         return []
     num_starts = whole.groupby("seed")["start"].nunique()
     rows = whole[whole["seed"] == num_starts.idxmax()]
     return [Trained(str(start), done[run]) for start, run in zip(rows["start"], rows["run"], strict=True)]
+
+
+def _has_weights(files: RunFiles) -> bool:
+    return files.before_path.exists() and files.after_path.exists()
+
+
+def _left_out(material: Material) -> tuple[str, ...]:
+    """Which finished runs with all images have no weights to show, in a sentence; empty where all have."""
+    whole = set(material.whole["run"])
+    without = [files for files in material.finished if files.id in whole and not _has_weights(files)]
+    names = ", ".join(name_of(files) for files in without)
+    return (f"Left out, as their weights were not kept: {names}.",) if without else ()
 
 
 def _donor(material: Material, name: str) -> Tensor | None:

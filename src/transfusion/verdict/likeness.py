@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from transfusion.verdict.inference import mean_interval
 from transfusion.verdict.words import measure_name
 
 MARGIN = 0.05  # of similarity; what 16 instead of all positions of a map change at most (see transfusion.compare)
+LEAST_ROOM = 0.05  # between chance and 1; in less than that a similarity says nothing
 ONE_SIDED = 0.9  # the lower end of this two-sided interval is that of a one-sided 95 % one
 
 
@@ -52,9 +53,14 @@ class Likeness:
     alike_from: str | None
 
     @property
+    def full(self) -> tuple[str, ...]:
+        """Stages where chance alone gives nearly 1, for want of images: nothing can be said of them."""
+        return tuple(stage for stage in self.stages if _is_full(self.chance[stage]))
+
+    @property
     def lines(self) -> list[str]:
         """One sentence per conclusion."""
-        return [line for line in (self._change_line(), self._alike_line()) if line]
+        return [line for line in (self._change_line(), self._alike_line(), self._full_line()) if line]
 
     @property
     def rules(self) -> list[str]:
@@ -62,7 +68,8 @@ class Likeness:
         return [
             f"Trained networks of two starts look alike at a stage if their {self._shown} is at most {MARGIN:g} below "
             f"that of {self.baseline}'s trained networks of different seeds: one-sided t test at 5 % on jackknife "
-            "pseudo-values over seeds, for every pair of starts, there and at every later stage."
+            "pseudo-values over seeds, for every pair of starts, there and at every later stage. A stage where chance "
+            f"gives more than {1 - LEAST_ROOM:g} shows neither change nor likeness, and is passed over."
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,12 +87,20 @@ class Likeness:
             "alike_from": self.alike_from,
         }
 
+    def _full_line(self) -> str | None:
+        if not self.full:
+            return None
+        return (
+            f"Nothing can be said of {', '.join(self.full)}: chance alone gives a {self._shown} near 1 there, for want "
+            "of images (--set representations.images=N)."
+        )
+
     @property
     def _shown(self) -> str:
         return measure_name(self.measure)
 
     def _change_line(self) -> str | None:
-        known = {stage: value for stage, value in self.change.get(self.main, {}).items() if value.n}
+        known = {stage: v for stage, v in self.change.get(self.main, {}).items() if v.n and stage not in self.full}
         if len(known) < 2:
             return None
         least, most = (pick(known, key=lambda stage: known[stage].estimate) for pick in (max, min))
@@ -102,7 +117,10 @@ class Likeness:
         known = {
             stage: {pair: gap for pair, gap in pairs.items() if not math.isnan(gap.estimate)}
             for stage, pairs in self.gaps.items()
+            if stage not in self.full
         }
+        if not known:
+            return "Whether the starts end alike is open: at every stage chance alone gives a similarity near 1."
         if not any(known.values()):
             n = max((value.n for by_stage in self.change.values() for value in by_stage.values()), default=0)
             return f"Whether the starts end alike is open: the yardstick is {yardstick}, and n = {n}."
@@ -112,7 +130,7 @@ class Likeness:
                 f"From {self.alike_from} on, trained networks of all starts look as alike as {yardstick}; the least "
                 f"alike there are {' and '.join(pair)}, by {gap.estimate:+.2f} in {self._shown} {_interval(gap)}."
             )
-        last = [stage for stage in self.stages if known[stage]][-1]
+        last = [stage for stage in self.stages if known.get(stage)][-1]
         pair, gap = _least_alike(known[last])
         found = f"{gap.estimate:+.2f} in {self._shown} {_interval(gap)}"
         if gap.high < 0:
@@ -149,7 +167,7 @@ def read_likeness(curves: pd.DataFrame, similarity: pd.DataFrame, main: str, bas
         baseline=baseline,
         stages=order,
         change={start: {stage: found.change(start) for stage, found in by_stage.items()} for start in starts},
-        chance={stage: float(found.rows["baseline"].mean()) for stage, found in by_stage.items()},
+        chance={stage: found.chance for stage, found in by_stage.items()},
         between_seeds={stage: found.between_seeds() for stage, found in by_stage.items()},
         gaps=gaps,
         alike_from=_first_alike(by_stage, gaps),
@@ -194,16 +212,21 @@ class _Stage:
             for pair, by_seeds in found.items()
         }
 
+    @property
+    def chance(self) -> float:
+        """Similarity that random pairing of images gives, mean over all comparisons."""
+        return float(self.rows["baseline"].mean())
+
     def change(self, start: str) -> Interval:
         """Similarity of before and after, over seeds."""
         rows = self.rows[(self.rows["a_run"] == self.rows["b_run"]) & (self.rows["a_start"] == start)]
         rows = rows[(rows["kind"] == "grid") & (rows["a_when"] == "before") & (rows["b_when"] == "after")]
-        return mean_interval(rows["value"].to_numpy(np.float64))
+        return _possible(mean_interval(rows["value"].to_numpy(np.float64)))
 
     def between_seeds(self) -> Interval:
         """Similarity of the baseline's trained networks of different seeds."""
         own = (self.baseline, self.baseline)
-        return self._jackknife(self._seeds(own), partial(self._mean, own))
+        return _possible(self._jackknife(self._seeds(own), partial(self._mean, own)))
 
     def gaps(self, level: float = 0.95) -> dict[tuple[str, str], Interval]:
         """Pair of starts -> how much less alike than two seeds of the baseline."""
@@ -244,11 +267,21 @@ class _Stage:
 
 def _first_alike(by_stage: dict[str, _Stage], gaps: dict[str, dict[tuple[str, str], Interval]]) -> str | None:
     found = None
-    for stage in reversed([stage for stage in by_stage if gaps[stage]]):
+    for stage in reversed([stage for stage, own in by_stage.items() if gaps[stage] and not _is_full(own.chance)]):
         if not by_stage[stage].all_alike():
             break
         found = stage
     return found
+
+
+def _is_full(chance: float) -> bool:
+    return chance > 1 - LEAST_ROOM
+
+
+def _possible(value: Interval) -> Interval:
+    """An interval of a similarity, without the part above 1 or, unless it is itself negative, below 0."""
+    low = max(value.low, 0.0) if value.estimate >= 0 else value.low
+    return replace(value, low=low, high=min(value.high, 1.0))
 
 
 def _interval(value: Interval) -> str:

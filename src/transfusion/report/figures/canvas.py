@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from transfusion.errors import StoreError
 from transfusion.verdict.inference import Floats
 
 FORMATS = ("svg", "pdf", "png")
@@ -87,8 +88,20 @@ def save(figure: Figure, folder: Path, name: str) -> Path:
 
     Words stay words in the SVG: they can be searched, and scale with the page. A sign that the font lacks is left to
     the reader's own fonts, and is an empty box in PDF and PNG.
+
+    Raises:
+        StoreError: when the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _save(figure, folder, name)
+    except OSError as error:
+        why = error.strerror or error
+        raise StoreError(f"Cannot write figures to {folder}: {why}. Free the disk or choose another --out.") from error
+    return folder / f"{name}.svg"
+
+
+def _save(figure: Figure, folder: Path, name: str) -> None:
     fixed: Any = {"svg.fonttype": "none", "svg.hashsalt": name, "pdf.fonttype": 42}
     with rc_context(fixed), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
@@ -96,4 +109,3 @@ def save(figure: Figure, folder: Path, name: str) -> Path:
             ground = "white" if suffix == "png" else "none"
             path = folder / f"{name}.{suffix}"
             figure.savefig(path, dpi=160, facecolor=ground, metadata=_NO_DATES[suffix])
-    return folder / f"{name}.svg"
