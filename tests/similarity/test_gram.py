@@ -32,6 +32,8 @@ def _rows(num):
 @pytest.mark.parametrize("num", [1, 40, 101])
 def test_sums_of_products(monkeypatch, threads, narrow, num):
     monkeypatch.setattr(gram, "BLOCK", 16)
+    monkeypatch.setattr(gram, "_BLOCK_OF_WIDE", 16)
+    monkeypatch.setattr(gram, "_LEAST_SHARE", 4)
     monkeypatch.setattr(gram, "_NARROW", 7 if narrow else 6)
     here, again, rows = _rows(num)
     total, repaired, networks = np.zeros((7, 7)), np.zeros((7, 7)), [slice(0, 2), slice(2, 5), slice(5, 6)]
@@ -44,6 +46,8 @@ def test_sums_of_products(monkeypatch, threads, narrow, num):
 
 def test_the_same_threads_give_the_same_digits(monkeypatch, threads):
     monkeypatch.setattr(gram, "BLOCK", 16)
+    monkeypatch.setattr(gram, "_BLOCK_OF_WIDE", 16)
+    monkeypatch.setattr(gram, "_LEAST_SHARE", 4)
     _, _, rows = _rows(500)
     totals = [np.zeros((7, 7)) for _ in range(5)]
     for total in totals:
@@ -53,6 +57,8 @@ def test_the_same_threads_give_the_same_digits(monkeypatch, threads):
 
 def test_a_failure_in_a_thread_is_not_lost(monkeypatch, threads):
     monkeypatch.setattr(gram, "BLOCK", 16)
+    monkeypatch.setattr(gram, "_BLOCK_OF_WIDE", 16)
+    monkeypatch.setattr(gram, "_LEAST_SHARE", 4)
 
     def fill(rows, into):
         raise ValueError("cannot be filled")
@@ -64,9 +70,11 @@ def test_a_failure_in_a_thread_is_not_lost(monkeypatch, threads):
 @pytest.mark.parametrize("narrow", [True, False])
 def test_sums_of_single_products(monkeypatch, threads, narrow):
     monkeypatch.setattr(gram, "BLOCK", 16)
+    monkeypatch.setattr(gram, "_BLOCK_OF_WIDE", 16)
+    monkeypatch.setattr(gram, "_LEAST_SHARE", 4)
     monkeypatch.setattr(gram, "_NARROW", 7 if narrow else 6)
     here, again, rows = _rows(101)
-    total, repaired = np.zeros((7, 7)), np.zeros((7, 7), np.float32)
+    total, repaired = np.zeros((7, 7)), np.zeros((7, 7))
     gram.add_products(total, repaired, rows, [slice(0, 2), slice(2, 6)], single=True)
     exact = here.T @ here
     assert np.allclose(np.tril(total), np.tril(exact), atol=1e-4)

@@ -41,9 +41,10 @@ __all__ = [
 def cca(x: Array, y: Array, squared: bool = False, rows_per_image: int = 1) -> Similarity:
     """Mean canonical correlation: how much of the span of x's features is in the span of y's.
 
-    Unchanged by any invertible linear map of either. Not for n below about 5 d, where it is mostly noise. Right to 1e-9;
-    large, well-conditioned float32 or half arrays are multiplied in float32, which changes the value by less than 1e-8
-    (float64 arrays never are).
+    Unchanged by any invertible linear map of either. Not for n below about 5 d, where it is mostly noise.
+
+    Right to 1e-9 on well-conditioned data; of float32 and half arrays that are large as well to 1e-8, as they are
+    multiplied in float32. Give float64 arrays to have all digits.
 
     Args:
         x: (samples, features_x) numpy array or tensor of any float or integer type.

@@ -26,7 +26,10 @@ T = TypeVar("T")
 _silently = np.errstate(over="ignore", invalid="ignore")
 
 # Rows per product: enough that adding it to the sums is cheap beside it, few enough for the processor's cache.
-BLOCK = 2048
+BLOCK = 1024
+_BLOCK_OF_WIDE = 2048
+# Rows that are worth a thread of their own.
+_LEAST_SHARE = 256
 # Up to this many columns a thread takes a share of the rows, with sums of its own; above it, some of the networks.
 _NARROW = 1200
 
@@ -47,14 +50,13 @@ class Rows:
 
 
 def add_products(
-    gram: Floats, repaired: Products | None, rows: Rows, networks: Sequence[slice], single: bool = False
+    gram: Floats, repaired: Floats | None, rows: Rows, networks: Sequence[slice], single: bool = False
 ) -> None:
     """Add the products of all columns with all to ``gram``, and of re-matched rows to ``repaired``.
 
     Args:
         gram: (columns, columns); the lower triangle is kept up to date, what lies above it is not to be read.
-        repaired: (columns, columns), of the type in which its products are to be made; kept above the diagonal
-            blocks of the networks.
+        repaired: (columns, columns); kept above the diagonal blocks of the networks.
         rows: what to multiply.
         networks: the columns of each.
         single: multiply in float32, except a column with itself, and add up in float64.
@@ -81,13 +83,11 @@ def _in_threads(work: Callable[[T], object], items: Sequence[T]) -> None:
             done.result()
 
 
-def _add_narrow(gram: Floats, repaired: Products | None, rows: Rows, networks: Sequence[slice], kind: np.dtype) -> None:
+def _add_narrow(gram: Floats, repaired: Floats | None, rows: Rows, networks: Sequence[slice], kind: np.dtype) -> None:
     """Shares of the rows, added up in their order, so that the same threads give the same digits."""
-    num = min(torch.get_num_threads(), -(-rows.num // BLOCK))
+    num = min(torch.get_num_threads(), -(-rows.num // _LEAST_SHARE))
     ends = [rows.num * i // num for i in range(num + 1)]
-    shares = [
-        _Share(np.zeros_like(gram), repaired if repaired is None else np.zeros_like(repaired)) for _ in range(num)
-    ]
+    shares = [_Share(np.zeros_like(gram), repaired if repaired is None else np.zeros_like(gram)) for _ in range(num)]
     work = [(share, slice(a, b)) for share, (a, b) in zip(shares, pairwise(ends), strict=True)]
     _in_threads(lambda item: item[0].add(rows, item[1], networks, kind), work)
     for share in shares:
@@ -101,48 +101,48 @@ class _Share:
     """One thread's sums."""
 
     gram: Floats
-    repaired: Products | None
+    repaired: Floats | None
 
     @_silently
     def add(self, rows: Rows, which: slice, networks: Sequence[slice], kind: np.dtype) -> None:
         product = np.empty(self.gram.shape, kind)
-        for here, moved in _stacked(rows, which, len(self.gram), kind, self.repaired):
+        for here, moved in _stacked(rows, which, len(self.gram), kind, self.repaired, BLOCK):
             # NumPy does a matrix times its own transpose by a symmetric update, at half the cost.
-            np.matmul(here.T, here, out=product)
-            np.add(self.gram, _exact_diagonal(product, here), out=self.gram)
+            _add_own(self.gram, np.matmul(here.T, here, out=product), here)
             if self.repaired is not None and moved is not None:
-                left = here.astype(moved.dtype, copy=False)
                 for at in networks[:-1]:
-                    self.repaired[at, at.stop :] += left[:, at].T @ moved[:, at.stop :]
+                    self.repaired[at, at.stop :] += here[:, at].T @ moved[:, at.stop :]
 
 
-def _add_wide(gram: Floats, repaired: Products | None, rows: Rows, networks: Sequence[slice], kind: np.dtype) -> None:
+def _add_wide(gram: Floats, repaired: Floats | None, rows: Rows, networks: Sequence[slice], kind: np.dtype) -> None:
     """Pairs of networks, each with its own part of the sums."""
     last = slice(len(gram) - 1, len(gram))
     parts = [*networks, last]
     pairs = [(at, to) for i, at in enumerate(parts) for to in parts[: i + 1]]
     crossed = [(at, to) for i, at in enumerate(networks) for to in networks[i + 1 :]]
-    for here, moved in _stacked(rows, slice(0, rows.num), len(gram), kind, repaired):
+    for here, moved in _stacked(rows, slice(0, rows.num), len(gram), kind, repaired, _BLOCK_OF_WIDE):
         tasks = [partial(_add_pair, gram, here, here, *pair) for pair in pairs]
         if repaired is not None and moved is not None:
-            left = here.astype(moved.dtype, copy=False)
-            tasks += [partial(_add_pair, repaired, left, moved, *pair) for pair in crossed]
+            tasks += [partial(_add_pair, repaired, here, moved, *pair) for pair in crossed]
         _in_threads(lambda task: task(), tasks)
 
 
 @_silently
-def _add_pair(total: Products, left: Products, right: Products, at: slice, to: slice) -> None:
+def _add_pair(total: Floats, left: Products, right: Products, at: slice, to: slice) -> None:
     product = left[:, at].T @ right[:, to]
-    total[at, to] += _exact_diagonal(product, left[:, at]) if left is right and at == to else product
+    if left is right and at == to:
+        _add_own(total[at, to], product, left[:, at])
+    else:
+        total[at, to] += product
 
 
 def _stacked(
-    rows: Rows, which: slice, columns: int, kind: np.dtype, repaired: Products | None
+    rows: Rows, which: slice, columns: int, kind: np.dtype, repaired: Floats | None, most: int
 ) -> Iterator[tuple[Products, Products | None]]:
-    """The rows block by block, and the re-matched ones in the type of ``repaired``; overwritten by the next block."""
-    height = min(BLOCK, which.stop - which.start)
+    """The rows block by block, and the re-matched ones where they are wanted; overwritten by the next block."""
+    height = min(most, which.stop - which.start)
     stacked = np.empty((height, columns), kind)
-    again = None if repaired is None else np.empty((height, columns), repaired.dtype)
+    again = None if repaired is None else np.empty_like(stacked)
     for start in range(which.start, which.stop, height):
         block = slice(start, min(start + height, which.stop))
         here = stacked[: block.stop - block.start]
@@ -154,10 +154,12 @@ def _stacked(
             yield here, again[: len(here)]
 
 
-def _exact_diagonal(product: Products, rows: Products) -> Products:
-    """A block's products, with squares summed in float64: they all have one sign, so float32 adds up its rounding."""
-    if product.dtype == np.float64:
-        return product
-    exact = product.astype(np.float64)
-    np.fill_diagonal(exact, np.einsum("ij,ij->j", rows, rows, dtype=np.float64))
-    return exact
+def _add_own(total: Floats, product: Products, rows: Products) -> None:
+    """Add the products of rows with themselves; float32 ones with exact squares.
+
+    Squares have one sign, so in float32 their rounding adds up.
+    """
+    if product.dtype != total.dtype:
+        np.fill_diagonal(product, 0)
+        np.einsum("ii->i", total)[:] += np.einsum("ij,ij->j", rows, rows, dtype=np.float64)
+    total += product

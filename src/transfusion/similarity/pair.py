@@ -77,7 +77,7 @@ class View:
         """All directions that stand above rounding, found on the correlation matrix."""
         keep = self.alive.nonzero().squeeze(1)
         scale = self.moment.diagonal()[keep].sqrt()
-        unit = self.moment[keep][:, keep] / torch.outer(scale, scale)
+        unit = self._moment_of(keep) / torch.outer(scale, scale)
         weights, spread = _whiten(unit, self.noise[keep], self.eps)
         return Basis(self._embed(weights / scale[:, None], keep), spread if len(keep) else 0.0)
 
@@ -91,13 +91,18 @@ class View:
         keep = self.alive.nonzero().squeeze(1)
         if not len(keep):
             return self.basis
-        values, vectors = torch.linalg.eigh(self.moment[keep][:, keep])
+        values, vectors = torch.linalg.eigh(self._moment_of(keep))
         values, vectors = values.flip(0), vectors.flip(1)
         rank = num_leading(values, variance, _least(len(keep), self.eps))
         weights = vectors[:, :rank] / values[:rank].sqrt()
         return Basis(self._embed(weights, keep), float((values[rank - 1] / values[0]).item()))
 
+    def _moment_of(self, keep: Tensor) -> Tensor:
+        return self.moment if len(keep) == self.width else self.moment[keep][:, keep]
+
     def _embed(self, weights: Tensor, keep: Tensor) -> Tensor:
+        if len(keep) == self.width:
+            return weights
         full = weights.new_zeros((self.width, weights.shape[1]))
         full[keep] = weights
         return full
@@ -112,7 +117,7 @@ class Pair:
         cross: (d_x, d_y) centred X'Y.
         norms: sum over samples of |x - mean|^2 |y - mean|^2.
         null: the same two with images re-matched at random, where that was summed.
-        precision: type in which the products were made, and the correlations need be found.
+        precision: type in which correlations need be found.
     """
 
     x: View

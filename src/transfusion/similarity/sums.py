@@ -18,12 +18,10 @@ from torch import Tensor
 
 from transfusion.errors import InputError
 from transfusion.similarity.gram import BLOCK, Products, Rows, add_products
-from transfusion.similarity.pair import Pair, View
+from transfusion.similarity.pair import EPS, Pair, View
 
 # Float64 values of stacked rows per update.
 _BLOCK_ON_GPU = 2**26
-# Root mean squares of which float32 holds sums of fourth powers without overflow or underflow.
-_SINGLE_RANGE = (1e-8, 1e5)
 
 
 class Sums:
@@ -36,7 +34,7 @@ class Sums:
         widths: number of features of each representation.
         norms: keep what the debiased CKA needs; a tenth more time where features are few.
         repaired: also sum the products of re-matched images (each with the one half a batch away), from which every
-            pair's baseline comes. A baseline needs three digits: of types below float64 it is summed in float32.
+            pair's baseline comes.
         device: where the sums live; that of the activations.
 
     Example:
@@ -87,7 +85,7 @@ class Sums:
         """
         self._check(blocks, rows_per_image)
         if not self._shifts:
-            self._begin([block[: self._rows_per_block()] for block in blocks])
+            self._shifts = [self._shift(block[: self._rows_per_block()]) for block in blocks]
         self.eps = [max(eps, _rounding_unit(block)) for eps, block in zip(self.eps, blocks, strict=True)]
         away = half_way(len(blocks[0]), rows_per_image)
         add = self._add if self._gram.device.type == "cpu" else self._add_on_gpu
@@ -112,8 +110,8 @@ class Sums:
         merged._shifts = self._shifts
         merged._gram = _symmetric(self._gram) + self._moved(_symmetric(other._gram), other)
         if merged._repaired is not None and self._repaired is not None and other._repaired is not None:
-            theirs = self._moved(_with_margins(other._repaired, other._gram), other)
-            merged._repaired = (_with_margins(self._repaired, self._gram) + theirs).to(self._repaired.dtype)
+            theirs = _with_margins(other._repaired, other._gram)
+            merged._repaired = _with_margins(self._repaired, self._gram) + self._moved(theirs, other)
         return merged
 
     def pairs(self) -> Iterator[tuple[int, int, Pair]]:
@@ -147,23 +145,16 @@ class Sums:
 
     def _check_finite(self) -> None:
         for k, at in enumerate(self._at):
-            later = self._gram[:0] if self._repaired is None else self._repaired[at, at.stop : -1]
-            if not bool(self._gram.diagonal()[at].isfinite().all() and later.isfinite().all()):
+            if not bool(self._gram.diagonal()[at].isfinite().all()):
                 raise InputError(
                     f"Representation {k} holds NaN, infinite or huge values (beyond 1e75); similarity needs finite "
                     "numbers. Look for a diverged network, or rescale."
                 )
 
-    def _begin(self, first: Sequence[Tensor]) -> None:
-        """Settle the shifts, and what type the baseline is summed in."""
-        double = any(block.dtype == torch.float64 or not block.dtype.is_floating_point for block in first)
-        # A shift that float32 can hold serves rows of both types.
-        means = [block.to(torch.float64).mean(dim=0) for block in first]
-        self._shifts = means if double else [mean.to(torch.float32).to(torch.float64) for mean in means]
-        least, most = _SINGLE_RANGE
-        sizes = [float(block.to(torch.float64).square().mean().sqrt().item()) for block in first]
-        if self._repaired is not None and not double and all(least < size < most for size in sizes):
-            self._repaired = self._repaired.to(torch.float32)
+    def _shift(self, first: Tensor) -> Tensor:
+        """The mean of the first rows; one that float32 can hold serves rows of both types."""
+        mean = first.to(torch.float64).mean(dim=0)
+        return mean if _rounding_unit(first) == EPS else mean.to(torch.float32).to(torch.float64)
 
     def _add(self, blocks: Sequence[Tensor], away: int, single: bool) -> None:
         repaired = None if self._repaired is None else self._repaired.numpy()
@@ -192,8 +183,7 @@ class Sums:
             stacked = self._stack(blocks, rows, 0)
             self._gram.addmm_(stacked.T, stacked)
             if self._repaired is not None:
-                kind = self._repaired.dtype
-                stacked, moved = stacked.to(kind), self._stack(blocks, rows, away).to(kind)
+                moved = self._stack(blocks, rows, away)
                 for at in self._at[:-1]:
                     self._repaired[at, at.stop :].addmm_(stacked[:, at].T, moved[:, at.stop :])
 
@@ -220,7 +210,10 @@ class Sums:
     def _pair(self, gram: Tensor, views: Sequence[View], a: int, b: int, null: Pair | None = None) -> Pair:
         centred = self._centred(gram, a, b)
         cross = centred[: self.widths[a], : self.widths[b]]
-        return Pair(views[a], views[b], cross, self._norm_products(centred, a, b), null, gram.dtype)
+        # A baseline is one draw of many: float32 finds its correlations to more digits than draws agree in.
+        coarse = gram is self._repaired and min(self.eps[a], self.eps[b]) > EPS
+        precision = torch.float32 if coarse else torch.float64
+        return Pair(views[a], views[b], cross, self._norm_products(centred, a, b), null, precision)
 
     def _centred(self, gram: Tensor, a: int, b: int) -> Tensor:
         """Centred second moments of (z_a, p_a) against (z_b, p_b)."""
@@ -228,7 +221,7 @@ class Sums:
         totals = self._gram[-1]
         # The Gram is kept below its diagonal; re-matched products are not symmetric and are kept above it.
         block = gram[at, to] if gram is self._repaired else gram[to, at].T
-        block = _symmetric(block.T) if a == b else block.to(torch.float64)
+        block = _symmetric(block.T) if a == b else block
         return torch.addr(block, totals[at], totals[to], alpha=-1 / self.n)
 
     def _norm_products(self, centred: Tensor, a: int, b: int) -> float:
@@ -287,7 +280,7 @@ def _symmetric(lower: Tensor) -> Tensor:
 
 def _with_margins(repaired: Tensor, gram: Tensor) -> Tensor:
     """Re-matching keeps every network's sums, so the margins of the plain Gram are those of the re-matched one."""
-    full = repaired.to(torch.float64, copy=True)
+    full = repaired.clone()
     full[-1] = gram[-1]
     full[:, -1] = gram[-1]
     return full
