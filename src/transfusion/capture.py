@@ -143,7 +143,7 @@ def across(a: nn.Module, b: nn.Module, batches: Iterable[Any]) -> pd.DataFrame:
         images = batch if isinstance(batch, Tensor) else batch[0]
         for net, means in zip((a, b), seen, strict=True):
             for stage, output in _outputs(net, stages_of(net), images).items():
-                means[stage].append(_channels_first(output).flatten(2).mean(2) if output.ndim > 2 else output)
+                means[stage].append(channels_first(output).flatten(2).mean(2) if output.ndim > 2 else output)
     if not all(parts for means in seen for parts in means.values()):
         raise InputError("Got no images or a network without stages; give batches of images, and networks with layers.")
     first, second = ({stage: torch.cat(parts).cpu() for stage, parts in means.items()} for means in seen)
@@ -330,7 +330,7 @@ def _first_tensor(output: Any, stage: str) -> Tensor:
 
 
 def _same_positions(maps: Sequence[Tensor]) -> list[Tensor]:
-    maps = [_channels_first(each) for each in maps]
+    maps = [channels_first(each) for each in maps]
     grids = [each.shape[2:] for each in maps]
     if any(grid != grids[0] for grid in grids):
         if all(len(grid) == 2 for grid in grids):
@@ -341,7 +341,7 @@ def _same_positions(maps: Sequence[Tensor]) -> list[Tensor]:
     return [each.reshape(*each.shape[:2], -1).transpose(1, 2) for each in maps]
 
 
-def _channels_first(output: Tensor) -> Tensor:
+def channels_first(output: Tensor) -> Tensor:
     """(images, channels, ...): tokens come as (images, tokens, channels), Swin's maps with channels last.
 
     Maps are taken for channels-last where only their first two sides agree.

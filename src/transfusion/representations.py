@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from transfusion import models, tasks
 from transfusion.batches import Batches, derive_seed
-from transfusion.capture import _channels_first, captured, compare
+from transfusion.capture import captured, channels_first, compare
 from transfusion.errors import SpecError, StoreError, TransfusionError, UnknownNameError
 from transfusion.machine import Machine
 from transfusion.similarity import measure
@@ -203,7 +203,7 @@ def _activations(networks: dict[str, nn.Module], images: Probe, settings: Repres
         with captured(network.eval(), {stage: known[stage]}) as outputs, torch.no_grad():
             network(inputs)
         if outputs[stage].ndim == 4:
-            shown[name] = _strongest(_channels_first(outputs[stage]).float().cpu())
+            shown[name] = _strongest(channels_first(outputs[stage]).float().cpu())
     return shown
 
 

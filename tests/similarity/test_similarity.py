@@ -249,3 +249,9 @@ def test_svcca_refuses_a_share_outside_its_range():
     x, y = reference.related()
     with pytest.raises(InputError, match=r"variance=1\.5; the share of variance to keep lies in \(0, 1\]"):
         svcca(x, y, variance=1.5)
+
+
+def test_few_samples_are_no_fault_of_the_unbiased_estimate():
+    x, y = reference.related(n=20)
+    assert any("fewer than 5 x 8" in warning for warning in linear_cka(x, y).warnings)
+    assert not linear_cka(x, y, debiased=True).warnings

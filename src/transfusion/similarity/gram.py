@@ -106,7 +106,7 @@ class _Share:
     @_silently
     def add(self, rows: Rows, which: slice, networks: Sequence[slice], kind: np.dtype) -> None:
         product = np.empty(self.gram.shape, kind)
-        for here, moved in _stacked(rows, which, len(self.gram), kind, self.repaired, BLOCK):
+        for here, moved in _stacked(rows, which, len(self.gram), kind, BLOCK):
             # NumPy does a matrix times its own transpose by a symmetric update, at half the cost.
             _add_own(self.gram, np.matmul(here.T, here, out=product), here)
             if self.repaired is not None and moved is not None:
@@ -120,7 +120,7 @@ def _add_wide(gram: Floats, repaired: Floats | None, rows: Rows, networks: Seque
     parts = [*networks, last]
     pairs = [(at, to) for i, at in enumerate(parts) for to in parts[: i + 1]]
     crossed = [(at, to) for i, at in enumerate(networks) for to in networks[i + 1 :]]
-    for here, moved in _stacked(rows, slice(0, rows.num), len(gram), kind, repaired, _BLOCK_OF_WIDE):
+    for here, moved in _stacked(rows, slice(0, rows.num), len(gram), kind, _BLOCK_OF_WIDE):
         tasks = [partial(_add_pair, gram, here, here, *pair) for pair in pairs]
         if repaired is not None and moved is not None:
             tasks += [partial(_add_pair, repaired, here, moved, *pair) for pair in crossed]
@@ -137,21 +137,18 @@ def _add_pair(total: Floats, left: Products, right: Products, at: slice, to: sli
 
 
 def _stacked(
-    rows: Rows, which: slice, columns: int, kind: np.dtype, repaired: Floats | None, most: int
+    rows: Rows, which: slice, columns: int, kind: np.dtype, most: int
 ) -> Iterator[tuple[Products, Products | None]]:
-    """The rows block by block, and the re-matched ones where they are wanted; overwritten by the next block."""
+    """The rows block by block, and the re-matched ones where there are any; overwritten by the next block."""
     height = min(most, which.stop - which.start)
-    stacked = np.empty((height, columns), kind)
-    again = None if repaired is None else np.empty_like(stacked)
+    stacked, again = np.empty((height, columns), kind), np.empty((height, columns), kind)
     for start in range(which.start, which.stop, height):
         block = slice(start, min(start + height, which.stop))
-        here = stacked[: block.stop - block.start]
+        here, moved = (each[: block.stop - block.start] for each in (stacked, again))
         rows.fill(block, here)
-        if again is None or rows.fill_again is None:
-            yield here, None
-        else:
-            rows.fill_again(block, again[: len(here)])
-            yield here, again[: len(here)]
+        if rows.fill_again is not None:
+            rows.fill_again(block, moved)
+        yield here, moved if rows.fill_again is not None else None
 
 
 def _add_own(total: Floats, product: Products, rows: Products) -> None:

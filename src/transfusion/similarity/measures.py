@@ -46,12 +46,14 @@ class Measure:
             sums can tell.
         whitens: whether it divides by small eigenvalues, and so gains from the exact route.
         norms: whether it needs sums that were taken with ``norms``.
+        unbiased: whether few samples do not raise it.
     """
 
     score: Callable[[Pair], Score]
     chance: Callable[[Pair, Score], float] | None
     whitens: bool = False
     norms: bool = False
+    unbiased: bool = False
 
 
 def cca_score(pair: Pair) -> Score:
@@ -151,7 +153,7 @@ MEASURES = {
     "svcca": Measure(svcca_score, _chance_mean, whitens=True),
     "pwcca": Measure(pwcca_score, _chance_mean, whitens=True),
     "linear_cka": Measure(linear_cka_score, _chance_cka),
-    "debiased_cka": Measure(debiased_cka_score, _chance_debiased, norms=True),
+    "debiased_cka": Measure(debiased_cka_score, _chance_debiased, norms=True, unbiased=True),
     "procrustes": Measure(procrustes_score, None),
 }
 

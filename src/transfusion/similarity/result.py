@@ -71,7 +71,7 @@ def _warnings(measure: Measure, pair: Pair, score: Score) -> Iterator[str]:
     yield from _of_view("x", pair.x, measure.whitens)
     yield from _of_view("y", pair.y, measure.whitens)
     widest = max(score.ranks)
-    if pair.n < 5 * widest:
+    if pair.n < 5 * widest and not measure.unbiased:
         yield f"n = {pair.n} samples are fewer than 5 x {widest} dimensions: compare with the baseline, not with 0."
     always_one = sum(score.ranks) - (pair.n - 1)
     if measure.whitens and always_one > 0:
