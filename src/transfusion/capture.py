@@ -69,7 +69,7 @@ def compare(
 ) -> pd.DataFrame:
     """How alike are the stages of several networks on the same images? All pairs in one pass.
 
-    Memory per stage is 16 bytes times the square of the summed channels of the networks that are paired. Shuffle the
+    Memory per stage is 8 bytes times the square of the summed channels of the networks that are paired. Shuffle the
     images: the baseline re-matches each image with another one of some 2,000 samples seen together.
 
     Args:

@@ -61,8 +61,9 @@ class Sums:
         self._at = [slice(a, b) for a, b in itertools.pairwise(starts)]
         self._norms = norms
         size = starts[-1] + 1
+        # G up to the diagonal; above the networks' own blocks, where G would repeat itself, the re-matched products.
         self._gram = torch.zeros((size, size), dtype=torch.float64, device=device)
-        self._repaired = torch.zeros_like(self._gram) if repaired else None
+        self._repaired = repaired
         self._shifts: list[Tensor] = []
 
     @property
@@ -108,10 +109,10 @@ class Sums:
         merged = Sums(*self._kind, self._gram.device)
         merged.eps = [max(pair) for pair in zip(self.eps, other.eps, strict=True)]
         merged._shifts = self._shifts
-        merged._gram = _symmetric(self._gram) + self._moved(_symmetric(other._gram), other)
-        if merged._repaired is not None and self._repaired is not None and other._repaired is not None:
-            theirs = _with_margins(other._repaired, other._gram)
-            merged._repaired = _with_margins(self._repaired, self._gram) + self._moved(theirs, other)
+        merged._gram = (_symmetric(self._gram) + self._moved(_symmetric(other._gram), other)).tril()
+        if self._repaired:
+            theirs = self._moved(_with_margins(other._gram), other)
+            merged._gram += (_with_margins(self._gram) + theirs).triu(1)
         return merged
 
     def pairs(self) -> Iterator[tuple[int, int, Pair]]:
@@ -125,12 +126,12 @@ class Sums:
         views = [self._view(k) for k in range(len(self.widths))]
         for a in range(len(views)):
             for b in range(a + 1, len(views)):
-                null = self._pair(self._repaired, views, a, b) if self._repaired is not None else None
-                yield a, b, self._pair(self._gram, views, a, b, null)
+                null = self._pair(views, a, b, rematched=True) if self._repaired else None
+                yield a, b, self._pair(views, a, b, null=null)
 
     @property
     def _kind(self) -> tuple[tuple[int, ...], bool, bool]:
-        return self.widths, self._norms, self._repaired is not None
+        return self.widths, self._norms, self._repaired
 
     def _rows_per_block(self) -> int:
         return BLOCK if self._gram.device.type == "cpu" else max(512, _BLOCK_ON_GPU // len(self._gram))
@@ -157,10 +158,9 @@ class Sums:
         return mean if _rounding_unit(first) == EPS else mean.to(torch.float32).to(torch.float64)
 
     def _add(self, blocks: Sequence[Tensor], away: int, single: bool) -> None:
-        repaired = None if self._repaired is None else self._repaired.numpy()
-        moved = None if repaired is None else self._filler(blocks, away)
+        moved = self._filler(blocks, away) if self._repaired else None
         rows = Rows(len(blocks[0]), self._filler(blocks, 0), moved)
-        add_products(self._gram.numpy(), repaired, rows, self._at, single)
+        add_products(self._gram.numpy(), rows, self._at, single)
 
     def _filler(self, blocks: Sequence[Tensor], away: int) -> Callable[[slice, Products], None]:
         """Writes rows a = (z_1, p_1, ..., z_K, p_K, 1) of the samples so many rows further on."""
@@ -181,11 +181,12 @@ class Sums:
         for start in range(0, len(blocks[0]), height):
             rows = slice(start, min(start + height, len(blocks[0])))
             stacked = self._stack(blocks, rows, 0)
-            self._gram.addmm_(stacked.T, stacked)
-            if self._repaired is not None:
+            for at in [*self._at, slice(-1, None)]:
+                self._gram[at, : at.stop].addmm_(stacked[:, at].T, stacked[:, : at.stop])
+            if self._repaired:
                 moved = self._stack(blocks, rows, away)
                 for at in self._at[:-1]:
-                    self._repaired[at, at.stop :].addmm_(stacked[:, at].T, moved[:, at.stop :])
+                    self._gram[at, at.stop : -1].addmm_(stacked[:, at].T, moved[:, at.stop : -1])
 
     def _stack(self, blocks: Sequence[Tensor], rows: slice, away: int) -> Tensor:
         stacked = self._gram.new_ones((rows.stop - rows.start, len(self._gram)))
@@ -198,7 +199,7 @@ class Sums:
 
     def _view(self, k: int) -> View:
         at = self._at[k]
-        centred, width = self._centred(self._gram, k, k), self.widths[k]
+        centred, width = self._centred(k, k), self.widths[k]
         return View(
             n=self.n,
             mean=self._shifts[k] + self._gram[-1, at][:width] / self.n,
@@ -207,20 +208,19 @@ class Sums:
             eps=self.eps[k],
         )
 
-    def _pair(self, gram: Tensor, views: Sequence[View], a: int, b: int, null: Pair | None = None) -> Pair:
-        centred = self._centred(gram, a, b)
+    def _pair(self, views: Sequence[View], a: int, b: int, rematched: bool = False, null: Pair | None = None) -> Pair:
+        centred = self._centred(a, b, rematched)
         cross = centred[: self.widths[a], : self.widths[b]]
         # A baseline is one draw of many: float32 finds its correlations to more digits than draws agree in.
-        coarse = gram is self._repaired and min(self.eps[a], self.eps[b]) > EPS
+        coarse = rematched and min(self.eps[a], self.eps[b]) > EPS
         precision = torch.float32 if coarse else torch.float64
         return Pair(views[a], views[b], cross, self._norm_products(centred, a, b), null, precision)
 
-    def _centred(self, gram: Tensor, a: int, b: int) -> Tensor:
-        """Centred second moments of (z_a, p_a) against (z_b, p_b)."""
+    def _centred(self, a: int, b: int, rematched: bool = False) -> Tensor:
+        """Centred second moments of (z_a, p_a) against (z_b, p_b), for a <= b."""
         at, to = self._at[a], self._at[b]
         totals = self._gram[-1]
-        # The Gram is kept below its diagonal; re-matched products are not symmetric and are kept above it.
-        block = gram[at, to] if gram is self._repaired else gram[to, at].T
+        block = self._gram[at, to] if rematched else self._gram[to, at].T
         block = _symmetric(block.T) if a == b else block
         return torch.addr(block, totals[at], totals[to], alpha=-1 / self.n)
 
@@ -278,9 +278,8 @@ def _symmetric(lower: Tensor) -> Tensor:
     return lower.tril() + lower.tril(-1).T
 
 
-def _with_margins(repaired: Tensor, gram: Tensor) -> Tensor:
-    """Re-matching keeps every network's sums, so the margins of the plain Gram are those of the re-matched one."""
-    full = repaired.clone()
-    full[-1] = gram[-1]
+def _with_margins(gram: Tensor) -> Tensor:
+    """Re-matched products with the sums beside them, which re-matching keeps."""
+    full = gram.clone()
     full[:, -1] = gram[-1]
     return full
