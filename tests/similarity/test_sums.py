@@ -119,6 +119,14 @@ def test_a_baseline_of_float32_networks_keeps_five_digits(name, condition):
     assert answers[0] == pytest.approx(answers[1], abs=1e-5)
 
 
+@pytest.mark.parametrize("repaired", [False, True])
+def test_the_way_of_the_gpu_gives_the_same_sums(monkeypatch, repaired):
+    expected = _answers(_whole(_blocks(), repaired=repaired))
+    monkeypatch.setattr(Sums, "_add", Sums._add_on_gpu)
+    monkeypatch.setattr(Sums, "_rows_per_block", lambda self: 64)
+    _same(_answers(_whole(_blocks(), repaired=repaired)), expected)
+
+
 def test_memory_does_not_grow_with_samples():
     sums, blocks = Sums((8, 6, 8)), _blocks()
     sizes = set()
