@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
+from threading import Lock
 from typing import TypeVar
 
 import numpy as np
@@ -25,9 +26,14 @@ T = TypeVar("T")
 # Overflow is told by who looks at the sums. Threads do not inherit NumPy's error state.
 _silently = np.errstate(over="ignore", invalid="ignore")
 
+# The limit on BLAS is of the whole process: two that set it and set it back at once would leave it in place.
+_LIMIT = Lock()
+
 # Rows per product: enough that adding it to the sums is cheap beside it, few enough for the processor's cache.
 BLOCK = 1024
 _BLOCK_OF_WIDE = 2048
+# Of all threads' own sums and products.
+_MOST_BYTES = 2**27
 # Rows that are worth a thread of their own.
 _LEAST_SHARE = 256
 # Up to this many columns a thread takes a share of the rows, with sums of its own; above it, some of the networks.
@@ -60,7 +66,7 @@ def add_products(gram: Floats, rows: Rows, networks: Sequence[slice], single: bo
         single: multiply in float32, except a column with itself, and add up in float64.
     """
     kind = np.dtype(np.float32 if single else np.float64)
-    with _libraries().limit(limits=1, user_api="blas"):
+    with _LIMIT, _libraries().limit(limits=1, user_api="blas"):
         add = _add_narrow if len(gram) <= _NARROW else _add_wide
         add(gram, rows, networks, kind)
 
@@ -83,7 +89,8 @@ def _in_threads(work: Callable[[T], object], items: Sequence[T]) -> None:
 
 def _add_narrow(gram: Floats, rows: Rows, networks: Sequence[slice], kind: np.dtype) -> None:
     """Shares of the rows, added up in their order, so that the same threads give the same digits."""
-    num = min(torch.get_num_threads(), -(-rows.num // _LEAST_SHARE))
+    affordable = max(1, _MOST_BYTES // (2 * gram.nbytes))
+    num = min(torch.get_num_threads(), -(-rows.num // _LEAST_SHARE), affordable)
     ends = [rows.num * i // num for i in range(num + 1)]
     shares = [np.zeros_like(gram) for _ in range(num)]
     work = [(share, slice(a, b)) for share, (a, b) in zip(shares, pairwise(ends), strict=True)]

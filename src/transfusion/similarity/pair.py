@@ -44,6 +44,7 @@ class View:
         moment: (d, d) centred second moments S, a sum over samples.
         norms: sum over samples of |x - mean|^4.
         eps: rounding unit of the type that the features came in.
+        offset: (d,) mean less the shift about which the sums were made.
     """
 
     n: int
@@ -51,6 +52,7 @@ class View:
     moment: Tensor
     norms: float
     eps: float
+    offset: Tensor
 
     @property
     def width(self) -> int:

@@ -77,7 +77,8 @@ def _warnings(measure: Measure, pair: Pair, score: Score) -> Iterator[str]:
     if measure.whitens and always_one > 0:
         yield f"Saturated: {always_one} coefficients are 1 whatever the data, for want of samples."
     if math.isnan(score.value) and min(score.ranks):
-        yield f"No value: the debiased estimate needs at least 4 samples and variation between them; n = {pair.n}."
+        needs = "at least 4 samples and variation between them" if measure.unbiased else "numbers of a moderate size"
+        yield f"No value: this measure needs {needs}; n = {pair.n}."
 
 
 def _of_view(name: str, view: View, whitens: bool) -> Iterator[str]:

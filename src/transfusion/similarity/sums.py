@@ -11,6 +11,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -22,6 +24,8 @@ from transfusion.similarity.pair import EPS, Pair, View
 
 # Float64 values of stacked rows per update.
 _BLOCK_ON_GPU = 2**26
+# Of the images of an update, to an image's partner: the golden section is no simple fraction.
+_SHARE_AWAY = 0.382
 
 
 class Sums:
@@ -33,7 +37,7 @@ class Sums:
     Args:
         widths: number of features of each representation.
         norms: keep what the debiased CKA needs; a tenth more time where features are few.
-        repaired: also sum the products of re-matched images (each with the one half a batch away), from which every
+        rematched: also sum the products of re-matched images (each with another of its batch), from which every
             pair's baseline comes.
         device: where the sums live; that of the activations.
 
@@ -50,7 +54,7 @@ class Sums:
         self,
         widths: Sequence[int],
         norms: bool = True,
-        repaired: bool = False,
+        rematched: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         self.widths = tuple(widths)
@@ -63,7 +67,7 @@ class Sums:
         size = starts[-1] + 1
         # G up to the diagonal; above the networks' own blocks, where G would repeat itself, the re-matched products.
         self._gram = torch.zeros((size, size), dtype=torch.float64, device=device)
-        self._repaired = repaired
+        self._rematched = rematched
         self._shifts: list[Tensor] = []
 
     @property
@@ -77,18 +81,19 @@ class Sums:
         Args:
             blocks: one tensor (rows, width) per network, on the device of the sums, any float or integer type.
             rows_per_image: consecutive rows that belong to one image (positions, tokens); images are what is
-                re-matched for the baseline.
+                re-matched for the baseline, which takes two or more at a time.
             single: multiply in float32 and add up in float64 (on the processor): twice as fast, right to seven digits
                 of each product, so for well-conditioned data alone.
 
         Raises:
-            InputError: where shapes disagree, or a value is not finite.
+            InputError: where shapes disagree, or a value is not finite; after the latter the sums are lost.
         """
+        blocks = [torch.as_tensor(block, device=self._gram.device).detach() for block in blocks]
         self._check(blocks, rows_per_image)
         if not self._shifts:
             self._shifts = [self._shift(block[: self._rows_per_block()]) for block in blocks]
         self.eps = [max(eps, _rounding_unit(block)) for eps, block in zip(self.eps, blocks, strict=True)]
-        away = half_way(len(blocks[0]), rows_per_image)
+        away = partner(len(blocks[0]), rows_per_image)
         add = self._add if self._gram.device.type == "cpu" else self._add_on_gpu
         add(blocks, away, single)
         self._check_finite()
@@ -105,12 +110,12 @@ class Sums:
                 "both or neither norms and a baseline."
             )
         if not self._shifts or not other._shifts:
-            return self if self._shifts else other
+            return deepcopy(self if self._shifts else other)
         merged = Sums(*self._kind, self._gram.device)
         merged.eps = [max(pair) for pair in zip(self.eps, other.eps, strict=True)]
         merged._shifts = self._shifts
         merged._gram = (_symmetric(self._gram) + self._moved(_symmetric(other._gram), other)).tril()
-        if self._repaired:
+        if self._rematched:
             theirs = self._moved(_with_margins(other._gram), other)
             merged._gram += (_with_margins(self._gram) + theirs).triu(1)
         return merged
@@ -126,12 +131,12 @@ class Sums:
         views = [self._view(k) for k in range(len(self.widths))]
         for a in range(len(views)):
             for b in range(a + 1, len(views)):
-                null = self._pair(views, a, b, rematched=True) if self._repaired else None
+                null = self._pair(views, a, b, rematched=True) if self._rematched else None
                 yield a, b, self._pair(views, a, b, null=null)
 
     @property
     def _kind(self) -> tuple[tuple[int, ...], bool, bool]:
-        return self.widths, self._norms, self._repaired
+        return self.widths, self._norms, self._rematched
 
     def _rows_per_block(self) -> int:
         return BLOCK if self._gram.device.type == "cpu" else max(512, _BLOCK_ON_GPU // len(self._gram))
@@ -141,8 +146,10 @@ class Sums:
         rows = len(blocks[0])
         if shapes != [(rows, width) for width in self.widths]:
             raise InputError(f"Got blocks of shape {shapes}; need equal rows and widths {self.widths}.")
-        if rows == 0 or rows % rows_per_image:
+        if rows_per_image < 1 or rows == 0 or rows % rows_per_image:
             raise InputError(f"Got {rows} rows; need a positive multiple of rows_per_image={rows_per_image}.")
+        if self._rematched and rows == rows_per_image:
+            raise InputError("Got one image; the baseline re-matches images, so it needs two or more at a time.")
 
     def _check_finite(self) -> None:
         for k, at in enumerate(self._at):
@@ -158,7 +165,7 @@ class Sums:
         return mean if _rounding_unit(first) == EPS else mean.to(torch.float32).to(torch.float64)
 
     def _add(self, blocks: Sequence[Tensor], away: int, single: bool) -> None:
-        moved = self._filler(blocks, away) if self._repaired else None
+        moved = self._filler(blocks, away) if self._rematched else None
         rows = Rows(len(blocks[0]), self._filler(blocks, 0), moved)
         add_products(self._gram.numpy(), rows, self._at, single)
 
@@ -183,7 +190,7 @@ class Sums:
             stacked = self._stack(blocks, rows, 0)
             for at in [*self._at, slice(-1, None)]:
                 self._gram[at, : at.stop].addmm_(stacked[:, at].T, stacked[:, : at.stop])
-            if self._repaired:
+            if self._rematched:
                 moved = self._stack(blocks, rows, away)
                 for at in self._at[:-1]:
                     self._gram[at, at.stop : -1].addmm_(stacked[:, at].T, moved[:, at.stop : -1])
@@ -200,17 +207,19 @@ class Sums:
     def _view(self, k: int) -> View:
         at = self._at[k]
         centred, width = self._centred(k, k), self.widths[k]
-        return View(
-            n=self.n,
-            mean=self._shifts[k] + self._gram[-1, at][:width] / self.n,
-            moment=centred[:width, :width],
-            norms=self._norm_products(centred, k, k),
-            eps=self.eps[k],
-        )
+        offset = self._gram[-1, at][:width] / self.n
+        moment, norms = centred[:width, :width], self._norm_products(centred, k, k)
+        view = View(self.n, self._shifts[k] + offset, moment, norms, self.eps[k], offset)
+        alive = view.alive
+        # What varies by no more than rounding is left out of every measure.
+        return view if bool(alive.all()) else replace(view, moment=moment * torch.outer(alive, alive))
 
     def _pair(self, views: Sequence[View], a: int, b: int, rematched: bool = False, null: Pair | None = None) -> Pair:
         centred = self._centred(a, b, rematched)
         cross = centred[: self.widths[a], : self.widths[b]]
+        alive = [views[k].alive for k in (a, b)]
+        if not all(bool(each.all()) for each in alive):
+            cross = cross * torch.outer(*alive)
         # A baseline is one draw of many: float32 finds its correlations to more digits than draws agree in.
         coarse = rematched and min(self.eps[a], self.eps[b]) > EPS
         precision = torch.float32 if coarse else torch.float64
@@ -252,9 +261,12 @@ class Sums:
         return moved
 
 
-def half_way(num_rows: int, rows_per_image: int) -> int:
-    """How many rows away each image's partner lies, so that no image is its own wherever there are two."""
-    return -(-num_rows // (2 * rows_per_image)) * rows_per_image
+def partner(num_rows: int, rows_per_image: int) -> int:
+    """How many rows away each image's partner lies: no image is its own where there are two.
+
+    Not half of them away, where two views of one image may lie one above the other.
+    """
+    return max(1, round(_SHARE_AWAY * (num_rows // rows_per_image))) * rows_per_image
 
 
 def _rounding_unit(block: Tensor) -> float:
