@@ -129,6 +129,11 @@ def test_the_way_of_the_gpu_gives_the_same_sums(monkeypatch, rematched):
     _same(_answers(_whole(_blocks(), rematched=rematched)), expected)
 
 
+def test_many_features_are_not_called_ill_conditioned_for_being_many():
+    x = torch.from_numpy(reference.conditioned(2000, 300, 30.0))
+    assert not any("ill-conditioned" in text for text in _answers(_whole([x, x + 1]))[0, 1, "cca"].warnings)
+
+
 def test_memory_does_not_grow_with_samples():
     sums, blocks = Sums((8, 6, 8)), _blocks()
     sizes = set()

@@ -17,8 +17,8 @@ from transfusion.errors import InputError
 from transfusion.similarity.exact import exact_pair
 from transfusion.similarity.gram import BLOCK
 from transfusion.similarity.measures import Measure
-from transfusion.similarity.pair import EPS, Pair, View
-from transfusion.similarity.result import SAFE_SPREAD, Similarity, judge
+from transfusion.similarity.pair import EPS, SAFE_SPREAD, Pair, View
+from transfusion.similarity.result import Similarity, judge
 from transfusion.similarity.sums import Sums, partner
 
 Array = npt.NDArray[np.generic] | Tensor

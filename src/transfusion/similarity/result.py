@@ -10,10 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transfusion.similarity.measures import Measure, Score
-from transfusion.similarity.pair import EPS, Pair, View
-
-# Moments of float64 data agree with QR to 1e-9 down to this ratio of eigenvalues: benchmarks/similarity_accuracy.py.
-SAFE_SPREAD = 1e-6
+from transfusion.similarity.pair import EPS, SAFE_SPREAD, Pair, View
 
 
 @dataclass(frozen=True, eq=False)
