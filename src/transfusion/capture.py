@@ -142,7 +142,7 @@ def across(a: nn.Module, b: nn.Module, batches: Iterable[Any]) -> pd.DataFrame:
     seen: list[dict[str, list[Tensor]]] = [{stage: [] for stage in stages_of(net)} for net in (a, b)]
     for images in _batched(batches):
         for net, means in zip((a, b), seen, strict=True):
-            for stage, output in _outputs(net, stages_of(net), images).items():
+            for stage, output in outputs_of(net, stages_of(net), images).items():
                 means[stage].append(output.flatten(2).mean(2) if output.ndim > 2 else output)
     if not all(parts for means in seen for parts in means.values()):
         raise InputError("Got no images or a network without stages; give batches of images, and networks with layers.")
@@ -182,7 +182,7 @@ class _Comparison:
             InputError: naming the stage whose outputs cannot be compared.
         """
         self.images += len(images)
-        outputs = [_outputs(net, self.stages[name], images) for name, net in self.networks.items()]
+        outputs = [outputs_of(net, self.stages[name], images) for name, net in self.networks.items()]
         for stage in outputs[0]:
             device = outputs[0][stage].device
             # Apple's GPUs have no float64.
@@ -286,8 +286,21 @@ def _common_stages(
     return {name: {stage: each[stage] for stage in stages or common} for name, each in own.items()}
 
 
-def _outputs(model: nn.Module, stages: Stages, images: Tensor) -> dict[str, Tensor]:
-    """What each stage makes of a batch, (images, channels, ...)."""
+def outputs_of(model: nn.Module, stages: Stages, images: Tensor) -> dict[str, Tensor]:
+    """What each stage makes of a batch.
+
+    Args:
+        model: any network; it is run in evaluation mode and left as it was found.
+        stages: ``{stage: its modules}``.
+        images: (images, ...), of any type.
+
+    Returns:
+        ``{stage: (images, channels, ...)}``; tokens and maps with channels last are turned.
+
+    Raises:
+        InputError: for a stage that never ran, or whose output has not one row per image.
+        UnknownNameError: where the network has none of a stage's modules.
+    """
     weight = next(model.parameters(), images)
     # Token ids stay what they are; pictures of any type become what the weights are.
     kind = images.dtype if images.dtype == torch.int64 else weight.dtype
@@ -297,7 +310,7 @@ def _outputs(model: nn.Module, stages: Stages, images: Tensor) -> dict[str, Tens
     if missing:
         raise InputError(f"Stages {missing} gave no output: their modules never ran. Give stages={{name: [module]}}.")
     return {
-        stage: channels_first(_check_batch(outputs[stage], stage, len(images)), num_channels(model, stage, names))
+        stage: _channels_first(_check_batch(outputs[stage], stage, len(images)), _num_channels(model, stage, names))
         for stage, names in stages.items()
     }
 
@@ -351,7 +364,7 @@ def _same_positions(maps: Sequence[Tensor]) -> list[Tensor]:
     return [each.reshape(*each.shape[:2], -1).transpose(1, 2) for each in maps]
 
 
-def num_channels(model: nn.Module, stage: str, names: Sequence[str]) -> int | None:
+def _num_channels(model: nn.Module, stage: str, names: Sequence[str]) -> int | None:
     """Channels that a stage's last layer with weights gives, where its type tells."""
     for module in reversed(list(_last_module(model, stage, names).modules())):
         for attribute in ("out_channels", "out_features", "num_features"):
@@ -362,7 +375,7 @@ def num_channels(model: nn.Module, stage: str, names: Sequence[str]) -> int | No
     return None
 
 
-def channels_first(output: Tensor, channels: int | None = None) -> Tensor:
+def _channels_first(output: Tensor, channels: int | None = None) -> Tensor:
     """(images, channels, ...): tokens come as (images, tokens, channels), Swin's maps with channels last.
 
     Args:

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from transfusion import models, tasks
 from transfusion.batches import Batches, derive_seed
-from transfusion.capture import captured, channels_first, compare
+from transfusion.capture import compare, outputs_of
 from transfusion.errors import InputError, SpecError, StoreError, TransfusionError, UnknownNameError
 from transfusion.frames import FOUND, PAIR
 from transfusion.machine import Machine
@@ -248,9 +248,7 @@ def _activations(networks: dict[str, nn.Module], images: Probe, settings: Repres
 def _maps(network: nn.Module, inputs: Tensor, settings: RepresentationSpec) -> Tensor:
     """What the stage makes of the inputs, (images, channels, ...), float32."""
     stage = _stage(settings, network)
-    with captured(network.eval(), {stage: stages(network)[stage]}) as outputs, torch.no_grad():
-        network(inputs)
-    maps = channels_first(outputs[stage]).float().cpu()
+    maps = outputs_of(network, {stage: stages(network)[stage]}, inputs)[stage].float().cpu()
     if not maps.isfinite().all():
         raise InputError(f"Stage '{stage}' gives NaN or infinite values, which cannot be shown; look at the weights.")
     return maps
