@@ -180,7 +180,8 @@ def _scale(pair: Pair) -> float:
 
 def _spread(view: View) -> Tensor:
     """|X'X|_F / |X|_F^2, from 1 / sqrt(d) to 1."""
-    return torch.linalg.matrix_norm(view.moment / view.trace)
+    spread: Tensor = torch.linalg.matrix_norm(view.moment / view.trace)
+    return spread
 
 
 def _projection_weighted(view: View, basis: Basis, directions: Tensor, rho: Tensor) -> float:
