@@ -132,6 +132,11 @@ def _heavy_tails(draw: np.random.Generator, n: int, d: int) -> Arrays:
     return x, x + y
 
 
+def _drifting(draw: np.random.Generator, n: int, d: int) -> Arrays:
+    x, y = draw.normal(size=(2, n, d)) + np.linspace(-1, 1, n)[:, None]
+    return x, x + y
+
+
 def _mixed(draw: np.random.Generator, n: int, d: int) -> Arrays:
     x, y = draw.normal(size=(2, n, d))
     x = x @ (np.eye(d) + 0.03 * draw.normal(size=(d, d)))
@@ -147,6 +152,7 @@ LARGE = {
     "rectified": _rectified,
     "scales 1e-2 to 1e3, mean 50": _scales_and_means,
     "heavy tails": _heavy_tails,
+    "means that drift by 2 sd": _drifting,
     "mixed channels": _mixed,
 }
 

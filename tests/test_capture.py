@@ -220,7 +220,7 @@ class Silent(nn.Module):
         ({"a": _net(), "b": _net()}, [], STAGES, "Got 0 images"),
         ({"a": _net(), "b": _net()}, [_images(1)], STAGES, "Got 1 images"),
         ({"a": Silent(), "b": Silent()}, [_images()], {"x": ["unused"]}, r"Stages \['x'\] gave no output"),
-        ({"a": _net(), "b": _net()}, [_images() * torch.nan], STAGES, "Stage 'first': Representation 0 holds NaN"),
+        ({"a": _net(), "b": _net()}, [_images() * torch.nan], STAGES, "Stage 'first', networks a, b: .* holds NaN"),
         ({"a": nn.Flatten(0), "b": nn.Flatten(0)}, [_images()], {"x": [""]}, r"Stage 'x' gives shape \(7680,\)"),
     ],
 )
@@ -255,3 +255,58 @@ def test_a_real_donor_against_its_scrambled_self(real_data):
     for stage in ("stem", "fires1"):
         assert cells[stage, "donor", "again"] == pytest.approx(1, abs=1e-6)
         assert cells[stage, "donor", "scrambled"] < 0.8
+
+
+class Turned(nn.Module):
+    """Gives what its layer gives with its channels last."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3, padding=1)
+        self.mlp = nn.Linear(6, 6)
+
+    def forward(self, images):
+        return self.mlp(self.conv(images).movedim(1, -1))
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "n", "width"),
+    [
+        (lambda: nn.Conv1d(3, 6, 3, padding=1), (40, 3, 50), 40 * 50, 6),
+        (lambda: nn.Conv2d(3, 8, 3, padding=1), (40, 3, 8, 5), 40 * 8 * 5, 8),
+        (lambda: nn.Conv3d(1, 4, 3, padding=1), (40, 1, 5, 5, 5), 40 * 125, 4),
+        (Turned, (40, 3, 7, 5), 40 * 7 * 5, 6),
+        (lambda: nn.TransformerEncoderLayer(9, 3, 16, batch_first=True), (40, 5, 9), 40 * 5, 8),
+    ],
+    ids=["1-D", "height equals channels", "3-D", "channels last, not square", "tokens that sum to nothing"],
+)
+def test_channels_are_features_whatever_the_layout(make, shape, n, width):
+    torch.manual_seed(0)
+    pair = {name: nn.Sequential(make()) for name in "ab"}
+    frame = compare(pair, [torch.randn(shape)], stages={"only": ["0"]}, positions=None)
+    assert frame.loc[0, ["n", "rank_a"]].tolist() == [n, width]
+
+
+def test_ids_of_tokens_are_left_as_they_are():
+    pair = {name: nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 4)) for name in "ab"}
+    frame = compare(pair, torch.randint(10, (20, 6)), stages={"only": ["1"]})
+    assert frame["n"].tolist() == [120]
+
+
+def test_one_tensor_is_one_batch_and_one_name_one_measure():
+    images, pair = _images(), {"a": _net(0), "b": _net(1)}
+    one = compare(pair, images, stages=STAGES, measures="cca")
+    other = compare(pair, [images], stages=STAGES, measures=("cca", "cca"))
+    assert one.equals(other)
+
+
+def test_a_diverged_network_is_named():
+    pair = {"good": _net(0), "bad": _net(1)}
+    nn.init.constant_(pair["bad"][2].weight, torch.nan)
+    with pytest.raises(InputError, match="Stage 'last', network bad: "):
+        compare(pair, [_images()], stages=STAGES)
+
+
+def test_a_single_image_of_another_size_is_refused():
+    with pytest.raises(InputError, match="a batch of one image beside another size"):
+        compare({"a": _net(0), "b": _net(1)}, [_images(4), _images(1, size=9)], stages=STAGES)

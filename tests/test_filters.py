@@ -182,3 +182,9 @@ def test_the_fit_leaves_the_number_of_threads_as_it_was():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_flat_filters_alone_have_no_score():
+    score = gabor_score(np.zeros((4, 3, 7, 7)))
+    assert np.isnan(score.r2).all()
+    assert np.isnan(score.threshold)

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
+from torch import nn
 
-from transfusion import representations
+from transfusion import representations, tasks
 from transfusion.errors import InputError, UnknownNameError
 from transfusion.frames import similarity
 from transfusion.machine import Machine
@@ -10,8 +12,10 @@ from transfusion.report import opening
 from transfusion.report import representations as section
 from transfusion.report.material import Material
 from transfusion.report.opening import name_of
+from transfusion.report.page import write_page
 from transfusion.report.parts import Picture
 from transfusion.spec import RepresentationSpec, StudySpec, TaskSpec, TrainSpec
+from transfusion.store import write_tensors
 from transfusion.study import Study
 
 FUNDUS = TaskSpec(data="embedded:fundus", image_size=32, num_images=(40, 8, 40))
@@ -91,6 +95,86 @@ def test_nothing_is_done_twice_and_more_seeds_add_to_it(study, cache):
     assert representations.missing(more.store) == []
     assert len(similarity(more.store)) > len(stamps)
     assert again.store.folder == more.store.folder
+
+
+def convolution(strong):
+    """Twenty channels, of which those are the strongest."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 20, 3), nn.Flatten(), nn.Linear(20 * 30 * 30, 2))
+    network[0].weight.data[strong] *= 9
+    return network
+
+
+def test_a_start_shows_the_same_channels_before_and_after():
+    """Other channels are strongest before training than after it; both times the latter are shown."""
+    images = representations.Probe(tasks.load(FUNDUS), "test", SETTINGS, Machine(accelerator="cpu", threads=1))
+    networks = {"run 0": convolution(slice(8)), "run 8": convolution(slice(8, 16)), "other 0": convolution(slice(8))}
+    shown = representations._activations(networks, images, SETTINGS)
+    assert set(shown) == {"pictures", "run 0", "run 8"}, "a start of which one network is lacking is left out"
+    two = images.data.normalise(images.data.get(images.two())[0])
+    before, after = (representations._maps(networks[name], two, SETTINGS) for name in ("run 0", "run 8"))
+    chosen = representations._strongest(after)
+    assert sorted(chosen.tolist()) == list(range(8, 16))
+    assert torch.equal(shown["run 0"], representations._small(before[:, chosen]))
+    assert torch.equal(shown["run 8"], representations._small(after[:, chosen]))
+
+
+def test_maps_that_overflow_are_refused():
+    images = representations.Probe(tasks.load(FUNDUS), "test", SETTINGS, Machine(accelerator="cpu", threads=1))
+    huge = convolution(slice(8))
+    huge[0].weight.data[:8] = 3e38
+    with pytest.raises(InputError, match="Stage '.*' gives NaN or infinite values"):
+        representations._activations({"run 0": convolution(slice(8)), "run 8": huge}, images, SETTINGS)
+
+
+def test_no_map_overflows_half_precision():
+    maps = torch.tensor([[1e6, -3e5], [2e6, 0.0]]).expand(2, 3, 2, 2)
+    small = representations._small(maps)
+    assert small.dtype == torch.float16
+    assert small.isfinite().all()
+    assert (small.amin((2, 3)) == 0).all()
+    assert (small.amax((2, 3)) == 1).all()
+    assert (representations._small(torch.full((2, 1, 4, 4), 7e7)) == 0).all()
+
+
+def spoil(path):
+    weights = load_file(path)
+    next(tensor for tensor in weights.values() if tensor.is_floating_point()).view(-1)[0] = float("nan")
+    write_tensors(path, weights)
+
+
+def test_a_network_that_diverged_is_left_out_and_named_and_the_others_are_compared(tmp_path, cache):
+    study, _ = make(tmp_path, cache, seeds=(0,), representations=None)
+    bad, good = study.store.grid()
+    spoil(bad.after_path)
+    again, outcome = make(tmp_path, cache, seeds=(0,))
+    assert outcome.unseen == []
+    assert representations.missing(again.store) == []
+    frame = similarity(again.store)
+    assert not ((frame["a_run"] == bad.id) & (frame["a_step"] == 8)).any()
+    assert not ((frame["b_run"] == bad.id) & (frame["b_step"] == 8)).any()
+    grid = frame.query("kind == 'grid' and measure == 'cca'")
+    assert set(zip(grid["a_run"], grid["b_run"], strict=True)) == {(bad.id, good.id), (good.id, good.id)}
+    assert set(frame.query("kind == 'dynamics'")["b_run"]) == {good.id}
+    material = Material(again.store)
+    (note,) = (note for note in opening.notes(material) if "NaN" in note)
+    assert note.endswith(f"as their weights hold NaN or infinite values: {name_of(bad)} at step 8.")
+    assert [part.name for part in section.section(material).parts if isinstance(part, Picture)]
+    page = write_page(again.store).read_text(encoding="utf-8")
+    assert page.count("as their weights hold NaN or infinite values") == 2, "for comparisons, and for filters"
+
+
+def test_a_study_of_which_every_network_diverged_has_nothing_to_compare(tmp_path, cache):
+    study, _ = make(tmp_path, cache, seeds=(0,), schemes=("random",), representations=None)
+    (only,) = study.store.grid()
+    spoil(only.after_path)
+    again, outcome = make(tmp_path, cache, seeds=(0,), schemes=("random",))
+    assert outcome.unseen == representations.missing(again.store) == []
+    assert similarity(again.store).empty
+    assert section.section(Material(again.store)) is None
+    assert [(files.id, step) for files, step in representations.not_finite(again.store)] == [(only.id, 8)]
+    page = write_page(again.store).read_text(encoding="utf-8")
+    assert page.count("as their weights hold NaN or infinite values") == 2, "for comparisons, and for filters"
 
 
 def refuse(*_):

@@ -69,12 +69,12 @@ def compare(
 ) -> pd.DataFrame:
     """How alike are the stages of several networks on the same images? All pairs in one pass.
 
-    Memory per stage is 16 bytes times the square of the summed channels of the networks that are paired. Shuffle the
+    Memory per stage is 8 bytes times the square of the summed channels of the networks that are paired. Shuffle the
     images: the baseline re-matches each image with another one of some 2,000 samples seen together.
 
     Args:
         networks: two or more, by name; they are run in evaluation mode and left as they were found.
-        batches: image tensors (images, channels, height, width), or tuples that start with one.
+        batches: image tensors (images, channels, height, width), or tuples that start with one; or one such tensor.
         stages: which stages, or ``{stage: modules}`` for all networks; by default those that all networks share.
         measures: names such as ``cca``, ``cca_squared``, ``svcca``, ``pwcca``, ``linear_cka``, ``debiased_cka``,
             ``procrustes``.
@@ -101,11 +101,12 @@ def compare(
         >>> frame[["stage", "a", "b", "n"]].values.tolist()
         [['conv', 'before', 'after', 320]]
     """
+    measures = (measures,) if isinstance(measures, str) else tuple(dict.fromkeys(measures))
     chosen = [measure(name) for name in measures]
     if len(networks) < 2:
         raise InputError(f"Got {len(networks)} network(s); compare needs at least two, by name.")
     comparison = _Comparison(networks, stages, positions, seed, any(one.norms for one in chosen), against)
-    for images in _at_least_two(batches):
+    for images in _at_least_two(_batched(batches)):
         comparison.update(images)
     rows: list[dict[str, Any]] = [
         {"stage": stage, "a": a, "b": b, "measure": name, **_row(judge(one, pair)), "images": comparison.images}
@@ -139,11 +140,10 @@ def across(a: nn.Module, b: nn.Module, batches: Iterable[Any]) -> pd.DataFrame:
         ['0', 'head']
     """
     seen: list[dict[str, list[Tensor]]] = [{stage: [] for stage in stages_of(net)} for net in (a, b)]
-    for batch in batches:
-        images = batch if isinstance(batch, Tensor) else batch[0]
+    for images in _batched(batches):
         for net, means in zip((a, b), seen, strict=True):
-            for stage, output in _outputs(net, stages_of(net), images).items():
-                means[stage].append(channels_first(output).flatten(2).mean(2) if output.ndim > 2 else output)
+            for stage, output in outputs_of(net, stages_of(net), images).items():
+                means[stage].append(output.flatten(2).mean(2) if output.ndim > 2 else output)
     if not all(parts for means in seen for parts in means.values()):
         raise InputError("Got no images or a network without stages; give batches of images, and networks with layers.")
     first, second = ({stage: torch.cat(parts).cpu() for stage, parts in means.items()} for means in seen)
@@ -182,9 +182,12 @@ class _Comparison:
             InputError: naming the stage whose outputs cannot be compared.
         """
         self.images += len(images)
-        outputs = [_outputs(net, self.stages[name], images) for name, net in self.networks.items()]
+        outputs = [outputs_of(net, self.stages[name], images) for name, net in self.networks.items()]
         for stage in outputs[0]:
-            maps = _same_positions([output[stage].to(outputs[0][stage].device) for output in outputs])
+            device = outputs[0][stage].device
+            # Apple's GPUs have no float64.
+            device = torch.device("cpu") if device.type == "mps" else device
+            maps = _same_positions([output[stage].to(device) for output in outputs])
             key = stage, maps[0].shape[1]
             held = self.held.setdefault(key, _Held(self.positions, self.generator))
             held.add(maps)
@@ -199,11 +202,13 @@ class _Comparison:
             own = [maps[name] for name in group]
             if (stage, group) not in self.sums:
                 widths = [each.shape[2] for each in own]
-                self.sums[stage, group] = Sums(widths, self.norms, repaired=True, device=own[0].device)
+                self.sums[stage, group] = Sums(widths, self.norms, rematched=True, device=own[0].device)
             try:
                 self.sums[stage, group].update([each.flatten(0, 1) for each in own], rows_per_image=own[0].shape[1])
             except InputError as error:
-                raise InputError(f"Stage '{stage}': {error}") from error
+                broken = [name for name, each in zip(group, own, strict=True) if not each.isfinite().all()]
+                whose = f", network{'s' * (len(broken) > 1)} {', '.join(broken)}" if broken else ""
+                raise InputError(f"Stage '{stage}'{whose}: {error}") from error
 
     def pairs(self) -> Iterator[tuple[str, str, str, Pair]]:
         """Stage, the two networks' names, and what the measures need."""
@@ -281,14 +286,33 @@ def _common_stages(
     return {name: {stage: each[stage] for stage in stages or common} for name, each in own.items()}
 
 
-def _outputs(model: nn.Module, stages: Stages, images: Tensor) -> dict[str, Tensor]:
+def outputs_of(model: nn.Module, stages: Stages, images: Tensor) -> dict[str, Tensor]:
+    """What each stage makes of a batch.
+
+    Args:
+        model: any network; it is run in evaluation mode and left as it was found.
+        stages: ``{stage: its modules}``.
+        images: (images, ...), of any type.
+
+    Returns:
+        ``{stage: (images, channels, ...)}``; tokens and maps with channels last are turned.
+
+    Raises:
+        InputError: for a stage that never ran, or whose output has not one row per image.
+        UnknownNameError: where the network has none of a stage's modules.
+    """
     weight = next(model.parameters(), images)
+    # Token ids stay what they are; pictures of any type become what the weights are.
+    kind = images.dtype if images.dtype == torch.int64 else weight.dtype
     with captured(model, stages) as outputs, _evaluation(model), torch.no_grad():
-        model(images.to(weight.device, weight.dtype))
+        model(images.to(weight.device, kind))
     missing = [stage for stage in stages if stage not in outputs]
     if missing:
         raise InputError(f"Stages {missing} gave no output: their modules never ran. Give stages={{name: [module]}}.")
-    return {stage: _check_batch(outputs[stage], stage, len(images)) for stage in stages}
+    return {
+        stage: _channels_first(_check_batch(outputs[stage], stage, len(images)), _num_channels(model, stage, names))
+        for stage, names in stages.items()
+    }
 
 
 @contextmanager
@@ -330,7 +354,6 @@ def _first_tensor(output: Any, stage: str) -> Tensor:
 
 
 def _same_positions(maps: Sequence[Tensor]) -> list[Tensor]:
-    maps = [channels_first(each) for each in maps]
     grids = [each.shape[2:] for each in maps]
     if any(grid != grids[0] for grid in grids):
         if all(len(grid) == 2 for grid in grids):
@@ -341,28 +364,53 @@ def _same_positions(maps: Sequence[Tensor]) -> list[Tensor]:
     return [each.reshape(*each.shape[:2], -1).transpose(1, 2) for each in maps]
 
 
-def channels_first(output: Tensor) -> Tensor:
+def _num_channels(model: nn.Module, stage: str, names: Sequence[str]) -> int | None:
+    """Channels that a stage's last layer with weights gives, where its type tells."""
+    for module in reversed(list(_last_module(model, stage, names).modules())):
+        for attribute in ("out_channels", "out_features", "num_features"):
+            if isinstance(found := getattr(module, attribute, None), int):
+                return found
+        if isinstance(module, nn.LayerNorm):
+            return int(module.normalized_shape[-1])
+    return None
+
+
+def _channels_first(output: Tensor, channels: int | None = None) -> Tensor:
     """(images, channels, ...): tokens come as (images, tokens, channels), Swin's maps with channels last.
 
-    Maps are taken for channels-last where only their first two sides agree.
+    Args:
+        output: of a stage, (images, ...).
+        channels: how many there should be. Without it, or where both ends have that length or neither, three
+            dimensions are taken for tokens, and four for channels-last where only their first two sides agree.
     """
-    if output.ndim == 3:
-        return output.transpose(1, 2)
-    if output.ndim == 4 and output.shape[1] == output.shape[2] != output.shape[3]:
-        return output.movedim(3, 1)
-    return output
+    if output.ndim < 3:
+        return output
+    first, last = output.shape[1] == channels, output.shape[-1] == channels
+    if first == last:
+        last = output.ndim == 3 or (output.ndim == 4 and output.shape[1] == output.shape[2] != output.shape[3])
+    return output.movedim(-1, 1) if last else output
 
 
-def _at_least_two(batches: Iterable[Any]) -> Iterator[Tensor]:
-    """Image tensors with at least two images each, so that every image has another to be matched with."""
+def _batched(batches: Iterable[Any]) -> Iterator[Tensor]:
+    """Image tensors, of tuples the first part; a tensor of images is one batch."""
+    for batch in [batches] if isinstance(batches, Tensor) else batches:
+        yield batch if isinstance(batch, Tensor) else batch[0]
+
+
+def _at_least_two(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Batches of at least two images each, so that every image has another to be matched with."""
     held: Tensor | None = None
-    for batch in batches:
-        images = batch if isinstance(batch, Tensor) else batch[0]
+    for images in batches:
         if held is None:
             held = images
         elif min(len(held), len(images)) > 1:
             yield held
             held = images
+        elif held.shape[1:] != images.shape[1:]:
+            raise InputError(
+                f"Got a batch of one image beside another size ({tuple(held.shape)}, {tuple(images.shape)}); the "
+                "baseline re-matches images of one size. Give at least two of each in a batch."
+            )
         else:
             held = torch.cat([held, images])
             if len(held) > 3:

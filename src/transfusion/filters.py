@@ -106,7 +106,7 @@ def gabor_score(filters: Array) -> GaborScore:
     return GaborScore(
         r2=r2.numpy(),
         p_value=np.where(flat, math.nan, p_value),
-        threshold=float(np.quantile(null, 0.95)),
+        threshold=float(np.quantile(null, 0.95)) if len(null) else math.nan,
         orientation_deg=np.degrees(-turn) % 180,
         frequency=frequency,
         sigma=np.stack([across, along], axis=1),

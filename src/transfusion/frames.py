@@ -50,10 +50,9 @@ def similarity(store: Store) -> pd.DataFrame:
     files = sorted(store.representation_path("any", "csv").parent.glob("*.csv"))
     columns = ["kind", *PAIR, *FOUND]
     frame: pd.DataFrame = pd.DataFrame(columns=columns)
-    if files:
-        frame = pd.concat(
-            [pd.read_csv(path, dtype=dict.fromkeys(("a_run", "b_run", "warnings"), object)) for path in files]
-        )
+    read = [pd.read_csv(path, dtype=dict.fromkeys(("a_run", "b_run", "warnings"), object)) for path in files]
+    if full := [each for each in read if len(each)]:
+        frame = pd.concat(full)
     grid = [files.id for files in store.grid()]
     frame = frame[frame["a_run"].isin(grid) & frame["b_run"].isin(grid)].drop_duplicates(["kind", *PAIR])[columns]
     found: pd.DataFrame = frame.assign(warnings=frame["warnings"].fillna("")).reset_index(drop=True)

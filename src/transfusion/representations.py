@@ -8,6 +8,8 @@ A unit is a set of weights, all of the largest data size, that see the held-out 
 - ``dynamics``: one run, each of its snapshots with its end;
 - ``activations``: maps of two images by every start of the first seed, before and after.
 
+Networks whose weights are not finite, as a run that diverged leaves them, are left out of their units.
+
 Source:
     Paper, section 6 and figures 9 and 14 to 17. ``seeds`` is ours: without it nobody can say what "alike" is.
 """
@@ -17,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -30,8 +32,9 @@ from torch import Tensor, nn
 
 from transfusion import models, tasks
 from transfusion.batches import Batches, derive_seed
-from transfusion.capture import captured, channels_first, compare
-from transfusion.errors import SpecError, StoreError, TransfusionError, UnknownNameError
+from transfusion.capture import compare, outputs_of
+from transfusion.errors import InputError, SpecError, StoreError, TransfusionError, UnknownNameError
+from transfusion.frames import FOUND, PAIR
 from transfusion.machine import Machine
 from transfusion.similarity import measure
 from transfusion.spec import RepresentationSpec, RunSpec
@@ -132,6 +135,29 @@ def missing(store: Store) -> list[Unit]:
     return [unit for unit in units(store) if not store.representation_path(unit.id, _suffix(unit)).exists()]
 
 
+def not_finite(store: Store) -> list[tuple[RunFiles, int]]:
+    """Run and step of the weights that were left out of their units, as they hold NaN or infinite values."""
+    # only what a unit on disk lacks is opened: reading all weights of a study takes long
+    suspects = dict.fromkeys(weights for unit in units(store) for weights in _unseen(store, unit))
+    files = ((store.run(run), step) for run, step in suspects)
+    return [(run, step) for run, step in files if not are_finite(load_file(run.weights()[step]))]
+
+
+def _unseen(store: Store, unit: Unit) -> list[tuple[str, int]]:
+    """The weights of a unit on disk that no comparison of it is about."""
+    path = store.representation_path(unit.id, _suffix(unit))
+    if unit.kind == "activations" or not path.exists():
+        return []
+    frame = pd.read_csv(path, dtype={"a_run": str, "b_run": str})
+    seen = {pair for side in "ab" for pair in zip(frame[f"{side}_run"], frame[f"{side}_step"], strict=True)}
+    return [weights for weights in unit.weights if weights not in seen]
+
+
+def are_finite(weights: Mapping[str, Tensor]) -> bool:
+    """Whether no tensor holds NaN or infinite values, as a run that diverged leaves them."""
+    return all(bool(tensor.isfinite().all()) for tensor in weights.values())
+
+
 def carry_out(look: Look) -> str | None:
     """Carry out one unit and keep what it found; returns why it could not be had, if so."""
     store, unit = Store(look.folder), look.unit
@@ -139,7 +165,8 @@ def carry_out(look: Look) -> str | None:
     look.machine.settle()
     try:
         task = tasks.load(store.run(unit.weights[0][0]).spec().task, cache=look.cache)
-        networks = {_name(run, step): _network(store, task, run, step, look.machine) for run, step in unit.weights}
+        found = ((_name(run, step), _network(store, task, run, step, look.machine)) for run, step in unit.weights)
+        networks = {name: network for name, network in found if are_finite(network.state_dict())}
         images = Probe(task, store.run(unit.weights[0][0]).spec().train.eval_split, settings, look.machine)
         if unit.kind == "activations":
             write_tensors(store.representation_path(unit.id, _suffix(unit)), _activations(networks, images, settings))
@@ -183,7 +210,10 @@ def _network(store: Store, task: Task, run: str, step: int, machine: Machine) ->
 def _similarity(
     unit: Unit, networks: dict[str, nn.Module], images: Probe, settings: RepresentationSpec
 ) -> pd.DataFrame:
-    end = list(networks)[-1] if unit.kind == "dynamics" else None
+    end = _name(*unit.weights[-1]) if unit.kind == "dynamics" else None
+    if len(networks) < 2 or (end and end not in networks):
+        nothing: pd.DataFrame = pd.DataFrame(columns=[*PAIR, *FOUND, "kind"])
+        return nothing
     frame = compare(networks, images, measures=settings.measures, positions=settings.positions, against=end)
     for side in ("a", "b"):
         named = frame[side].str.split(" ", expand=True)
@@ -193,18 +223,35 @@ def _similarity(
 
 
 def _activations(networks: dict[str, nn.Module], images: Probe, settings: RepresentationSpec) -> dict[str, Tensor]:
-    """Two pictures (2, height, width, channels) and, by network, maps (2, channels, height, width) of a stage."""
-    known = stages(next(iter(networks.values())))
-    stage = _stage(settings, next(iter(networks.values())))
+    """Two pictures (2, height, width, channels) and, by network, maps (2, channels, height, width) of a stage.
+
+    A start shows the same channels before and after training. One without both networks is left out, and so are the
+    pictures if that leaves none.
+    """
+    by_run: dict[str, list[str]] = defaultdict(list)
+    for name in networks:
+        by_run[name.split(" ")[0]].append(name)
+    couples = [names for names in by_run.values() if len(names) == 2]
+    if not couples:
+        return {}
     two = images.two()
-    inputs = images.data.normalise(images.data.get(two)[0])
     shown = {"pictures": torch.from_numpy(np.array(images.pictures[images.data.rows[two]]))}
-    for name, network in networks.items():
-        with captured(network.eval(), {stage: known[stage]}) as outputs, torch.no_grad():
-            network(inputs)
-        if outputs[stage].ndim == 4:
-            shown[name] = _strongest(channels_first(outputs[stage]).float().cpu())
+    inputs = images.data.normalise(images.data.get(two)[0])
+    for names in couples:
+        before, after = (_maps(networks[name], inputs, settings) for name in names)
+        if after.ndim == 4:
+            channels = _strongest(after)
+            shown |= {name: _small(maps[:, channels]) for name, maps in zip(names, (before, after), strict=True)}
     return shown
+
+
+def _maps(network: nn.Module, inputs: Tensor, settings: RepresentationSpec) -> Tensor:
+    """What the stage makes of the inputs, (images, channels, ...), float32."""
+    stage = _stage(settings, network)
+    maps = outputs_of(network, {stage: stages(network)[stage]}, inputs)[stage].float().cpu()
+    if not maps.isfinite().all():
+        raise InputError(f"Stage '{stage}' gives NaN or infinite values, which cannot be shown; look at the weights.")
+    return maps
 
 
 def _stage(settings: RepresentationSpec, model: nn.Module) -> str:
@@ -217,11 +264,17 @@ def _stage(settings: RepresentationSpec, model: nn.Module) -> str:
 
 
 def _strongest(maps: Tensor) -> Tensor:
-    """The channels that vary most over both images, small enough to be looked at."""
-    variance = maps.transpose(0, 1).flatten(1).var(dim=1)
-    chosen = maps[:, variance.topk(min(NUM_CHANNELS, len(variance))).indices]
-    height, width = (min(side, LONGEST_SIDE) for side in chosen.shape[2:])
-    return nn.functional.adaptive_avg_pool2d(chosen, (height, width)).half()
+    """Places of the channels that vary most over both images."""
+    variance = maps.double().transpose(0, 1).flatten(1).var(dim=1)
+    return variance.topk(min(NUM_CHANNELS, len(variance))).indices
+
+
+def _small(maps: Tensor) -> Tensor:
+    """Maps small enough to be looked at, each from 0, its darkest, to 1, its brightest: float16 ends at 65,504."""
+    height, width = (min(side, LONGEST_SIDE) for side in maps.shape[2:])
+    pooled = nn.functional.adaptive_avg_pool2d(maps.double(), (height, width))
+    low, high = pooled.amin((2, 3), keepdim=True), pooled.amax((2, 3), keepdim=True)
+    return ((pooled - low) / torch.where(high > low, high - low, 1)).half()
 
 
 def _name(run: str, step: int) -> str:

@@ -1,6 +1,7 @@
 import pandas as pd
 
-from transfusion.report.comparison import ComparisonTable, above_chance, said, sections, warnings_of
+from transfusion.report.comparison import ComparisonTable, said, sections, warnings_of
+from transfusion.verdict.likeness import above_chance
 
 
 def frame(*rows):

@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from transfusion import representations as units_of
 from transfusion.frames import FOUND, PAIR
@@ -126,6 +127,30 @@ def test_what_is_not_compared_yet_is_said(store):
     unit = next(unit for unit in units_of.units(store) if unit.kind == "dynamics")
     store.representation_path(unit.id, "csv").unlink()
     assert any("1 comparison (dynamics) is not on disk yet" in note for note in opening.notes(Material(store)))
+
+
+def test_a_start_of_which_one_network_is_lacking_has_no_maps(store):
+    (unit,) = (unit for unit in units_of.units(store) if unit.kind == "activations")
+    path = store.representation_path(unit.id, "safetensors")
+    tensors = load_file(path)
+    del tensors[f"{unit.weights[1][0]} 8"]
+    write_tensors(path, tensors)
+    shown = pictures(store)["representations-activations"]
+    assert "for mean_var, random, the same before and after training" in shown.alt
+    assert "vary most after training, and the same ones before it, each map from" in shown.caption
+    write_tensors(path, {})
+    assert "representations-activations" not in pictures(store)
+
+
+def test_saturated_stages_are_named_with_the_channels_of_both(store):
+    unit = units_of.units(store)[0]
+    path = store.representation_path(unit.id, "csv")
+    table = path.read_text().replace(f",40,,{unit.kind}", f",40,Saturated: 3 coefficients are 1.,{unit.kind}")
+    write_text(path, table)
+    (words,) = (part for part in representations.section(Material(store)).parts if "fewer samples" in str(part))
+    assert words.startswith(
+        "At stem, body<b>, head there are fewer samples than the channels of both networks together"
+    )
 
 
 def test_the_page_holds_it_and_no_markup_of_the_stages(store):

@@ -5,6 +5,7 @@ import pytest
 import reference
 import torch
 
+from transfusion import similarity
 from transfusion.errors import InputError
 from transfusion.similarity import Sums, arrays, cca, linear_cka, procrustes
 
@@ -127,6 +128,39 @@ def test_many_well_conditioned_rows_are_multiplied_in_float32(singles, kind, off
     assert not any(singles[2:])
 
 
+@pytest.mark.parametrize("name", ["svcca", "pwcca"])
+def test_measures_that_whiten_share_it(singles, name):
+    x, y = _white()
+    single, double = (getattr(similarity, name)(x.astype(kind), y.astype(kind)) for kind in ("f4", "f8"))
+    assert singles == [False, True, False]
+    assert single.value == pytest.approx(double.value, abs=1e-8)
+
+
+def test_images_of_many_rows_are_never_matched_with_themselves(singles):
+    x, y = _white()
+    x[:] = y = np.repeat(np.random.default_rng(0).normal(size=(4, 64)), 10_000, axis=0) + 0.1 * x
+    assert cca(x, y, rows_per_image=10_000).baseline < 0.5
+
+
+def test_one_image_is_refused():
+    x, y = reference.related(n=10)
+    with pytest.raises(InputError, match="rows_per_image=10 makes one image of all rows"):
+        cca(x, y, rows_per_image=10)
+
+
+def test_two_views_of_the_images_one_above_the_other():
+    x, y = reference.related(n=500)
+    twice = [np.concatenate([each, each]) for each in (x, y)]
+    assert procrustes(*twice).baseline < 0.3 < float(procrustes(*twice))
+
+
+def test_a_float32_partner_keeps_its_rank_on_the_exact_route():
+    x = reference.conditioned(800, 10, 1e8)
+    y = np.random.default_rng(3).normal(size=(800, 6)).astype(np.float32)
+    y = np.column_stack([y, y[:, 0] + y[:, 1]])
+    assert cca(x, y).ranks == (10, 6)
+
+
 def test_ill_conditioned_rows_are_not(singles):
     x, y = _white()
     x[:, 1] = x[:, 0] + 1e-3 * x[:, 1]
@@ -134,12 +168,14 @@ def test_ill_conditioned_rows_are_not(singles):
     assert not any(singles)
 
 
-@pytest.mark.parametrize("late", ["collinear", "huge"])
+@pytest.mark.parametrize("late", ["collinear", "huge", "far away"])
 def test_rows_unlike_the_first_are_summed_again_in_float64(singles, late):
     x, y = _white()
     if late == "collinear":
         x[2048:, 1:32] = x[2048:, :1] + 1e-3 * x[2048:, 1:32]
-    else:
+    elif late == "huge":
         x[2048:] *= 1e25
+    else:
+        x[2048:] += 50
     assert cca(x, y).value == pytest.approx(reference.canonical_correlations(x, y).mean(), abs=1e-9)
     assert singles == [False, True, False]

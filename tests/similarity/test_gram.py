@@ -36,12 +36,12 @@ def test_sums_of_products(monkeypatch, threads, narrow, num):
     monkeypatch.setattr(gram, "_LEAST_SHARE", 4)
     monkeypatch.setattr(gram, "_NARROW", 7 if narrow else 6)
     here, again, rows = _rows(num)
-    total, repaired, networks = np.zeros((7, 7)), np.zeros((7, 7)), [slice(0, 2), slice(2, 5), slice(5, 6)]
-    gram.add_products(total, repaired, rows, networks)
+    total, networks = np.zeros((7, 7)), [slice(0, 2), slice(2, 5), slice(5, 6)]
+    gram.add_products(total, rows, networks)
     assert np.allclose(np.tril(total), np.tril(here.T @ here))
     for i, at in enumerate(networks):
         for to in networks[i + 1 :]:
-            assert np.allclose(repaired[at, to], here[:, at].T @ again[:, to])
+            assert np.allclose(total[at, to], here[:, at].T @ again[:, to])
 
 
 def test_the_same_threads_give_the_same_digits(monkeypatch, threads):
@@ -51,7 +51,7 @@ def test_the_same_threads_give_the_same_digits(monkeypatch, threads):
     _, _, rows = _rows(500)
     totals = [np.zeros((7, 7)) for _ in range(5)]
     for total in totals:
-        gram.add_products(total, None, rows, [slice(0, 6)])
+        gram.add_products(total, rows, [slice(0, 6)])
     assert all(np.array_equal(total, totals[0]) for total in totals)
 
 
@@ -64,7 +64,7 @@ def test_a_failure_in_a_thread_is_not_lost(monkeypatch, threads):
         raise ValueError("cannot be filled")
 
     with pytest.raises(ValueError, match="cannot be filled"):
-        gram.add_products(np.zeros((7, 7)), None, gram.Rows(100, fill, None), [slice(0, 6)])
+        gram.add_products(np.zeros((7, 7)), gram.Rows(100, fill, None), [slice(0, 6)])
 
 
 @pytest.mark.parametrize("narrow", [True, False])
@@ -74,11 +74,11 @@ def test_sums_of_single_products(monkeypatch, threads, narrow):
     monkeypatch.setattr(gram, "_LEAST_SHARE", 4)
     monkeypatch.setattr(gram, "_NARROW", 7 if narrow else 6)
     here, again, rows = _rows(101)
-    total, repaired = np.zeros((7, 7)), np.zeros((7, 7))
-    gram.add_products(total, repaired, rows, [slice(0, 2), slice(2, 6)], single=True)
+    total = np.zeros((7, 7))
+    gram.add_products(total, rows, [slice(0, 2), slice(2, 6)], single=True)
     exact = here.T @ here
     assert np.allclose(np.tril(total), np.tril(exact), atol=1e-4)
     assert not np.allclose(np.tril(total), np.tril(exact), rtol=0, atol=1e-9)
-    assert np.allclose(repaired[:2, 2:6], here[:, :2].T @ again[:, 2:6], atol=1e-4)
+    assert np.allclose(total[:2, 2:6], here[:, :2].T @ again[:, 2:6], atol=1e-4)
     squares = np.square(here.astype(np.float32).astype(np.float64)).sum(axis=0)
     assert np.diag(total) == pytest.approx(squares, rel=1e-13)

@@ -255,3 +255,24 @@ def test_few_samples_are_no_fault_of_the_unbiased_estimate():
     x, y = reference.related(n=20)
     assert any("fewer than 5 x 8" in warning for warning in linear_cka(x, y).warnings)
     assert not linear_cka(x, y, debiased=True).warnings
+
+
+@pytest.mark.parametrize("measured", [linear_cka, procrustes])
+@pytest.mark.parametrize("scale", [1e-70, 1e70])
+def test_extreme_scales(measured, scale):
+    x, y = reference.related()
+    assert float(measured(scale * x, scale * y)) == pytest.approx(float(measured(x, y)), abs=1e-12)
+    assert measured(scale * x, scale * y).baseline == pytest.approx(measured(x, y).baseline, abs=1e-12)
+
+
+@pytest.mark.parametrize("measured", [cca, linear_cka, procrustes, pwcca, svcca])
+def test_rounding_of_a_large_mean_is_left_out_of_every_measure(measured):
+    draw = np.random.default_rng(0)
+    x = 1e-3 * draw.normal(size=(500, 9))
+    x[:, 8] = 1e5 + 3e-3 * draw.normal(size=500)
+    x, y = x.astype(np.float32), draw.normal(size=(500, 4))
+    expected = measured(x[:, :8], y)
+    found = measured(x, y)
+    assert float(found) == pytest.approx(float(expected), abs=1e-9)
+    assert found.ranks[0] == expected.ranks[0]
+    assert any("1 of 9 features of x are constant" in warning for warning in found.warnings)

@@ -42,14 +42,14 @@ def test_batches_of_any_size_give_the_sums_of_all():
     assert pieces.n == 300
 
 
-@pytest.mark.parametrize("repaired", [False, True])
-def test_merged_sums_are_those_of_one_pass(repaired):
+@pytest.mark.parametrize("rematched", [False, True])
+def test_merged_sums_are_those_of_one_pass(rematched):
     blocks = _blocks()
-    one = Sums([block.shape[1] for block in blocks], repaired=repaired)
+    one = Sums([block.shape[1] for block in blocks], rematched=rematched)
     parts = [[block[:90] for block in blocks], [block[90:] + 0 for block in blocks]]
     for part in parts:
         one.update(part)
-    merged = _whole(parts[0], repaired=repaired).merge(_whole(parts[1], repaired=repaired))
+    merged = _whole(parts[0], rematched=rematched).merge(_whole(parts[1], rematched=rematched))
     _same(_answers(merged), _answers(one))
 
 
@@ -64,8 +64,10 @@ def test_merging_goes_on_and_does_not_touch_its_parts():
 
 def test_merging_with_nothing_changes_nothing():
     sums = _whole(_blocks())
-    assert sums.merge(Sums(sums.widths)) is sums
-    assert Sums(sums.widths).merge(sums) is sums
+    for merged in (sums.merge(Sums(sums.widths)), Sums(sums.widths).merge(sums)):
+        _same(_answers(merged), _answers(sums))
+        merged.update(_blocks())
+        assert merged.n == 2 * sums.n
 
 
 def test_sums_travel_between_processes():
@@ -98,12 +100,12 @@ def test_every_pair_of_many_networks_is_what_two_alone_give():
         assert judge(MEASURES["pwcca"], pair).value == pytest.approx(judge(MEASURES["pwcca"], alone).value, abs=1e-12)
 
 
-def test_repaired_images_are_those_half_a_batch_away():
+def test_rematched_images_are_others_of_the_batch():
     blocks = _blocks(40)
-    sums = Sums([block.shape[1] for block in blocks], repaired=True)
+    sums = Sums([block.shape[1] for block in blocks], rematched=True)
     sums.update(blocks, rows_per_image=4)
     for a, b, pair in sums.pairs():
-        expected = reference.procrustes(blocks[a], np.roll(blocks[b].numpy(), 20, axis=0))
+        expected = reference.procrustes(blocks[a], np.roll(blocks[b].numpy(), -16, axis=0))
         assert judge(MEASURES["procrustes"], pair).baseline == pytest.approx(expected, abs=1e-10)
 
 
@@ -114,9 +116,22 @@ def test_a_baseline_of_float32_networks_keeps_five_digits(name, condition):
     answers = []
     for precise in (False, True):
         blocks = [torch.from_numpy(each).float() for each in pair]
-        sums = _whole([each.double() for each in blocks] if precise else blocks, repaired=True)
+        sums = _whole([each.double() for each in blocks] if precise else blocks, rematched=True)
         answers.append([judge(MEASURES[name], pair).baseline for _, _, pair in sums.pairs()])
     assert answers[0] == pytest.approx(answers[1], abs=1e-5)
+
+
+@pytest.mark.parametrize("rematched", [False, True])
+def test_the_way_of_the_gpu_gives_the_same_sums(monkeypatch, rematched):
+    expected = _answers(_whole(_blocks(), rematched=rematched))
+    monkeypatch.setattr(Sums, "_add", Sums._add_on_gpu)
+    monkeypatch.setattr(Sums, "_rows_per_block", lambda self: 64)
+    _same(_answers(_whole(_blocks(), rematched=rematched)), expected)
+
+
+def test_many_features_are_not_called_ill_conditioned_for_being_many():
+    x = torch.from_numpy(reference.conditioned(2000, 300, 30.0))
+    assert not any("ill-conditioned" in text for text in _answers(_whole([x, x + 1]))[0, 1, "cca"].warnings)
 
 
 def test_memory_does_not_grow_with_samples():
@@ -142,6 +157,19 @@ def test_refuses_what_does_not_fit(shapes, rows_per_image, message):
         Sums((2, 3)).update([torch.ones(shape) for shape in shapes], rows_per_image)
 
 
+def test_refuses_to_match_an_image_with_itself():
+    with pytest.raises(InputError, match="Got one image; the baseline re-matches images"):
+        Sums((2, 3), rematched=True).update([torch.ones((4, 2)), torch.ones((4, 3))], rows_per_image=4)
+
+
+def test_takes_arrays_and_tensors_with_gradients():
+    x, y = reference.related()
+    plain, other = Sums((8, 6)), Sums((8, 6))
+    plain.update([torch.from_numpy(x), torch.from_numpy(y)])
+    other.update([x, torch.from_numpy(y).requires_grad_()])
+    _same(_answers(other), _answers(plain))
+
+
 def test_refuses_to_merge_other_networks():
     with pytest.raises(InputError, match=r"widths \(2, 3\) and \(2, 4\) do not merge"):
         Sums((2, 3)).merge(Sums((2, 4)))
@@ -158,15 +186,20 @@ def test_sums_without_norms_serve_all_but_the_debiased_cka():
         judge(MEASURES["debiased_cka"], lean[0, 1])
 
 
+@pytest.mark.parametrize("rematched", [False, True])
 @pytest.mark.parametrize("norms", [False, True])
-def test_merging_survives_other_shifts(norms):
+def test_merging_survives_other_shifts(norms, rematched):
     blocks = _blocks()
     far = [torch.cat([block[:90] + 50, block[90:]]) for block in blocks]
     parts = [[block[:90] for block in far], [block[90:] for block in far]]
-    merged = _whole(parts[0], norms=norms).merge(_whole(parts[1], norms=norms))
+    options = {"norms": norms, "rematched": rematched}
+    merged = _whole(parts[0], **options).merge(_whole(parts[1], **options))
     for a, b, pair in merged.pairs():
-        expected = reference.pwcca(far[a], far[b])
-        assert judge(MEASURES["pwcca"], pair).value == pytest.approx(expected, abs=1e-10)
+        answer = judge(MEASURES["pwcca"], pair)
+        assert answer.value == pytest.approx(reference.pwcca(far[a], far[b]), abs=1e-10)
+        if rematched:
+            moved = np.concatenate([np.roll(part[b], -round(0.382 * len(part[b])), axis=0) for part in parts])
+            assert answer.baseline == pytest.approx(reference.pwcca(far[a], moved), abs=1e-10)
 
 
 def test_refuses_to_judge_nothing():

@@ -1,4 +1,5 @@
 import itertools
+import json
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,11 @@ def comparisons(seeds=4, between_starts=(0.4, 0.6, 0.8), between_seeds=0.8, kept
     return pd.DataFrame(rows, columns=columns)
 
 
+def with_chance(frame, **chance):
+    """The same comparisons with another chance at the stages that are named."""
+    return frame.assign(baseline=frame["stage"].map(chance).fillna(frame["baseline"]))
+
+
 def read(seeds=4, **truth):
     return read_likeness(curves(seeds), comparisons(seeds, **truth), "pretrained", "random")
 
@@ -53,13 +59,66 @@ def read(seeds=4, **truth):
 def test_where_the_pretrained_network_changes_least_and_most():
     likeness = read()
     assert likeness.stages == STAGES
-    assert likeness.change["pretrained"]["stem"].estimate == pytest.approx(0.9, abs=0.01)
-    assert likeness.change["pretrained"]["stem"].n == 4
+    assert likeness.change["pretrained"]["stem"].value.estimate == pytest.approx(0.9, abs=0.01)
+    assert likeness.change["pretrained"]["stem"].value.n == 4
     line = likeness.lines[0]
     assert line.startswith("Training changes pretrained least at stem: CCA similarity of before and after 0.90")
     assert "most at head: 0.30" in line
     assert "n = 4 seeds" in line
     assert "chance gives 0.10" in line
+
+
+def test_stages_are_ranked_by_the_way_from_chance_to_identity():
+    frame = with_chance(comparisons(kept=(0.70, 0.5, 0.75), noise=0.001), stem=0.2, middle=0.45, head=0.53)
+    line = read_likeness(curves(4), frame, "pretrained", "random").lines[0]
+    assert line.startswith("Training changes pretrained least at stem: CCA similarity of before and after 0.70")
+    assert "where chance gives 0.20 (62% of the way from chance to identity); most at middle: 0.50" in line
+    assert "where chance gives 0.45 (9% of the way from chance to identity)." in line
+    below = with_chance(comparisons(kept=(0.70, 0.5, 0.4)), stem=0.2, middle=0.45, head=0.53)
+    assert "gives 0.53 (no more than chance)." in read_likeness(curves(4), below, "pretrained", "random").lines[0]
+
+
+def test_a_stage_without_a_finite_similarity_is_never_named():
+    for lost in STAGES:
+        frame = comparisons()
+        frame.loc[frame["stage"] == lost, "value"] = np.nan
+        likeness = read_likeness(curves(4), frame, "pretrained", "random")
+        assert not any(word in line for line in likeness.lines for word in ("nan", f"at {lost}", "None"))
+        assert likeness.lines[0].startswith("Training changes pretrained least at ")
+    frame.loc[frame["stage"] == "stem", "value"] = np.nan
+    assert not any("Training changes" in line for line in read_likeness(curves(4), frame, "pretrained", "random").lines)
+
+
+def test_the_margin_is_of_the_room_above_chance():
+    """0.04 below the yardstick is little where chance gives 0.1, and a fifth of the room where it gives 0.8."""
+    frame = comparisons(between_starts=(0.86,) * 3, between_seeds=0.9, noise=0.001)
+    assert read_likeness(curves(4), frame, "pretrained", "random").alike_from == "stem"
+    tight = read_likeness(curves(4), with_chance(frame, head=0.8), "pretrained", "random")
+    assert tight.alike_from is None
+    assert "at head, " in tight.lines[1]
+    assert "less alike than two trainings of random" in tight.lines[1]
+    assert "by -0.04 in CCA similarity (95 % interval -0.04" in tight.lines[1]
+    assert "where chance gives 0.80: that is -20% (-21% to -19%) of the way from chance to identity." in tight.lines[1]
+
+
+def test_networks_no_more_alike_than_chance_are_never_called_alike():
+    frame = comparisons(between_starts=(0.5,) * 3, between_seeds=0.5, noise=0.001)
+    assert read_likeness(curves(4), frame, "pretrained", "random").alike_from == "stem"
+    by_chance = read_likeness(curves(4), with_chance(frame, stem=0.5, middle=0.5, head=0.5), "pretrained", "random")
+    assert by_chance.alike_from is None
+    assert not any(gap.is_alike for gap in by_chance.gaps["head"].values())
+    assert "is open: they are not more alike than chance beyond doubt, and differ by " in by_chance.lines[1]
+
+
+def test_every_comparison_is_held_against_its_own_chance():
+    """At one stage: the yardstick is half way from its chance to identity, the others are at theirs."""
+    frame = comparisons(between_starts=(0.6,) * 3, between_seeds=0.6)
+    own = frame["a_run"].str[:-1] == frame["b_run"].str[:-1]
+    frame["baseline"] = np.where(own, 0.2, 0.6)
+    likeness = read_likeness(curves(4), frame, "pretrained", "random")
+    assert likeness.alike_from is None
+    assert likeness.gaps["stem"]["pretrained", "random"].share.estimate == pytest.approx(-0.5, abs=0.02)
+    assert likeness.gaps["stem"]["pretrained", "random"].value.estimate == pytest.approx(0, abs=0.01)
 
 
 def test_from_which_stage_on_all_starts_look_alike():
@@ -84,7 +143,7 @@ def test_stages_where_chance_gives_nearly_1_say_nothing():
 
 def test_no_interval_leaves_what_a_similarity_can_be():
     change = read(seeds=2, kept=(0.98, 0.5, 0.02), noise=0.1).change["pretrained"].values()
-    assert all(0 <= one.low <= one.high <= 1 for one in change)
+    assert all(0 <= one.value.low <= one.value.high <= 1 for one in change)
 
 
 def test_alike_in_the_middle_only_is_not_alike_from_there_on():
@@ -111,8 +170,11 @@ def test_one_seed_has_no_yardstick_and_two_have_no_interval():
     assert "the yardstick is two trainings of random with different seeds, and n = 1" in alone.lines[1]
     assert "it takes two seeds" in alone.between_seeds["head"].reason
     gap = couple.gaps["head"]["pretrained", "random"]
-    assert np.isnan(gap.low)
-    assert "one pair, which shows no spread" in gap.reason
+    assert np.isnan(gap.value.low)
+    assert not gap.is_alike
+    assert "one pair, which shows no spread" in gap.value.reason
+    assert "is open: " in couple.lines[1]
+    assert "chance beyond doubt" not in couple.lines[1], "there is no interval to say so"
     assert all("n = " in line for line in (*alone.lines, *couple.lines))
 
 
@@ -135,7 +197,9 @@ def test_nothing_compared_says_nothing():
 
 
 def test_plain_values():
-    plain = read().to_dict()
+    plain = json.loads(json.dumps(read().to_dict()))
     assert plain["change"]["random"]["stem"]["n"] == 4
+    assert plain["change"]["random"]["stem"]["share"]["estimate"] == pytest.approx(8 / 9, abs=0.01)
+    assert plain["gaps"]["head"]["mean_var and random"]["alike"]
     assert set(plain["gaps"]["stem"]) == {"pretrained and mean_var", "pretrained and random", "mean_var and random"}
     assert plain["alike_from"] == "head"

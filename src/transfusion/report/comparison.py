@@ -21,7 +21,7 @@ from transfusion import filters
 from transfusion.report.figures.weights import MOST_FILTERS, mosaic
 from transfusion.report.palette import SCHEMES
 from transfusion.report.parts import Cell, Listing, Part, Picture, Section, Table
-from transfusion.verdict.likeness import LEAST_ROOM
+from transfusion.verdict.likeness import above_chance
 
 MEASURES_ABREAST = 3  # of the printed table, which is 120 characters wide
 NUMBER = re.compile(r"\d+(?:e-?\d+)?")
@@ -98,13 +98,6 @@ def _among(some: Sequence[str], stages: Sequence[str]) -> str:
 def _numbered(some: Sequence[str], stages: Sequence[str]) -> list[tuple[int, int]]:
     """(what neighbours share, place among all stages), in order."""
     return [(place - i, place) for i, place in enumerate(sorted(map(stages.index, some)))]
-
-
-def above_chance(frame: pd.DataFrame) -> pd.Series:
-    """Share of the way from chance to identity: (value - baseline) / (1 - baseline); NaN where chance is near 1."""
-    room = 1 - frame["baseline"]
-    share: pd.Series = ((frame["value"] - frame["baseline"]) / room).where(room > LEAST_ROOM)
-    return share
 
 
 def said(frame: pd.DataFrame) -> list[str]:

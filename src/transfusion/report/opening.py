@@ -79,6 +79,9 @@ def _about_comparisons(material: Material) -> Iterator[str]:
     if material.spec.representations and (without := representations.without_weights(material.store)):
         names = ", ".join(name_of(files) for files in without)
         yield f"Left out of the comparisons of networks, as their weights were not kept: {names}."
+    if material.spec.representations and (found := representations.not_finite(material.store)):
+        names = ", ".join(f"{name_of(files)} at step {step}" for files, step in found)
+        yield f"Left out of the comparisons of networks, as their weights hold NaN or infinite values: {names}."
 
 
 def _about_runs(material: Material) -> Iterator[str]:

@@ -50,8 +50,8 @@ def _how(material: Material) -> Iterator[Part]:
     if saturated.any():
         stages = ", ".join(dict.fromkeys(_main(material).loc[saturated, "stage"]))
         yield (
-            f"At {stages} there are fewer samples than both networks have channels, so part of the similarity, or all "
-            "of it, is 1 whatever they do: compare it with chance, or give more images "
+            f"At {stages} there are fewer samples than the channels of both networks together, so part of the "
+            "similarity, or all of it, is 1 whatever they do: compare it with chance, or give more images "
             "(--set representations.images=N)."
         )
 
@@ -144,8 +144,9 @@ def _activations(material: Material) -> Iterator[Part]:
                 "representations-activations",
                 partial(figures.activations, tensors["pictures"], maps),
                 f"Two held-out images of different labels and what {stage} makes of them before and after training, by "
-                "start (n = 1 seed, the first): the channels that vary most, each from its darkest to its brightest.",
-                f"Grey maps of the strongest channels of {stage} for {', '.join(maps)}, before and after training.",
+                "start (n = 1 seed, the first): the channels that vary most after training, and the same ones before "
+                "it, each map from its darkest to its brightest.",
+                f"Grey maps of a few channels of {stage} for {', '.join(maps)}, the same before and after training.",
                 is_photo=True,
             )
 
@@ -160,7 +161,7 @@ def _by_start(
     return {
         names[run]: (tensors[f"{run} {first}"], tensors[f"{run} {last}"])
         for run, (first, *_, last) in steps.items()
-        if f"{run} {first}" in tensors and run in names
+        if f"{run} {first}" in tensors and f"{run} {last}" in tensors and run in names
     }
 
 

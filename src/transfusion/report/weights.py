@@ -23,6 +23,7 @@ from transfusion.report.opening import name_of
 from transfusion.report.palette import Style, styles_of
 from transfusion.report.parts import Cell, Part, Picture, Section, Table
 from transfusion.report.table import schemes_of, with_starts
+from transfusion.representations import are_finite
 from transfusion.run import donor_key
 from transfusion.store import RunFiles
 from transfusion.tasks.progress import track
@@ -53,6 +54,11 @@ class Trained:
         return load_file(self.files.after_path)
 
     @cached_property
+    def is_finite(self) -> bool:
+        """Whether there is anything to show: a run that diverged holds NaN or infinite values."""
+        return are_finite(self.before) and are_finite(self.after)
+
+    @cached_property
     def stages(self) -> dict[str, str]:
         """Tensor -> stage, in order of registration."""
         return tensor_stages(self.files)
@@ -65,8 +71,9 @@ class Trained:
 
 def section(material: Material) -> Section | None:
     """Filters and weights of every start before and after training, one seed; None without a finished run."""
-    trained = _trained(material)
-    left_out = _left_out(material)
+    found = _trained(material)
+    trained = [run for run in found if run.is_finite]
+    left_out = (*_left_out(material), *_diverged([run for run in found if not run.is_finite]))
     if not trained:
         return Section("weights", TITLE, left_out) if left_out else None
     styles = styles_of(schemes_of(with_starts(material.frame)))
@@ -101,6 +108,11 @@ def _left_out(material: Material) -> tuple[str, ...]:
     without = [files for files in material.finished if files.id in whole and not _has_weights(files)]
     names = ", ".join(name_of(files) for files in without)
     return (f"Left out, as their weights were not kept: {names}.",) if without else ()
+
+
+def _diverged(trained: Sequence[Trained]) -> tuple[str, ...]:
+    names = ", ".join(name_of(run.files) for run in trained)
+    return (f"Left out, as their weights hold NaN or infinite values: {names}.",) if trained else ()
 
 
 def _donor(material: Material, name: str) -> Tensor | None:

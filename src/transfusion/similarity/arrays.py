@@ -17,9 +17,9 @@ from transfusion.errors import InputError
 from transfusion.similarity.exact import exact_pair
 from transfusion.similarity.gram import BLOCK
 from transfusion.similarity.measures import Measure
-from transfusion.similarity.pair import EPS, Pair, View
-from transfusion.similarity.result import SAFE_SPREAD, Similarity, judge
-from transfusion.similarity.sums import Sums, half_way
+from transfusion.similarity.pair import EPS, SAFE_SPREAD, Pair, View
+from transfusion.similarity.result import Similarity, judge
+from transfusion.similarity.sums import Sums, partner
 
 Array = npt.NDArray[np.generic] | Tensor
 _SINGLE_ENOUGH = (torch.float32, torch.float16, torch.bfloat16)
@@ -49,8 +49,8 @@ def similarity(measure: Measure, x: Array, y: Array, rows_per_image: int = 1) ->
     new = partial(Sums, (first.shape[1], second.shape[1]), measure.norms, rematched, first.device)
     pair = _pair(new, first, second, rows_per_image, measure.whitens)
     if measure.whitens and (_needs_exact(pair.x) or _needs_exact(pair.y)):
-        away = half_way(len(first), rows_per_image) if rematched else 0
-        pair = _exact(first.to(torch.float64), second.to(torch.float64), away)
+        away = partner(len(first), rows_per_image) if rematched else 0
+        pair = _exact(first, second, (pair.x.eps, pair.y.eps), away)
     return judge(measure, pair)
 
 
@@ -73,7 +73,7 @@ def _pair(new: Callable[[], Sums], x: Tensor, y: Tensor, rows_per_image: int, tr
 def _num_first(x: Tensor, y: Tensor, rows_per_image: int) -> int:
     """How many rows to begin with in float64: all, where float32 is out of the question or saves nothing."""
     width = max(x.shape[1], y.shape[1])
-    first = -(-max(BLOCK, 4 * width) // rows_per_image) * rows_per_image
+    first = max(2, -(-max(BLOCK, 4 * width) // rows_per_image)) * rows_per_image
     coarse = x.device.type == "cpu" and all(each.dtype in _SINGLE_ENOUGH for each in (x, y))
     return first if coarse and len(x) >= 4 * first and len(x) * width**2 >= _LEAST_WORK else len(x)
 
@@ -84,16 +84,20 @@ def _well_conditioned(pair: Pair, n: int) -> bool:
 
 
 def _error_in_single(view: View, n: int) -> float:
-    """200 u mean(1 / l) / sqrt(n d), for the eigenvalues l of the correlation matrix and u = 2^-24.
+    """200 u mean(1 / l) (1 + max(z)^2) / sqrt(n d).
 
-    The factor was measured: it is the largest seen on nine kinds of data (benchmarks/similarity_accuracy.py).
+    Here u = 2^-24, l are the eigenvalues of the correlation matrix, and z is how many standard deviations a feature's
+    mean lies from the shift about which it is summed.
+
+    The factor was measured: it is the largest seen on ten kinds of data (benchmarks/similarity_accuracy.py).
     """
     least, most = _VARIANCES
     within = view.alive & (view.variance > least) & (view.variance < most)
     if not bool(within.all()) or view.basis.rank < view.width:
         return math.inf
     inverse = view.basis.weights.square().sum(dim=1) @ view.moment.diagonal()
-    return 200 * 2**-24 * float(inverse.item()) / view.width / math.sqrt(n * view.width)
+    drift = 1 + float((view.offset.square() / view.variance).max().item())
+    return 200 * 2**-24 * drift * float(inverse.item()) / view.width / math.sqrt(n * view.width)
 
 
 def _only(sums: Sums) -> Pair:
@@ -101,9 +105,10 @@ def _only(sums: Sums) -> Pair:
     return pair
 
 
-def _exact(x: Tensor, y: Tensor, away: int) -> Pair:
-    pair = exact_pair(x, y)
-    return replace(pair, null=exact_pair(x, y.roll(-away, 0))) if away else pair
+def _exact(x: Tensor, y: Tensor, eps: tuple[float, float], away: int) -> Pair:
+    x, y = x.to(torch.float64), y.to(torch.float64)
+    pair = exact_pair(x, y, eps)
+    return replace(pair, null=exact_pair(x, y.roll(-away, 0), eps)) if away else pair
 
 
 def _needs_exact(view: View) -> bool:
@@ -128,7 +133,9 @@ def _from_numpy(array: npt.NDArray[np.generic], name: str) -> Tensor:
         raise InputError(f"{name} is of type {array.dtype}; similarity needs real numbers. Convert it.")
     if array.dtype.itemsize > 8 or array.dtype.kind == "u":
         array = array.astype(np.float64)
-    native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    # PyTorch knows neither foreign byte orders nor steps backwards.
+    backwards = any(step < 0 for step in array.strides)
+    native = np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C" if backwards else "K")
     with warnings.catch_warnings():
         # A read-only memory map is fine: nothing here writes into it.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
@@ -142,3 +149,5 @@ def _check(x: Tensor, y: Tensor, rows_per_image: int) -> None:
         raise InputError(f"Got {len(x)} samples; similarity needs at least 2. Give more images.")
     if rows_per_image < 1 or len(x) % rows_per_image:
         raise InputError(f"{len(x)} rows are no multiple of rows_per_image={rows_per_image}; give whole images.")
+    if rows_per_image == len(x):
+        raise InputError(f"rows_per_image={rows_per_image} makes one image of all rows; a baseline needs two or more.")

@@ -44,7 +44,7 @@ class ExactView(View):
         unit = torch.nn.functional.normalize(self.moment[keep], dim=1)
         left, lengths, right = torch.linalg.svd(unit.T, full_matrices=False)
         values = lengths.square()
-        floor = rank_floor(values, right.T, self.noise[keep], (len(unit) * EPS) ** 2)
+        floor = rank_floor(values, right.T, self.noise[keep], self._least(len(unit)))
         return Basis(left[:, values > floor], 1.0)
 
     def principal(self, variance: float) -> Basis:
@@ -53,12 +53,22 @@ class ExactView(View):
         if not bool(keep.any()):
             return self.basis
         left, lengths, _ = torch.linalg.svd(self.moment[keep].T, full_matrices=False)
-        rank = num_leading(lengths.square(), variance, (int(keep.sum().item()) * EPS) ** 2)
+        rank = num_leading(lengths.square(), variance, self._least(int(keep.sum().item())))
         return Basis(left[:, :rank], 1.0)
 
+    def _least(self, width: int) -> float:
+        """Least squared singular value as a share of the largest: what the type of the features carries."""
+        return (width * EPS) ** 2 if self.eps == EPS else (2 * self.eps) ** 2
 
-def exact_pair(x: Tensor, y: Tensor) -> Pair:
-    """Compress two float64 arrays (n, d_x) and (n, d_y) without loss, for the measures of the CCA family."""
+
+def exact_pair(x: Tensor, y: Tensor, eps: tuple[float, float] = (EPS, EPS)) -> Pair:
+    """Compress two float64 arrays (n, d_x) and (n, d_y) without loss, for the measures of the CCA family.
+
+    Args:
+        x: (n, d_x).
+        y: (n, d_y).
+        eps: rounding units of the types that the two came in.
+    """
     mean = torch.cat([x.mean(dim=0), y.mean(dim=0)])
     factor = mean.new_zeros((0, len(mean)))
     step = max(4 * len(mean), _LEAST_ROWS)
@@ -67,6 +77,7 @@ def exact_pair(x: Tensor, y: Tensor) -> Pair:
         centred = torch.cat([x[rows], y[rows]], dim=1) - mean
         factor = torch.linalg.qr(torch.cat([factor, centred]), mode="r").R
     width = x.shape[1]
-    first = ExactView(len(x), mean[:width], factor[:, :width].T, math.nan, EPS)
-    second = ExactView(len(x), mean[width:], factor[:, width:].T, math.nan, EPS)
+    about = torch.zeros_like(mean)
+    first = ExactView(len(x), mean[:width], factor[:, :width].T, math.nan, eps[0], about[:width])
+    second = ExactView(len(x), mean[width:], factor[:, width:].T, math.nan, eps[1], about[width:])
     return Pair(first, second, torch.eye(len(factor)).to(factor), math.nan)

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
+from threading import Lock
 from typing import TypeVar
 
 import numpy as np
@@ -25,9 +26,14 @@ T = TypeVar("T")
 # Overflow is told by who looks at the sums. Threads do not inherit NumPy's error state.
 _silently = np.errstate(over="ignore", invalid="ignore")
 
+# The limit on BLAS is of the whole process: two that set it and set it back at once would leave it in place.
+_LIMIT = Lock()
+
 # Rows per product: enough that adding it to the sums is cheap beside it, few enough for the processor's cache.
 BLOCK = 1024
 _BLOCK_OF_WIDE = 2048
+# Of all threads' own sums and products.
+_MOST_BYTES = 2**27
 # Rows that are worth a thread of their own.
 _LEAST_SHARE = 256
 # Up to this many columns a thread takes a share of the rows, with sums of its own; above it, some of the networks.
@@ -49,22 +55,20 @@ class Rows:
     fill_again: Callable[[slice, Products], None] | None
 
 
-def add_products(
-    gram: Floats, repaired: Floats | None, rows: Rows, networks: Sequence[slice], single: bool = False
-) -> None:
-    """Add the products of all columns with all to ``gram``, and of re-matched rows to ``repaired``.
+def add_products(gram: Floats, rows: Rows, networks: Sequence[slice], single: bool = False) -> None:
+    """Add the products of all columns with all, and of every network's columns with the re-matched ones of later ones.
 
     Args:
-        gram: (columns, columns); the lower triangle is kept up to date, what lies above it is not to be read.
-        repaired: (columns, columns); kept above the diagonal blocks of the networks.
+        gram: (columns, columns); up to the diagonal the products, above the networks' own blocks the re-matched ones.
+            The rest is not to be read.
         rows: what to multiply.
         networks: the columns of each.
         single: multiply in float32, except a column with itself, and add up in float64.
     """
     kind = np.dtype(np.float32 if single else np.float64)
-    with _libraries().limit(limits=1, user_api="blas"):
+    with _LIMIT, _libraries().limit(limits=1, user_api="blas"):
         add = _add_narrow if len(gram) <= _NARROW else _add_wide
-        add(gram, repaired, rows, networks, kind)
+        add(gram, rows, networks, kind)
 
 
 @cache
@@ -83,47 +87,39 @@ def _in_threads(work: Callable[[T], object], items: Sequence[T]) -> None:
             done.result()
 
 
-def _add_narrow(gram: Floats, repaired: Floats | None, rows: Rows, networks: Sequence[slice], kind: np.dtype) -> None:
+def _add_narrow(gram: Floats, rows: Rows, networks: Sequence[slice], kind: np.dtype) -> None:
     """Shares of the rows, added up in their order, so that the same threads give the same digits."""
-    num = min(torch.get_num_threads(), -(-rows.num // _LEAST_SHARE))
+    affordable = max(1, _MOST_BYTES // (2 * gram.nbytes))
+    num = min(torch.get_num_threads(), -(-rows.num // _LEAST_SHARE), affordable)
     ends = [rows.num * i // num for i in range(num + 1)]
-    shares = [_Share(np.zeros_like(gram), repaired if repaired is None else np.zeros_like(gram)) for _ in range(num)]
+    shares = [np.zeros_like(gram) for _ in range(num)]
     work = [(share, slice(a, b)) for share, (a, b) in zip(shares, pairwise(ends), strict=True)]
-    _in_threads(lambda item: item[0].add(rows, item[1], networks, kind), work)
+    _in_threads(lambda item: _add_share(item[0], rows, item[1], networks, kind), work)
     for share in shares:
-        gram += share.gram
-        if repaired is not None and share.repaired is not None:
-            repaired += share.repaired
+        gram += share
 
 
-@dataclass(frozen=True, eq=False)
-class _Share:
-    """One thread's sums."""
-
-    gram: Floats
-    repaired: Floats | None
-
-    @_silently
-    def add(self, rows: Rows, which: slice, networks: Sequence[slice], kind: np.dtype) -> None:
-        product = np.empty(self.gram.shape, kind)
-        for here, moved in _stacked(rows, which, len(self.gram), kind, BLOCK):
-            # NumPy does a matrix times its own transpose by a symmetric update, at half the cost.
-            _add_own(self.gram, np.matmul(here.T, here, out=product), here)
-            if self.repaired is not None and moved is not None:
-                for at in networks[:-1]:
-                    self.repaired[at, at.stop :] += here[:, at].T @ moved[:, at.stop :]
+@_silently
+def _add_share(gram: Floats, rows: Rows, which: slice, networks: Sequence[slice], kind: np.dtype) -> None:
+    product = np.empty(gram.shape, kind)
+    for here, moved in _stacked(rows, which, len(gram), kind, BLOCK):
+        # NumPy does a matrix times its own transpose by a symmetric update, at half the cost.
+        np.matmul(here.T, here, out=product)
+        if moved is not None:
+            for at in networks[:-1]:
+                np.matmul(here[:, at].T, moved[:, at.stop : -1], out=product[at, at.stop : -1])
+        _add_own(gram, product, here)
 
 
-def _add_wide(gram: Floats, repaired: Floats | None, rows: Rows, networks: Sequence[slice], kind: np.dtype) -> None:
+def _add_wide(gram: Floats, rows: Rows, networks: Sequence[slice], kind: np.dtype) -> None:
     """Pairs of networks, each with its own part of the sums."""
-    last = slice(len(gram) - 1, len(gram))
-    parts = [*networks, last]
+    parts = [*networks, slice(len(gram) - 1, len(gram))]
     pairs = [(at, to) for i, at in enumerate(parts) for to in parts[: i + 1]]
     crossed = [(at, to) for i, at in enumerate(networks) for to in networks[i + 1 :]]
     for here, moved in _stacked(rows, slice(0, rows.num), len(gram), kind, _BLOCK_OF_WIDE):
         tasks = [partial(_add_pair, gram, here, here, *pair) for pair in pairs]
-        if repaired is not None and moved is not None:
-            tasks += [partial(_add_pair, repaired, here, moved, *pair) for pair in crossed]
+        if moved is not None:
+            tasks += [partial(_add_pair, gram, here, moved, *pair) for pair in crossed]
         _in_threads(lambda task: task(), tasks)
 
 

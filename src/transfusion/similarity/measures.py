@@ -91,8 +91,9 @@ def linear_cka_score(pair: Pair) -> Score:
     """|X'Y|_F^2 / (|X'X|_F |Y'Y|_F)."""
     if not _both_vary(pair):
         return _unranked(pair, math.nan)
-    scale = torch.linalg.matrix_norm(pair.x.moment) * torch.linalg.matrix_norm(pair.y.moment)
-    return _unranked(pair, min(float((pair.cross.square().sum() / scale).item()), 1.0))
+    shares = (pair.cross / _scale(pair)).square().sum()
+    value = shares / (_spread(pair.x) * _spread(pair.y))
+    return _unranked(pair, min(float(value.item()), 1.0))
 
 
 def debiased_cka_score(pair: Pair) -> Score:
@@ -121,7 +122,7 @@ def procrustes_score(pair: Pair) -> Score:
     """Nuclear norm of X'Y over |X|_F |Y|_F: 1 minus half the squared distance after the best rotation."""
     if not _both_vary(pair):
         return _unranked(pair, math.nan)
-    shares = torch.linalg.svdvals(pair.cross) / math.sqrt(pair.x.trace * pair.y.trace)
+    shares = torch.linalg.svdvals(pair.cross / _scale(pair))
     value = min(float(shares.sum().item()), 1.0)
     return Score(value, value, shares, _alive(pair))
 
@@ -138,8 +139,7 @@ def _chance_cka(pair: Pair, score: Score) -> float:
     """E|X'PY|_F^2 = |X|_F^2 |Y|_F^2 / (n - 1) over all permutations P; exact."""
     if not _both_vary(pair):
         return math.nan
-    scale = torch.linalg.matrix_norm(pair.x.moment) * torch.linalg.matrix_norm(pair.y.moment)
-    return min(float((pair.x.trace * pair.y.trace / (pair.n - 1) / scale).item()), 1.0)
+    return min(float((1 / (pair.n - 1) / (_spread(pair.x) * _spread(pair.y))).item()), 1.0)
 
 
 def _chance_debiased(pair: Pair, score: Score) -> float:
@@ -173,8 +173,19 @@ def _mean(values: Tensor) -> float:
     return float(values.mean().item()) if len(values) else math.nan
 
 
+def _scale(pair: Pair) -> float:
+    """|X|_F |Y|_F, of numbers whose fourth powers float64 may not hold."""
+    return math.sqrt(pair.x.trace) * math.sqrt(pair.y.trace)
+
+
+def _spread(view: View) -> Tensor:
+    """|X'X|_F / |X|_F^2, from 1 / sqrt(d) to 1."""
+    spread: Tensor = torch.linalg.matrix_norm(view.moment / view.trace)
+    return spread
+
+
 def _projection_weighted(view: View, basis: Basis, directions: Tensor, rho: Tensor) -> float:
-    weights = (view.moment @ basis.weights @ directions).abs().sum(dim=0)
+    weights = (view.moment[view.alive] @ basis.weights @ directions).abs().sum(dim=0)
     return min(float((weights @ rho / weights.sum()).item()), 1.0) if len(rho) else math.nan
 
 

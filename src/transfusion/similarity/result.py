@@ -10,10 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transfusion.similarity.measures import Measure, Score
-from transfusion.similarity.pair import EPS, Pair, View
-
-# Moments of float64 data agree with QR to 1e-9 down to this ratio of eigenvalues: benchmarks/similarity_accuracy.py.
-SAFE_SPREAD = 1e-6
+from transfusion.similarity.pair import EPS, SAFE_SPREAD, Pair, View
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +74,8 @@ def _warnings(measure: Measure, pair: Pair, score: Score) -> Iterator[str]:
     if measure.whitens and always_one > 0:
         yield f"Saturated: {always_one} coefficients are 1 whatever the data, for want of samples."
     if math.isnan(score.value) and min(score.ranks):
-        yield f"No value: the debiased estimate needs at least 4 samples and variation between them; n = {pair.n}."
+        needs = "at least 4 samples and variation between them" if measure.unbiased else "numbers of a moderate size"
+        yield f"No value: this measure needs {needs}; n = {pair.n}."
 
 
 def _of_view(name: str, view: View, whitens: bool) -> Iterator[str]:

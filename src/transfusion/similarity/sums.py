@@ -11,6 +11,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -22,6 +24,8 @@ from transfusion.similarity.pair import EPS, Pair, View
 
 # Float64 values of stacked rows per update.
 _BLOCK_ON_GPU = 2**26
+# Of the images of an update, to an image's partner: the golden section is no simple fraction.
+_SHARE_AWAY = 0.382
 
 
 class Sums:
@@ -33,7 +37,7 @@ class Sums:
     Args:
         widths: number of features of each representation.
         norms: keep what the debiased CKA needs; a tenth more time where features are few.
-        repaired: also sum the products of re-matched images (each with the one half a batch away), from which every
+        rematched: also sum the products of re-matched images (each with another of its batch), from which every
             pair's baseline comes.
         device: where the sums live; that of the activations.
 
@@ -50,7 +54,7 @@ class Sums:
         self,
         widths: Sequence[int],
         norms: bool = True,
-        repaired: bool = False,
+        rematched: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         self.widths = tuple(widths)
@@ -61,8 +65,9 @@ class Sums:
         self._at = [slice(a, b) for a, b in itertools.pairwise(starts)]
         self._norms = norms
         size = starts[-1] + 1
+        # G up to the diagonal; above the networks' own blocks, where G would repeat itself, the re-matched products.
         self._gram = torch.zeros((size, size), dtype=torch.float64, device=device)
-        self._repaired = torch.zeros_like(self._gram) if repaired else None
+        self._rematched = rematched
         self._shifts: list[Tensor] = []
 
     @property
@@ -76,18 +81,19 @@ class Sums:
         Args:
             blocks: one tensor (rows, width) per network, on the device of the sums, any float or integer type.
             rows_per_image: consecutive rows that belong to one image (positions, tokens); images are what is
-                re-matched for the baseline.
+                re-matched for the baseline, which takes two or more at a time.
             single: multiply in float32 and add up in float64 (on the processor): twice as fast, right to seven digits
                 of each product, so for well-conditioned data alone.
 
         Raises:
-            InputError: where shapes disagree, or a value is not finite.
+            InputError: where shapes disagree, or a value is not finite; after the latter the sums are lost.
         """
+        blocks = [torch.as_tensor(block, device=self._gram.device).detach() for block in blocks]
         self._check(blocks, rows_per_image)
         if not self._shifts:
             self._shifts = [self._shift(block[: self._rows_per_block()]) for block in blocks]
         self.eps = [max(eps, _rounding_unit(block)) for eps, block in zip(self.eps, blocks, strict=True)]
-        away = half_way(len(blocks[0]), rows_per_image)
+        away = partner(len(blocks[0]), rows_per_image)
         add = self._add if self._gram.device.type == "cpu" else self._add_on_gpu
         add(blocks, away, single)
         self._check_finite()
@@ -104,14 +110,14 @@ class Sums:
                 "both or neither norms and a baseline."
             )
         if not self._shifts or not other._shifts:
-            return self if self._shifts else other
+            return deepcopy(self if self._shifts else other)
         merged = Sums(*self._kind, self._gram.device)
         merged.eps = [max(pair) for pair in zip(self.eps, other.eps, strict=True)]
         merged._shifts = self._shifts
-        merged._gram = _symmetric(self._gram) + self._moved(_symmetric(other._gram), other)
-        if merged._repaired is not None and self._repaired is not None and other._repaired is not None:
-            theirs = _with_margins(other._repaired, other._gram)
-            merged._repaired = _with_margins(self._repaired, self._gram) + self._moved(theirs, other)
+        merged._gram = (_symmetric(self._gram) + self._moved(_symmetric(other._gram), other)).tril()
+        if self._rematched:
+            theirs = self._moved(_with_margins(other._gram), other)
+            merged._gram += (_with_margins(self._gram) + theirs).triu(1)
         return merged
 
     def pairs(self) -> Iterator[tuple[int, int, Pair]]:
@@ -125,12 +131,12 @@ class Sums:
         views = [self._view(k) for k in range(len(self.widths))]
         for a in range(len(views)):
             for b in range(a + 1, len(views)):
-                null = self._pair(self._repaired, views, a, b) if self._repaired is not None else None
-                yield a, b, self._pair(self._gram, views, a, b, null)
+                null = self._pair(views, a, b, rematched=True) if self._rematched else None
+                yield a, b, self._pair(views, a, b, null=null)
 
     @property
     def _kind(self) -> tuple[tuple[int, ...], bool, bool]:
-        return self.widths, self._norms, self._repaired is not None
+        return self.widths, self._norms, self._rematched
 
     def _rows_per_block(self) -> int:
         return BLOCK if self._gram.device.type == "cpu" else max(512, _BLOCK_ON_GPU // len(self._gram))
@@ -140,8 +146,10 @@ class Sums:
         rows = len(blocks[0])
         if shapes != [(rows, width) for width in self.widths]:
             raise InputError(f"Got blocks of shape {shapes}; need equal rows and widths {self.widths}.")
-        if rows == 0 or rows % rows_per_image:
+        if rows_per_image < 1 or rows == 0 or rows % rows_per_image:
             raise InputError(f"Got {rows} rows; need a positive multiple of rows_per_image={rows_per_image}.")
+        if self._rematched and rows == rows_per_image:
+            raise InputError("Got one image; the baseline re-matches images, so it needs two or more at a time.")
 
     def _check_finite(self) -> None:
         for k, at in enumerate(self._at):
@@ -157,10 +165,9 @@ class Sums:
         return mean if _rounding_unit(first) == EPS else mean.to(torch.float32).to(torch.float64)
 
     def _add(self, blocks: Sequence[Tensor], away: int, single: bool) -> None:
-        repaired = None if self._repaired is None else self._repaired.numpy()
-        moved = None if repaired is None else self._filler(blocks, away)
+        moved = self._filler(blocks, away) if self._rematched else None
         rows = Rows(len(blocks[0]), self._filler(blocks, 0), moved)
-        add_products(self._gram.numpy(), repaired, rows, self._at, single)
+        add_products(self._gram.numpy(), rows, self._at, single)
 
     def _filler(self, blocks: Sequence[Tensor], away: int) -> Callable[[slice, Products], None]:
         """Writes rows a = (z_1, p_1, ..., z_K, p_K, 1) of the samples so many rows further on."""
@@ -181,11 +188,12 @@ class Sums:
         for start in range(0, len(blocks[0]), height):
             rows = slice(start, min(start + height, len(blocks[0])))
             stacked = self._stack(blocks, rows, 0)
-            self._gram.addmm_(stacked.T, stacked)
-            if self._repaired is not None:
+            for at in [*self._at, slice(-1, None)]:
+                self._gram[at, : at.stop].addmm_(stacked[:, at].T, stacked[:, : at.stop])
+            if self._rematched:
                 moved = self._stack(blocks, rows, away)
                 for at in self._at[:-1]:
-                    self._repaired[at, at.stop :].addmm_(stacked[:, at].T, moved[:, at.stop :])
+                    self._gram[at, at.stop : -1].addmm_(stacked[:, at].T, moved[:, at.stop : -1])
 
     def _stack(self, blocks: Sequence[Tensor], rows: slice, away: int) -> Tensor:
         stacked = self._gram.new_ones((rows.stop - rows.start, len(self._gram)))
@@ -198,29 +206,30 @@ class Sums:
 
     def _view(self, k: int) -> View:
         at = self._at[k]
-        centred, width = self._centred(self._gram, k, k), self.widths[k]
-        return View(
-            n=self.n,
-            mean=self._shifts[k] + self._gram[-1, at][:width] / self.n,
-            moment=centred[:width, :width],
-            norms=self._norm_products(centred, k, k),
-            eps=self.eps[k],
-        )
+        centred, width = self._centred(k, k), self.widths[k]
+        offset = self._gram[-1, at][:width] / self.n
+        moment, norms = centred[:width, :width], self._norm_products(centred, k, k)
+        view = View(self.n, self._shifts[k] + offset, moment, norms, self.eps[k], offset)
+        alive = view.alive
+        # What varies by no more than rounding is left out of every measure.
+        return view if bool(alive.all()) else replace(view, moment=moment * torch.outer(alive, alive))
 
-    def _pair(self, gram: Tensor, views: Sequence[View], a: int, b: int, null: Pair | None = None) -> Pair:
-        centred = self._centred(gram, a, b)
+    def _pair(self, views: Sequence[View], a: int, b: int, rematched: bool = False, null: Pair | None = None) -> Pair:
+        centred = self._centred(a, b, rematched)
         cross = centred[: self.widths[a], : self.widths[b]]
+        alive = [views[k].alive for k in (a, b)]
+        if not all(bool(each.all()) for each in alive):
+            cross = cross * torch.outer(*alive)
         # A baseline is one draw of many: float32 finds its correlations to more digits than draws agree in.
-        coarse = gram is self._repaired and min(self.eps[a], self.eps[b]) > EPS
+        coarse = rematched and min(self.eps[a], self.eps[b]) > EPS
         precision = torch.float32 if coarse else torch.float64
         return Pair(views[a], views[b], cross, self._norm_products(centred, a, b), null, precision)
 
-    def _centred(self, gram: Tensor, a: int, b: int) -> Tensor:
-        """Centred second moments of (z_a, p_a) against (z_b, p_b)."""
+    def _centred(self, a: int, b: int, rematched: bool = False) -> Tensor:
+        """Centred second moments of (z_a, p_a) against (z_b, p_b), for a <= b."""
         at, to = self._at[a], self._at[b]
         totals = self._gram[-1]
-        # The Gram is kept below its diagonal; re-matched products are not symmetric and are kept above it.
-        block = gram[at, to] if gram is self._repaired else gram[to, at].T
+        block = self._gram[at, to] if rematched else self._gram[to, at].T
         block = _symmetric(block.T) if a == b else block
         return torch.addr(block, totals[at], totals[to], alpha=-1 / self.n)
 
@@ -252,9 +261,12 @@ class Sums:
         return moved
 
 
-def half_way(num_rows: int, rows_per_image: int) -> int:
-    """How many rows away each image's partner lies, so that no image is its own wherever there are two."""
-    return -(-num_rows // (2 * rows_per_image)) * rows_per_image
+def partner(num_rows: int, rows_per_image: int) -> int:
+    """How many rows away each image's partner lies: no image is its own where there are two.
+
+    Not half of them away, where two views of one image may lie one above the other.
+    """
+    return max(1, round(_SHARE_AWAY * (num_rows // rows_per_image))) * rows_per_image
 
 
 def _rounding_unit(block: Tensor) -> float:
@@ -278,9 +290,8 @@ def _symmetric(lower: Tensor) -> Tensor:
     return lower.tril() + lower.tril(-1).T
 
 
-def _with_margins(repaired: Tensor, gram: Tensor) -> Tensor:
-    """Re-matching keeps every network's sums, so the margins of the plain Gram are those of the re-matched one."""
-    full = repaired.clone()
-    full[-1] = gram[-1]
+def _with_margins(gram: Tensor) -> Tensor:
+    """Re-matched products with the sums beside them, which re-matching keeps."""
+    full = gram.clone()
     full[:, -1] = gram[-1]
     return full

@@ -1,13 +1,14 @@
 """What training made of the representations: where a start changes, and from where on all starts look alike.
 
 "Alike" needs a yardstick: two trained networks of the baseline that differ by their seed only. Trained networks of two
-starts look alike at a stage if they are at most ``MARGIN`` less similar than those.
+starts look alike at a stage if they are at most ``MARGIN`` less similar than those. Chance differs by stage, so
+similarities are ranked and judged by their share of the way from chance to identity, see ``above_chance``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -20,9 +21,68 @@ from transfusion.verdict.curves import start_names
 from transfusion.verdict.inference import mean_interval
 from transfusion.verdict.words import measure_name
 
-MARGIN = 0.05  # of similarity; what 16 instead of all positions of a map change at most (see transfusion.compare)
+# of the way from chance to identity; 16 instead of all positions of a map change a similarity by as much at most (see
+# transfusion.compare)
+MARGIN = 0.05
 LEAST_ROOM = 0.05  # between chance and 1; in less than that a similarity says nothing
 ONE_SIDED = 0.9  # the lower end of this two-sided interval is that of a one-sided 95 % one
+
+_ByPair = dict[tuple[str, str], dict[frozenset[int], float]]
+
+
+def above_chance(frame: pd.DataFrame) -> pd.Series:
+    """Share of the way from chance to identity: (value - baseline) / (1 - baseline); NaN where chance is near 1."""
+    room = 1 - frame["baseline"]
+    share: pd.Series = ((frame["value"] - frame["baseline"]) / room).where(room > LEAST_ROOM)
+    return share
+
+
+@dataclass(frozen=True)
+class Change:
+    """How alike networks before and after training are.
+
+    Attributes:
+        value: the similarity, over seeds.
+        share: of the way from chance to identity, over seeds.
+        chance: similarity that random pairing of images gives, mean over the same comparisons.
+    """
+
+    value: Interval
+    share: Interval
+    chance: float
+
+    def __str__(self) -> str:
+        share = self.share.estimate
+        way = f"{share:.0%} of the way from chance to identity" if share > 0 else "no more than chance"
+        return f"{self.value.estimate:.2f} {_interval(self.value)}, where chance gives {self.chance:.2f} ({way})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**self.value.to_dict(), "chance": self.chance, "share": self.share.to_dict()}
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How much less alike trained networks of two starts are than the yardstick, all of different seeds.
+
+    Attributes:
+        value: similarity minus that of the yardstick, over seeds.
+        share: the same for the share of the way from chance to identity, by which it is judged.
+        chance: similarity that random pairing of images gives, mean over the comparisons of the two starts.
+        is_above_chance: whether the two starts are more alike than chance, beyond doubt.
+        is_alike: whether they are, and at most ``MARGIN`` less alike than the yardstick, beyond doubt.
+    """
+
+    value: Interval
+    share: Interval
+    chance: float
+    is_above_chance: bool
+    is_alike: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        judged = {"above_chance": self.is_above_chance, "alike": self.is_alike}
+        return {**self.value.to_dict(), "chance": self.chance, "share": self.share.to_dict(), **judged}
 
 
 @dataclass(frozen=True)
@@ -37,8 +97,7 @@ class Likeness:
         change: start -> stage -> similarity of its networks before and after training, over seeds.
         chance: stage -> similarity that random pairing of images gives, mean over all comparisons there.
         between_seeds: stage -> similarity of the baseline's trained networks of different seeds.
-        gaps: stage -> pair of starts -> similarity of their trained networks of different seeds minus
-            ``between_seeds``.
+        gaps: stage -> pair of starts -> how much less alike their trained networks are than ``between_seeds``.
         alike_from: the first stage from which on every pair of starts looks alike, or None.
     """
 
@@ -46,10 +105,10 @@ class Likeness:
     main: str
     baseline: str
     stages: tuple[str, ...]
-    change: dict[str, dict[str, Interval]]
+    change: dict[str, dict[str, Change]]
     chance: dict[str, float]
     between_seeds: dict[str, Interval]
-    gaps: dict[str, dict[tuple[str, str], Interval]]
+    gaps: dict[str, dict[tuple[str, str], Gap]]
     alike_from: str | None
 
     @property
@@ -66,10 +125,11 @@ class Likeness:
     def rules(self) -> list[str]:
         """How it was judged, in words."""
         return [
-            f"Trained networks of two starts look alike at a stage if their {self._shown} is at most {MARGIN:g} below "
-            f"that of {self.baseline}'s trained networks of different seeds: one-sided t test at 5 % on jackknife "
-            "pseudo-values over seeds, for every pair of starts, there and at every later stage. A stage where chance "
-            f"gives more than {1 - LEAST_ROOM:g} shows neither change nor likeness, and is passed over."
+            "Stages are ranked by the share of the way from chance to identity, (similarity - chance) / (1 - chance). "
+            f"Trained networks of two starts look alike at a stage if their share is above 0, and at most {MARGIN:g} "
+            f"below that of {self.baseline}'s trained networks of different seeds: one-sided t tests at 5 % on "
+            "jackknife pseudo-values over seeds, for every pair of starts, there and at every later stage. A stage "
+            f"where chance gives more than {1 - LEAST_ROOM:g} shows neither change nor likeness, and is passed over."
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,48 +160,59 @@ class Likeness:
         return measure_name(self.measure)
 
     def _change_line(self) -> str | None:
-        known = {stage: v for stage, v in self.change.get(self.main, {}).items() if v.n and stage not in self.full}
+        known = {
+            stage: change
+            for stage, change in self.change.get(self.main, {}).items()
+            if math.isfinite(change.share.estimate) and stage not in self.full
+        }
         if len(known) < 2:
             return None
-        least, most = (pick(known, key=lambda stage: known[stage].estimate) for pick in (max, min))
+        least, most = (pick(known, key=lambda stage: known[stage].share.estimate) for pick in (max, min))
         return (
-            f"Training changes {self.main} least at {least}: {self._shown} of before and after "
-            f"{self._value(known, least)}; most at {most}: {self._value(known, most)}."
+            f"Training changes {self.main} least at {least}: {self._shown} of before and after {known[least]}; most at "
+            f"{most}: {known[most]}."
         )
-
-    def _value(self, values: dict[str, Interval], stage: str) -> str:
-        return f"{values[stage].estimate:.2f} {_interval(values[stage])}, where chance gives {self.chance[stage]:.2f}"
 
     def _alike_line(self) -> str | None:
         yardstick = f"two trainings of {self.baseline} with different seeds"
         known = {
-            stage: {pair: gap for pair, gap in pairs.items() if not math.isnan(gap.estimate)}
+            stage: {pair: gap for pair, gap in pairs.items() if math.isfinite(gap.share.estimate)}
             for stage, pairs in self.gaps.items()
             if stage not in self.full
         }
         if not known:
             return "Whether the starts end alike is open: at every stage chance alone gives a similarity near 1."
         if not any(known.values()):
-            n = max((value.n for by_stage in self.change.values() for value in by_stage.values()), default=0)
+            n = max((one.value.n for by_stage in self.change.values() for one in by_stage.values()), default=0)
             return f"Whether the starts end alike is open: the yardstick is {yardstick}, and n = {n}."
         if self.alike_from is not None:
             pair, gap = _least_alike(known[self.alike_from])
             return (
                 f"From {self.alike_from} on, trained networks of all starts look as alike as {yardstick}; the least "
-                f"alike there are {' and '.join(pair)}, by {gap.estimate:+.2f} in {self._shown} {_interval(gap)}."
+                f"alike there are {' and '.join(pair)}, by {self._found(gap)}."
             )
         last = [stage for stage in self.stages if known.get(stage)][-1]
         pair, gap = _least_alike(known[last])
-        found = f"{gap.estimate:+.2f} in {self._shown} {_interval(gap)}"
-        if gap.high < 0:
-            what = f"{' and '.join(pair)} are less alike than {yardstick} by {found}"
+        if gap.share.high < 0:
+            what = f"{' and '.join(pair)} are less alike than {yardstick} by {self._found(gap)}"
         else:
-            what = f"whether {' and '.join(pair)} are as alike as {yardstick} is open: {found}"
+            by_chance = not gap.is_above_chance and not math.isnan(gap.share.low)
+            why = "they are not more alike than chance beyond doubt, and differ by " if by_chance else ""
+            what = f"whether {' and '.join(pair)} are as alike as {yardstick} is open: {why}{self._found(gap)}"
         return f"At no stage do all starts look alike beyond doubt: at {last}, {what}."
 
+    def _found(self, gap: Gap) -> str:
+        share = f"{gap.share.estimate:+.0%}"
+        if not math.isnan(gap.share.low):
+            share += f" ({gap.share.low:+.0%} to {gap.share.high:+.0%})"
+        return (
+            f"{gap.value.estimate:+.2f} in {self._shown} {_interval(gap.value)}, where chance gives {gap.chance:.2f}: "
+            f"that is {share} of the way from chance to identity"
+        )
 
-def _least_alike(gaps: dict[tuple[str, str], Interval]) -> tuple[tuple[str, str], Interval]:
-    return min(gaps.items(), key=lambda item: item[1].estimate)
+
+def _least_alike(gaps: dict[tuple[str, str], Gap]) -> tuple[tuple[str, str], Gap]:
+    return min(gaps.items(), key=lambda item: item[1].share.estimate)
 
 
 def read_likeness(curves: pd.DataFrame, similarity: pd.DataFrame, main: str, baseline: str) -> Likeness | None:
@@ -195,19 +266,23 @@ class _Stage:
     """The comparisons at one stage.
 
     Attributes:
-        apart: pair of starts -> pair of seeds -> similarity of trained networks that have neither in common; both ways
-            of giving the seeds to two starts are averaged.
+        apart: ``value baseline share`` of comparisons -> pair of starts -> pair of seeds -> mean over trained networks
+            that have neither in common; both ways of giving the seeds to two starts are averaged.
     """
 
     def __init__(self, rows: pd.DataFrame, baseline: str) -> None:
-        self.rows, self.baseline = rows, baseline
+        self.rows, self.baseline = rows.assign(share=above_chance(rows)), baseline
+        self.apart = {column: self._apart(column) for column in ("value", "baseline", "share")}
+
+    def _apart(self, column: str) -> _ByPair:
+        rows = self.rows
         order = {start: place for place, start in enumerate(dict.fromkeys([*rows["a_start"], *rows["b_start"]]))}
         found: dict[tuple[str, str], dict[frozenset[int], list[float]]] = {}
         chosen = rows[(rows["kind"] == "seeds") & (rows["a_seed"] != rows["b_seed"])]
-        for a, b, *seeds, value in chosen[["a_start", "b_start", "a_seed", "b_seed", "value"]].to_numpy():
+        for a, b, *seeds, value in chosen[["a_start", "b_start", "a_seed", "b_seed", column]].to_numpy():
             pair = (a, b) if order[a] <= order[b] else (b, a)
             found.setdefault(pair, {}).setdefault(frozenset(seeds), []).append(float(value))
-        self.apart = {
+        return {
             pair: {seeds: float(np.mean(values)) for seeds, values in by_seeds.items()}
             for pair, by_seeds in found.items()
         }
@@ -217,36 +292,38 @@ class _Stage:
         """Similarity that random pairing of images gives, mean over all comparisons."""
         return float(self.rows["baseline"].mean())
 
-    def change(self, start: str) -> Interval:
+    def change(self, start: str) -> Change:
         """Similarity of before and after, over seeds."""
         rows = self.rows[(self.rows["a_run"] == self.rows["b_run"]) & (self.rows["a_start"] == start)]
         rows = rows[(rows["kind"] == "grid") & (rows["a_when"] == "before") & (rows["b_when"] == "after")]
-        return _possible(mean_interval(rows["value"].to_numpy(np.float64)))
+        value, share = (mean_interval(rows[column].to_numpy(np.float64)) for column in ("value", "share"))
+        return Change(_possible(value), share, float(rows["baseline"].mean()))
 
     def between_seeds(self) -> Interval:
         """Similarity of the baseline's trained networks of different seeds."""
         own = (self.baseline, self.baseline)
-        return _possible(self._jackknife(self._seeds(own), partial(self._mean, own)))
+        return _possible(self._jackknife(self._seeds(own), partial(self._mean, "value", own)))
 
-    def gaps(self, level: float = 0.95) -> dict[tuple[str, str], Interval]:
+    def gaps(self) -> dict[tuple[str, str], Gap]:
         """Pair of starts -> how much less alike than two seeds of the baseline."""
-        own = (self.baseline, self.baseline)
-        pairs = [pair for pair in self.apart if pair[0] != pair[1] and own in self.apart]
-        return {pair: self._jackknife(self._seeds(pair), partial(self._gap, pair, own), level) for pair in pairs}
+        own, known = (self.baseline, self.baseline), self.apart["value"]
+        return {pair: self._gap(pair, own) for pair in known if pair[0] != pair[1] and own in known}
 
-    def all_alike(self) -> bool:
-        """Whether every pair of starts looks alike, by the one-sided test."""
-        gaps = self.gaps(ONE_SIDED)
-        return bool(gaps) and all(gap.low > -MARGIN for gap in gaps.values())
+    def _gap(self, pair: tuple[str, str], own: tuple[str, str]) -> Gap:
+        def less(column: str, seeds: Sequence[int]) -> float:
+            return self._mean(column, pair, seeds) - self._mean(column, own, seeds)
 
-    def _gap(self, pair: tuple[str, str], own: tuple[str, str], seeds: Sequence[int]) -> float:
-        return self._mean(pair, seeds) - self._mean(own, seeds)
+        seeds = self._seeds(pair)
+        value, share = (self._jackknife(seeds, partial(less, column)) for column in ("value", "share"))
+        is_above = self._jackknife(seeds, partial(self._mean, "share", pair), ONE_SIDED).low > 0
+        is_near = self._jackknife(seeds, partial(less, "share"), ONE_SIDED).low > -MARGIN
+        return Gap(value, share, self._mean("baseline", pair, seeds), bool(is_above), bool(is_above and is_near))
 
     def _seeds(self, pair: tuple[str, str]) -> list[int]:
-        return sorted(set().union(*self.apart.get(pair, ())))
+        return sorted(set().union(*self.apart["value"].get(pair, ())))
 
-    def _mean(self, pair: tuple[str, str], seeds: Sequence[int]) -> float:
-        values = [value for both, value in self.apart[pair].items() if both <= set(seeds)]
+    def _mean(self, column: str, pair: tuple[str, str], seeds: Sequence[int]) -> float:
+        values = [value for both, value in self.apart[column][pair].items() if both <= set(seeds)]
         return float(np.mean(values)) if values else math.nan
 
     def _jackknife(
@@ -261,14 +338,14 @@ class _Stage:
             return Interval(whole, math.nan, math.nan, n, "two seeds make one pair, which shows no spread")
         left_out = [statistic([other for other in seeds if other != seed]) for seed in seeds]
         if not np.isfinite([whole, *left_out]).all():
-            return Interval.undefined(n, "not all pairs of seeds are compared yet")
+            return Interval.undefined(n, "not every pair of seeds has a value")
         return mean_interval(n * whole - (n - 1) * np.array(left_out), level)
 
 
-def _first_alike(by_stage: dict[str, _Stage], gaps: dict[str, dict[tuple[str, str], Interval]]) -> str | None:
+def _first_alike(by_stage: dict[str, _Stage], gaps: dict[str, dict[tuple[str, str], Gap]]) -> str | None:
     found = None
     for stage in reversed([stage for stage, own in by_stage.items() if gaps[stage] and not _is_full(own.chance)]):
-        if not by_stage[stage].all_alike():
+        if not all(gap.is_alike for gap in gaps[stage].values()):
             break
         found = stage
     return found
@@ -291,5 +368,5 @@ def _interval(value: Interval) -> str:
     return f"(95 % interval {value.low:.2f} to {value.high:.2f}; {seeds})"
 
 
-def _plain(values: dict[str, Interval]) -> dict[str, Any]:
+def _plain(values: Mapping[str, Interval | Change]) -> dict[str, Any]:
     return {name: value.to_dict() for name, value in values.items()}
