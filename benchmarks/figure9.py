@@ -1,7 +1,7 @@
 """The whole grid of the paper's figure 9 against the forward passes that it needs: six ResNet-50, all pairs, baselines.
 
-The networks are three starts and the same with every weight moved a little, on all 2,000 training images of the chest
-X-rays at 96 px. ``compare`` takes 9 positions per image, as many as layer4 has, so that all stages have the same n, and
+The networks are three starts and the same with every weight moved a little, on all training images of the chest X-rays
+at 96 px. ``compare`` takes 9 positions per image, as many as layer4 has, so that all stages have the same n, and
 so many images that n is over 5 d.
 Run: ``python benchmarks/figure9.py``; ``--rounds 1 --images 64`` for a smoke run.
 """
@@ -48,7 +48,7 @@ def main() -> None:
     harness.write(
         "figure9",
         "The grid of figure 9: six ResNet-50 at 96 px, four stages, 15 pairs and a baseline each",
-        f"{options.images:,} images in batches of 32, float32 networks, {POSITIONS} positions per image and stage, "
+        f"{found[-1]['images'].iloc[0]:,} images in batches of 32, float32 networks, {POSITIONS} positions per image and stage, "
         f"{torch.get_num_threads()} threads. The grid's time includes its forwards.",
         f"The grid takes {times(measured):.2f} times the forwards.",
         harness.table(measured, "six forward passes", "s", higher_is_better=False),
