@@ -48,8 +48,8 @@ def main() -> None:
     harness.write(
         "figure9",
         "The grid of figure 9: six ResNet-50 at 96 px, four stages, 15 pairs and a baseline each",
-        f"{found[-1]['images'].iloc[0]:,} images in batches of 32, float32 networks, {POSITIONS} positions per image and stage, "
-        f"{torch.get_num_threads()} threads. The grid's time includes its forwards.",
+        f"{found[-1]['images'].iloc[0]:,} images in batches of 32, float32 networks, {POSITIONS} positions per image "
+        f"and stage, {torch.get_num_threads()} threads. The grid's time includes its forwards.",
         f"The grid takes {times(measured):.2f} times the forwards.",
         harness.table(measured, "six forward passes", "s", higher_is_better=False),
         summary(found[-1]),
