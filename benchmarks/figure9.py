@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from transfusion import initialize, tasks
-from transfusion.capture import compare
+from transfusion.comparison import compare
 from transfusion.machine import Machine
 from transfusion.models import build
 from transfusion.representations import Probe

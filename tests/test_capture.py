@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from transfusion.capture import captured, compare
+from transfusion.capture import captured
+from transfusion.comparison import compare
 from transfusion.errors import InputError, UnknownNameError
 from transfusion.similarity import cca
 

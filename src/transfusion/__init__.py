@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from transfusion.capture import compare
+    from transfusion.comparison import compare
     from transfusion.filters import gabor_score
     from transfusion.schemes import initialize
     from transfusion.similarity import cca, linear_cka, procrustes, pwcca, svcca
@@ -22,7 +22,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Study": "study",
     "cca": "similarity",
-    "compare": "capture",
+    "compare": "comparison",
     "conclude": "verdict",
     "gabor_score": "filters",
     "initialize": "schemes",

@@ -32,7 +32,8 @@ from torch import Tensor, nn
 
 from transfusion import models, tasks
 from transfusion.batches import Batches, derive_seed
-from transfusion.capture import compare, outputs_of
+from transfusion.capture import outputs_of
+from transfusion.comparison import compare
 from transfusion.errors import InputError, SpecError, StoreError, TransfusionError, UnknownNameError
 from transfusion.frames import FOUND, PAIR
 from transfusion.machine import Machine

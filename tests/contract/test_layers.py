@@ -10,7 +10,7 @@ import transfusion
 ROOT = Path(transfusion.__file__).parent
 LAYERS = (
     "cli study recipes report verdict display workers plan representations run train trackers machine batches tasks "
-    "models donors capture schemes structure frames store similarity filters metrics spec errors"
+    "models donors comparison capture schemes structure frames store similarity filters metrics spec errors"
 ).split()
 ALONE = {"schemes", "structure", "similarity", "filters", "metrics"}
 

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from transfusion import models, tasks
-from transfusion.capture import across
 from transfusion.cli import main
+from transfusion.comparison import across
 from transfusion.machine import Machine
 from transfusion.report.two_sets import Weights
 from transfusion.representations import Probe

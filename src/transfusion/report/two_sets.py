@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from transfusion import donors, filters, models, tasks
-from transfusion.capture import across, compare
+from transfusion.comparison import across, compare
 from transfusion.errors import DonorError, DonorMismatchError, InputError, SpecError
 from transfusion.machine import Machine
 from transfusion.report.comparison import said, sections, warnings_of
