@@ -130,7 +130,7 @@ def test_the_way_of_the_gpu_gives_the_same_sums(monkeypatch, rematched):
 
 
 def test_many_features_are_not_called_ill_conditioned_for_being_many():
-    x = torch.from_numpy(reference.conditioned(2000, 300, 30.0))
+    x = torch.from_numpy(reference.conditioned(2000, 300, 100.0))
     assert not any("ill-conditioned" in text for text in _answers(_whole([x, x + 1]))[0, 1, "cca"].warnings)
 
 
