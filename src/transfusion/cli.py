@@ -243,7 +243,14 @@ def report(folders: tuple[str, ...], out: str | None) -> None:
 @click.option("--image-size", type=int, help="Side of the images in pixels.")
 @click.option("--num-outputs", type=click.IntRange(1), help="Outputs of both heads. [default: as the weights have]")
 @click.option("--stages", metavar="A,B,..", callback=_listed(str), help="Compare these stages only.")
-@click.option("--measures", metavar="A,B,..", callback=_listed(str), default="cca,linear_cka", show_default=True)
+@click.option(
+    "--measures",
+    metavar="A,B,..",
+    callback=_listed(str),
+    default="cca,linear_cka",
+    show_default=True,
+    help="Also cca_squared, svcca, pwcca, debiased_cka, procrustes.",
+)
 @click.option("--images", default=500, show_default=True, help="Images to look at, held-out ones where there are.")
 @click.option("--positions", default=16, show_default=True, help="Positions per image and stage; 0 takes all.")
 @click.option("--out", metavar="DIR", default="comparison", show_default=True, help="Where tables and page go.")

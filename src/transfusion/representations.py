@@ -95,7 +95,7 @@ def looked_at(runs: list[RunSpec]) -> list[RunSpec]:
 
 def without_weights(store: Store) -> list[RunFiles]:
     """The finished runs of the largest data size that cannot be compared, as their weights were not kept."""
-    return [store.run(run.id) for run in _finished(store) if not _has_ends(store.run(run.id))]
+    return [files for files in (store.run(run.id) for run in _finished(store)) if not files.has_weights]
 
 
 def _finished(store: Store) -> list[RunSpec]:
@@ -107,13 +107,9 @@ def _finished(store: Store) -> list[RunSpec]:
     return looked_at(runs)
 
 
-def _has_ends(files: RunFiles) -> bool:
-    return files.before_path.exists() and files.after_path.exists()
-
-
 def units(store: Store) -> list[Unit]:
     """Every unit that the study's finished runs allow, those of the first seed first."""
-    runs = [run for run in _finished(store) if _has_ends(store.run(run.id))]
+    runs = [run for run in _finished(store) if store.run(run.id).has_weights]
     by_seed: dict[int, list[RunSpec]] = defaultdict(list)
     for run in runs:
         by_seed[run.seed].append(run)

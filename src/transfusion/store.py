@@ -166,6 +166,11 @@ class RunFiles:
             lock.release()
 
     @property
+    def has_weights(self) -> bool:
+        """Whether its weights before and after training are there."""
+        return self.before_path.exists() and self.after_path.exists()
+
+    @property
     def no_weights(self) -> str:
         """Why its final weights are not there, in a sentence."""
         why = "its weights were not kept" if self.state == "done" else "it is not finished"

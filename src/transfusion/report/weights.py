@@ -89,7 +89,7 @@ def _trained(material: Material) -> list[Trained]:
     """The finished run of every start with all images and the first seed that has finished runs of most starts."""
     frame = with_starts(material.frame)
     whole = frame[frame["run"].isin(material.whole["run"])].drop_duplicates("run")
-    done = {files.id: files for files in material.finished if _has_weights(files)}
+    done = {files.id: files for files in material.finished if files.has_weights}
     whole = whole[whole["run"].isin(list(done))]
     if not len(whole):
         return []
@@ -98,14 +98,10 @@ def _trained(material: Material) -> list[Trained]:
     return [Trained(str(start), done[run]) for start, run in zip(rows["start"], rows["run"], strict=True)]
 
 
-def _has_weights(files: RunFiles) -> bool:
-    return files.before_path.exists() and files.after_path.exists()
-
-
 def _left_out(material: Material) -> tuple[str, ...]:
     """Which finished runs with all images have no weights to show, in a sentence; empty where all have."""
     whole = set(material.whole["run"])
-    without = [files for files in material.finished if files.id in whole and not _has_weights(files)]
+    without = [files for files in material.finished if files.id in whole and not files.has_weights]
     names = ", ".join(name_of(files) for files in without)
     return (f"Left out, as their weights were not kept: {names}.",) if without else ()
 
