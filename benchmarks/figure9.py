@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from transfusion import initialize, tasks
-from transfusion.comparison import compare
-from transfusion.machine import Machine
-from transfusion.models import build
-from transfusion.representations import Probe
+from transfusion.networks.models import build
+from transfusion.runs.comparisons import Probe
+from transfusion.runs.machine import Machine
+from transfusion.similarity.networks import compare
 from transfusion.spec import RepresentationSpec, TaskSpec
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "chest_xray"

@@ -53,7 +53,7 @@ def processor() -> str:
 
     import torch
 
-    from transfusion.machine import best_precision
+    from transfusion.runs.machine import best_precision
 
     model = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),

@@ -20,11 +20,12 @@ import torch
 from harness import alternate, table, write
 from torch import nn
 
-from transfusion import metrics, models, tasks
-from transfusion.machine import Machine, best_precision
+from transfusion import metrics, tasks
+from transfusion.networks import models
+from transfusion.runs.machine import Machine, best_precision
+from transfusion.runs.store import Store
+from transfusion.runs.train import EVAL_BATCH, Trainer, fit
 from transfusion.spec import RunSpec, SchemeSpec, TaskSpec, TrainSpec
-from transfusion.store import Store
-from transfusion.train import EVAL_BATCH, Trainer, fit
 
 SIDE, BATCH, EVERY = 96, 32, 10
 TASK = TaskSpec(data="embedded:fundus", image_size=SIDE, num_images=(1000, 50, 200))

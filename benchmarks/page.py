@@ -22,8 +22,8 @@ from harness import alternate, table, write
 from selenium import webdriver
 
 from transfusion.report.page import write_page
+from transfusion.runs.store import Store
 from transfusion.spec import RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
-from transfusion.store import Store
 
 STARTS = ("pretrained", "mean_var", "random", "kaiming", "default")
 SMALL = 10  # runs of the peer

@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from harness import alternate, table, write
 
-from transfusion.models import build
+from transfusion.networks.models import build
 from transfusion.schemes import SCHEMES, initialize
 
 

@@ -5,7 +5,7 @@ import pytest
 from safetensors.torch import load_file
 
 from transfusion.errors import StoreError, TaskError, UnknownNameError
-from transfusion.machine import Machine
+from transfusion.runs.machine import Machine
 from transfusion.spec import DonorRunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study
 
@@ -99,7 +99,7 @@ def test_any_executor_of_concurrent_futures_will_do(tmp_path, cache):
 
 
 def test_a_failing_run_is_recorded_and_the_others_go_on(tmp_path, cache, monkeypatch):
-    from transfusion import run
+    from transfusion.runs import run
 
     real = run.initial_weights
 

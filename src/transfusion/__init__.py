@@ -9,11 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from transfusion.comparison import compare
     from transfusion.filters import gabor_score
+    from transfusion.networks.structure import stages
     from transfusion.schemes import initialize
     from transfusion.similarity import cca, linear_cka, procrustes, pwcca, svcca
-    from transfusion.structure import stages
+    from transfusion.similarity.networks import compare
     from transfusion.study import Study
     from transfusion.verdict import conclude
 
@@ -22,14 +22,14 @@ __version__ = "0.1.0"
 _HOME = {
     "Study": "study",
     "cca": "similarity",
-    "compare": "comparison",
+    "compare": "similarity.networks",
     "conclude": "verdict",
     "gabor_score": "filters",
     "initialize": "schemes",
     "linear_cka": "similarity",
     "procrustes": "similarity",
     "pwcca": "similarity",
-    "stages": "structure",
+    "stages": "networks.structure",
     "svcca": "similarity",
 }
 

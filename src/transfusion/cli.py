@@ -117,8 +117,8 @@ def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
     Finished runs are never repeated: the same command goes on where it was stopped, and a larger grid adds to
     what is there. With nothing else it runs the embedded default.
     """
-    from transfusion.machine import Machine
-    from transfusion.trackers import check
+    from transfusion.runs.machine import Machine
+    from transfusion.runs.trackers import check
 
     machine = Machine(accelerator=options.pop("accelerator"), devices=options.pop("devices"))
     workers, out, trackers = options.pop("workers"), options.pop("out"), options.pop("trackers") or ()
@@ -226,7 +226,7 @@ def report(folders: tuple[str, ...], out: str | None) -> None:
     """
     from transfusion.report.page import write_page
     from transfusion.report.side_by_side import write_side_by_side
-    from transfusion.store import Store
+    from transfusion.runs.store import Store
 
     stores = [Store(Path(folder)) for folder in dict.fromkeys(folders)]
     page = Path(out) if out else None
@@ -261,8 +261,8 @@ def compare(weights: tuple[str, str], out: str, **options: Any) -> None:
     runs. A run, or a weight file in its folder, says which model and data; run:ID is looked for in the studies of
     studies/. Prints a table and writes comparison.csv, across.csv and comparison.html.
     """
-    from transfusion.report.comparison import ComparisonTable
-    from transfusion.report.two_sets import Request, compared, write
+    from transfusion.report.stage_by_stage import ComparisonTable
+    from transfusion.report.two_weights import Request, compared, write
     from transfusion.spec import RepresentationSpec, TaskSpec
 
     values = {key: options[key] for key in ("images", "measures")} | {"positions": options["positions"] or None}
@@ -292,8 +292,9 @@ def compare(weights: tuple[str, str], out: str, **options: Any) -> None:
 @click.option("--rest", default="random", show_default=True, help="Scheme of the stages above --upto.")
 def init(scheme: str, model: str, donor: str | None, out: str, **options: Any) -> None:
     """Write initial weights to a file that torch, timm and torchvision load."""
-    from transfusion import donors, models, schemes
-    from transfusion.store import write_weights
+    from transfusion import schemes
+    from transfusion.networks import donors, models
+    from transfusion.runs.store import write_weights
 
     network = models.build(model, options["num_outputs"], options["channels"], options["image_size"])
     state = donors.adapt(donors.load(donor, model).state, network) if donor else None

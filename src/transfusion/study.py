@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transfusion import representations
-from transfusion.display import Display
 from transfusion.errors import StoreError, UnknownNameError
-from transfusion.frames import similarity, tidy
-from transfusion.machine import Machine
-from transfusion.plan import Plan, make_plan
-from transfusion.run import Job
+from transfusion.progress import track
+from transfusion.runs import comparisons as representations
+from transfusion.runs.display import Display
+from transfusion.runs.frames import similarity, tidy
+from transfusion.runs.machine import Machine
+from transfusion.runs.plan import Plan, make_plan
+from transfusion.runs.run import Job
+from transfusion.runs.store import Store
+from transfusion.runs.trackers import check
+from transfusion.runs.workers import Crew, carry_out_all
 from transfusion.spec import RunSpec, StudySpec
-from transfusion.store import Store
-from transfusion.tasks.progress import track
-from transfusion.trackers import check
-from transfusion.workers import Crew, carry_out_all
 
 if TYPE_CHECKING:
     import pandas as pd

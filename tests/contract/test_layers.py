@@ -9,10 +9,10 @@ import transfusion
 
 ROOT = Path(transfusion.__file__).parent
 LAYERS = (
-    "cli study recipes report verdict display workers plan representations run train trackers machine batches tasks "
-    "models donors comparison capture schemes structure frames store similarity filters metrics spec errors"
+    "cli study recipes report verdict runs tasks schemes similarity filters networks metrics progress spec errors"
 ).split()
-ALONE = {"schemes", "structure", "similarity", "filters", "metrics"}
+RUNS = "display workers plan comparisons run train trackers machine batches frames store".split()
+ALONE = {"schemes", "similarity", "filters", "networks", "metrics"}
 
 
 def layer(path: Path) -> str:

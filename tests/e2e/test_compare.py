@@ -10,12 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from transfusion import models, tasks
+from transfusion import tasks
 from transfusion.cli import main
-from transfusion.comparison import across
-from transfusion.machine import Machine
-from transfusion.report.two_sets import Weights
-from transfusion.representations import Probe
+from transfusion.networks import models
+from transfusion.report.two_weights import Weights
+from transfusion.runs.comparisons import Probe
+from transfusion.runs.machine import Machine
+from transfusion.similarity.networks import across
 from transfusion.spec import RepresentationSpec, TaskSpec
 
 MODEL = "cbr_tiny_small"

@@ -7,10 +7,10 @@ import time
 import pytest
 from safetensors.torch import load_file
 
-from transfusion.machine import Machine
-from transfusion.run import Job, carry_out
+from transfusion.runs.machine import Machine
+from transfusion.runs.run import Job, carry_out
+from transfusion.runs.store import Store
 from transfusion.spec import RunSpec, SchemeSpec, TaskSpec, TrainSpec
-from transfusion.store import Store
 
 TASK = TaskSpec(data="embedded:fundus", image_size=32, num_images=(96, 8, 64))
 KILLS = 8
@@ -36,7 +36,7 @@ def in_a_process(context, work):
 @pytest.mark.parametrize("model", ["cbr_tiny_small", "squeezenet1_1"])  # batch norm; dropout
 def test_a_run_killed_many_times_ends_with_the_same_bits(tmp_path, model):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["transfusion.run"])
+    context.set_forkserver_preload(["transfusion.runs.run"])
     whole, torn = (job(tmp_path / name, tmp_path / "cache", model) for name in ("whole", "torn"))
     assert carry_out(whole) == "done"
     began = time.monotonic()

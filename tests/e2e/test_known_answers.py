@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from transfusion.machine import Machine
+from transfusion.runs.machine import Machine
 from transfusion.spec import DonorRunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from transfusion.runs.store import Store
 from transfusion.spec import RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
-from transfusion.store import Store
 
 CARD = {
     "layout": "folder",

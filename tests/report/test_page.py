@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from transfusion.errors import InputError, StoreError
 from transfusion.report.page import render, write_page
 from transfusion.report.parts import Cell, Chart, Listing, Picture, Section, Series, Source, Table, Trace
+from transfusion.runs.store import Store
 from transfusion.spec import RunSpec, StudySpec, TaskSpec
-from transfusion.store import Store
 
 NASTY = "</script></style></svg><b>bold</b>\"' $x_1^2$ \u2028 🦴 _ -->"
 LINE = Series("a", "random", (Trace("seed 0", (0.0, 1.0, 2.0), (0.5, float("nan"), 0.7)),))

@@ -6,8 +6,8 @@ from transfusion.report import figures
 from transfusion.report.page import write_page
 from transfusion.report.palette import SCHEMES, style_of
 from transfusion.report.table import CurveTable
+from transfusion.runs.store import Store
 from transfusion.spec import RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
-from transfusion.store import Store
 
 
 def frame_of(levels, seeds=3, size=None):

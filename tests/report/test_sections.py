@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from transfusion.metrics import Interval
-from transfusion.report import curves, sizes, weights
+from transfusion.report import convergence as curves
+from transfusion.report import sizes, weights
 from transfusion.report.intervals import brief
 from transfusion.report.layers import first_layer
 from transfusion.report.material import Material
 from transfusion.report.parts import Chart, Picture, Table
+from transfusion.runs.store import Store, write_tensors, write_text
 from transfusion.spec import RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
-from transfusion.store import Store, write_tensors, write_text
 
 TAU = {"pretrained": 10, "mean_var": 20, "random": 40}
 PROVENANCE = "tensor,stage\nconv.weight,stem\nbody.weight,layer1\nfc.weight,head\n"

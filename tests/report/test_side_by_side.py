@@ -7,7 +7,7 @@ from eyes import make_study
 from transfusion.cli import main
 from transfusion.errors import StoreError
 from transfusion.report.side_by_side import write_side_by_side
-from transfusion.store import Store
+from transfusion.runs.store import Store
 
 
 def run(*words):

@@ -9,8 +9,8 @@ from transfusion.report.judged import judged
 from transfusion.report.material import Material
 from transfusion.report.page import write_page
 from transfusion.report.parts import Picture, Table
+from transfusion.runs.store import Store
 from transfusion.spec import RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
-from transfusion.store import Store
 
 STARTS = ("pretrained", "random")
 BINARY = {"kind": "binary", "positive": 1, "classes": {"test": {"ill<b>": 20, "well": 20}}}

@@ -12,9 +12,9 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from transfusion.errors import DonorError, DonorMismatchError, UnknownNameError
-from transfusion.models import build
+from transfusion.networks.models import build
+from transfusion.networks.structure import stage_of
 from transfusion.schemes import BATCH_NORMS, SCHEMES, initialize, reads_donor
-from transfusion.structure import stage_of
 
 WITH_DONOR = [name for name, scheme in SCHEMES.items() if scheme.needs_donor]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from transfusion.models import build
+from transfusion.networks.models import build
 from transfusion.schemes import initialize
 from transfusion.schemes.framework import fresh_tensors
 

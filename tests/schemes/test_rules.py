@@ -13,9 +13,9 @@ import torch
 from scipy import stats
 
 from transfusion.errors import DonorError
+from transfusion.networks.seeding import generator
 from transfusion.schemes import BATCH_NORMS, SCHEMES, Slot
 from transfusion.schemes.rules import moments
-from transfusion.schemes.seeding import generator
 
 SHAPE = (64, 32, 3, 3)
 NUM_ENTRIES = math.prod(SHAPE)

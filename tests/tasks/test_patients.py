@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from transfusion.tasks.layouts.listing import Entry
+from transfusion.tasks.listing import Entry
 from transfusion.tasks.patients import assign
 
 

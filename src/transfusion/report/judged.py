@@ -14,10 +14,10 @@ from safetensors import SafetensorError
 from transfusion import metrics
 from transfusion.errors import InputError, UnknownNameError
 from transfusion.metrics import Interval, Kind
+from transfusion.progress import track
 from transfusion.report.material import Material
 from transfusion.report.table import schemes_of, with_starts
-from transfusion.store import RunFiles
-from transfusion.tasks.progress import track
+from transfusion.runs.store import RunFiles
 
 TOLERANCE = 1e-3  # predictions are kept in float32, metrics were recorded in float64
 RECORDED = ("auc", "auprc", "brier")

@@ -8,7 +8,7 @@ import pandas as pd
 from torch import Tensor
 
 from transfusion.report.material import Material
-from transfusion.store import RunFiles
+from transfusion.runs.store import RunFiles
 
 LEAST_SIDE = 3  # pixels; a 1 x 1 convolution has no picture
 

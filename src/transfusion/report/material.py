@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from transfusion.errors import SpecError, StoreError
-from transfusion.frames import similarity, tidy
 from transfusion.report.table import with_sizes
+from transfusion.runs.frames import similarity, tidy
+from transfusion.runs.store import RunFiles, Store
 from transfusion.spec import StudySpec
-from transfusion.store import RunFiles, Store
 from transfusion.verdict import Verdict, conclude
 from transfusion.verdict.likeness import named
 

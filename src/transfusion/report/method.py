@@ -11,8 +11,8 @@ from typing import Any
 from transfusion.report.material import Material
 from transfusion.report.opening import name_of
 from transfusion.report.parts import Cell, Listing, Part, Section, Source, Table
+from transfusion.runs.store import RunFiles
 from transfusion.spec import StudySpec
-from transfusion.store import RunFiles
 
 STATES = {"done": "finished", "started": "unfinished", "failed": "failed", "new": "not started"}
 SHARED = {"patients_in_both": "Patients", "identical_files": "Identical files"}

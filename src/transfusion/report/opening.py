@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from transfusion import representations
 from transfusion.report.material import Material
 from transfusion.report.parts import Listing
-from transfusion.store import RunFiles
+from transfusion.runs import comparisons as representations
+from transfusion.runs.store import RunFiles
 
 GROUPS = ("Where training ends", "How fast it gets there", "Averaged over the whole training")
 REST = "What the gain is made of, and what limits it"

@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from transfusion import representations
-from transfusion.report.figures import representations as figures
+from transfusion.report.figures import stages as figures
 from transfusion.report.material import Material
 from transfusion.report.parts import Cell, Part, Picture, Section, Table
+from transfusion.runs import comparisons as representations
 from transfusion.spec import RepresentationSpec
 from transfusion.verdict.curves import start_names
 

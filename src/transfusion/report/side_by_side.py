@@ -8,13 +8,13 @@ from pathlib import Path
 
 from transfusion.metrics import Interval
 from transfusion.report import opening
-from transfusion.report.curves import chart_of_runs
+from transfusion.report.convergence import chart_of_runs
 from transfusion.report.material import Material
 from transfusion.report.method import settings_of
 from transfusion.report.page import render
 from transfusion.report.parts import Cell, Listing, Section, Table
-from transfusion.store import Store, write_text
-from transfusion.verdict.comparison import Comparison
+from transfusion.runs.store import Store, write_text
+from transfusion.verdict.effects import Comparison
 
 Named = dict[str, Material]
 

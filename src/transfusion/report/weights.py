@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from transfusion.filters import Floats, GaborScore, gabor_score, pictures, relative_change, weight_histograms
+from transfusion.progress import track
 from transfusion.report import figures
 from transfusion.report.figures.weights import MOST_FILTERS
 from transfusion.report.layers import LEAST_SIDE, first_layer, tensor_stages
@@ -23,10 +24,9 @@ from transfusion.report.opening import name_of
 from transfusion.report.palette import Style, styles_of
 from transfusion.report.parts import Cell, Part, Picture, Section, Table
 from transfusion.report.table import schemes_of, with_starts
-from transfusion.representations import are_finite
-from transfusion.run import donor_key
-from transfusion.store import RunFiles
-from transfusion.tasks.progress import track
+from transfusion.runs.comparisons import are_finite
+from transfusion.runs.run import donor_key
+from transfusion.runs.store import RunFiles
 
 TITLE = "Weights and filters"
 ROWS_PER_PICTURE = 4  # starts

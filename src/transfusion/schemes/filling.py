@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from transfusion.errors import DonorError, DonorMismatchError, UnknownNameError
+from transfusion.networks.seeding import generator
+from transfusion.networks.structure import stages
 from transfusion.schemes.provenance import Origin, Provenance
 from transfusion.schemes.rules import BATCH_NORMS, DEFAULT, SCHEMES, Scheme, moments
-from transfusion.schemes.seeding import generator
 from transfusion.schemes.slots import Slot, slots
-from transfusion.structure import stages
 
 _NUM_NAMED = 20
 
@@ -39,7 +39,8 @@ def initialize(
     Args:
         model: any network. Tied tensors are filled once, under their first name.
         scheme: one of ``SCHEMES``.
-        donor: state dict or network with the model's names and shapes, the head aside (``transfusion.donors.adapt``).
+        donor: state dict or network with the model's names and shapes, the head aside
+            (``transfusion.networks.donors.adapt``).
         seed: any integer.
         batch_norm: ``identity``, ``mean_var`` or ``pretrained``; how batch norm is filled wherever the scheme does not
             copy (``pretrained`` and ``default`` bring their own).

@@ -8,14 +8,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from transfusion.schemes.seeding import isolated_rng
+from transfusion.networks.seeding import isolated_rng
 
 
 def fresh_tensors(model: nn.Module, seed: int) -> dict[str, Tensor]:
     """Tensors as PyTorch, torchvision or timm would draw them now, on the CPU; global random state is put back.
 
-    A model that carries ``transfusion_rebuild`` (those of ``transfusion.models.build`` do) is built once more, so
-    that its library's own initialisation counts. Its tensors are then drawn one after another, as the library
+    A model that carries ``transfusion_rebuild`` (those of ``transfusion.networks.models.build`` do) is built once
+    more, so that its library's own initialisation counts. Its tensors are then drawn one after another, as the library
     does: the only scheme in which one draw depends on others. Otherwise every layer that has one runs its own
     ``reset_parameters``, seeded from (seed, layer name); tensors that no layer resets are not returned.
     """

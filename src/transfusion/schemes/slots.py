@@ -16,7 +16,7 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList
 
 from transfusion.errors import InputError
-from transfusion.structure import head, stage_of
+from transfusion.networks.structure import head, stage_of
 
 Role = Literal["weight", "bias", "norm", "token", "gain", "batch_norm", "constant", "buffer"]
 

@@ -19,8 +19,8 @@ import platformdirs
 from filelock import FileLock
 
 from transfusion.errors import StoreError
+from transfusion.progress import track
 from transfusion.tasks.pictures import Facts
-from transfusion.tasks.progress import track
 
 VERSION = "1"  # raise it when decoding or scaling changes
 CHUNK = 64

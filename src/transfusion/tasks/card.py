@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from transfusion.tasks.layouts.listing import Listing
+from transfusion.tasks.listing import Listing
 from transfusion.tasks.pictures import Facts
 from transfusion.tasks.task import Split
 

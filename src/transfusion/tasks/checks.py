@@ -8,7 +8,7 @@ from dataclasses import replace
 from transfusion.errors import SpecError, TaskError, UnknownNameError
 from transfusion.spec import TaskSpec
 from transfusion.tasks import patients
-from transfusion.tasks.layouts.listing import Entry, Listing, Problem
+from transfusion.tasks.listing import Entry, Listing, Problem
 
 FIRST_REFERABLE = 2
 NEGATIVE_NAMES = frozenset(("0", "absent", "benign", "control", "false", "healthy", "negative", "no", "none", "normal"))

@@ -16,7 +16,7 @@ from transfusion.tasks import cache as store
 from transfusion.tasks import layouts, pictures
 from transfusion.tasks.card import data_card
 from transfusion.tasks.checks import usable
-from transfusion.tasks.layouts.listing import Arrays, Entry, Listing, Problem
+from transfusion.tasks.listing import Arrays, Entry, Listing, Problem
 from transfusion.tasks.pictures import Facts
 from transfusion.tasks.splits import SPLITS, complete
 from transfusion.tasks.task import Split, Task

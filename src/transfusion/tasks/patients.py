@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from transfusion.errors import SpecError
-from transfusion.tasks.layouts.listing import Entry, Problem
+from transfusion.tasks.listing import Entry, Problem
 
 KNOWN_PATTERNS = (
     r"(.+)_(?:left|right)",  # EyePACS

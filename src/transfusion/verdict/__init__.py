@@ -4,6 +4,6 @@
 baseline, ``sentences`` says it in words, ``conclusion`` puts it together.
 """
 
-from transfusion.verdict.conclusion import Verdict, conclude
+from transfusion.verdict.verdict import Verdict, conclude
 
 __all__ = ["Verdict", "conclude"]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from transfusion.metrics import Interval
-from transfusion.verdict.comparison import Comparison
+from transfusion.verdict.effects import Comparison
 from transfusion.verdict.words import shown, signed, times
 
 if TYPE_CHECKING:
-    from transfusion.verdict.conclusion import Verdict
+    from transfusion.verdict.verdict import Verdict
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from transfusion.metrics import Interval
 from transfusion.verdict.advice import more_seeds
-from transfusion.verdict.comparison import ENOUGH_OF_SPEEDUP, RISE_SHARE, RISE_SHARES, Comparison
+from transfusion.verdict.effects import ENOUGH_OF_SPEEDUP, RISE_SHARE, RISE_SHARES, Comparison
 from transfusion.verdict.words import bound_of_ratio, brackets, shown, signed, times
 
 if TYPE_CHECKING:
-    from transfusion.verdict.conclusion import Verdict
+    from transfusion.verdict.verdict import Verdict
 
 
 def lines(verdict: Verdict) -> list[str]:

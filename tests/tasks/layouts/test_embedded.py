@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from transfusion.errors import TaskError, UnknownNameError
-from transfusion.tasks import Task, fundus, natural
+from transfusion.tasks import Task
+from transfusion.tasks.phantoms import fundus, natural
 
 Loader = Callable[..., Task]
 FEW = {"image_size": 32, "num_images": (60, 10, 20)}

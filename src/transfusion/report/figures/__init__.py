@@ -6,7 +6,7 @@ ten inches wide, with letters that stay legible when a page scales them to its o
 
 from transfusion.report.figures.calibration import calibration
 from transfusion.report.figures.canvas import FORMATS, save
-from transfusion.report.figures.curves import convergence
+from transfusion.report.figures.convergence import convergence
 from transfusion.report.figures.intervals import forest, upto
 from transfusion.report.figures.sizes import sizes
 from transfusion.report.figures.weights import filters, histograms

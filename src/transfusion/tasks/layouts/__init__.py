@@ -9,7 +9,7 @@ from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
 from transfusion.tasks.layouts import cifar, embedded, eyepacs, folder, nih, npz, table
 from transfusion.tasks.layouts.disk import subfolders
-from transfusion.tasks.layouts.listing import Listing
+from transfusion.tasks.listing import Listing
 
 READERS: dict[str, Callable[[TaskSpec, Path], Listing]] = {
     "folder": folder.read,

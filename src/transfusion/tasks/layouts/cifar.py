@@ -14,7 +14,7 @@ import numpy as np
 
 from transfusion.errors import TaskError, UnsafeFileError
 from transfusion.spec import TaskSpec
-from transfusion.tasks.layouts.listing import Arrays, Entry, Listing, OnFirstUse
+from transfusion.tasks.listing import Arrays, Entry, Listing, OnFirstUse
 
 
 class Edition(NamedTuple):

@@ -9,8 +9,8 @@ import numpy as np
 
 from transfusion.errors import UnknownNameError
 from transfusion.spec import TaskSpec
-from transfusion.tasks import fundus, natural
-from transfusion.tasks.layouts.listing import Arrays, Entry, Listing
+from transfusion.tasks.listing import Arrays, Entry, Listing
+from transfusion.tasks.phantoms import fundus, natural
 from transfusion.tasks.splits import SPLITS
 from transfusion.tasks.task import Kind
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
 from transfusion.tasks.layouts.disk import pictures_below
-from transfusion.tasks.layouts.listing import Listing
 from transfusion.tasks.layouts.match import Row, match, need_column, read_table
+from transfusion.tasks.listing import Listing
 
 TABLE = "trainLabels.csv"
 GRADES = ("0", "1", "2", "3", "4")

@@ -8,7 +8,7 @@ from pathlib import Path
 from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
 from transfusion.tasks.layouts.disk import SPLIT_FOLDERS, natural_order, pictures_below, subfolders
-from transfusion.tasks.layouts.listing import Entry, Listing, Problem
+from transfusion.tasks.listing import Entry, Listing, Problem
 
 
 def split_folders(root: Path) -> dict[str, Path]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from transfusion.errors import TaskError, UnknownNameError
-from transfusion.tasks.layouts.listing import Entry, Label, Problem
+from transfusion.tasks.listing import Entry, Label, Problem
 
 MISSING = ("", "nan", "NaN", "NA", "N/A", "null")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
 from transfusion.tasks.layouts.disk import pictures_below
-from transfusion.tasks.layouts.listing import Label, Listing, Problem
 from transfusion.tasks.layouts.match import Row, match, need_column, read_table
+from transfusion.tasks.listing import Label, Listing, Problem
 
 TABLES = ("Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
 FINDINGS = (

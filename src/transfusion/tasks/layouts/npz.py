@@ -12,7 +12,7 @@ import numpy as np
 from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
 from transfusion.tasks.layouts.disk import natural_order
-from transfusion.tasks.layouts.listing import Arrays, Entry, Label, Listing, OnFirstUse, Problem
+from transfusion.tasks.listing import Arrays, Entry, Label, Listing, OnFirstUse, Problem
 from transfusion.tasks.task import Kind
 
 FIRST_REFERABLE_GRADE = 2

@@ -10,8 +10,8 @@ import pandas as pd
 from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
 from transfusion.tasks.layouts.disk import SPLIT_FOLDERS, natural_order, pictures_below
-from transfusion.tasks.layouts.listing import Label, Listing
 from transfusion.tasks.layouts.match import PictureIndex, Row, match, need_column, read_table
+from transfusion.tasks.listing import Label, Listing
 from transfusion.tasks.task import Kind
 
 IMAGE_COLUMNS = ("image", "filename", "file", "path", "imageid", "idcode", "imagename", "imagepath", "imageindex", "id")

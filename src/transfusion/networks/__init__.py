@@ -1,0 +1,1 @@
+"""Any torch network: built by name, cut into stages, filled from a donor."""

@@ -1,0 +1,182 @@
+"""Networks by name, with as many outputs and input channels as the task needs."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torchvision
+from torch import nn
+
+from transfusion.errors import SpecError, UnknownNameError
+from transfusion.networks.seeding import isolated_rng
+
+# kernel size and widths
+CBR: dict[str, tuple[int, tuple[int, ...]]] = {
+    "cbr_larget": (7, (32, 64, 128, 256, 512)),
+    "cbr_largew": (7, (64, 128, 256, 512)),
+    "cbr_small": (7, (32, 64, 128, 256)),
+    "cbr_tiny": (5, (64, 128, 256, 512)),
+    # the widths that give the parameter count which the paper prints for Tiny
+    "cbr_tiny_small": (5, (32, 64, 128, 256)),
+}
+CIFAR_SUFFIX = "_cifar"
+
+
+def build(name: str, num_outputs: int, channels: int = 3, image_size: int = 224) -> nn.Module:
+    """Build a network for a task. Nothing is downloaded, and global random state is not touched.
+
+    The weights are those of the library's own initialisation at one fixed seed, wherever and whenever it is built;
+    the model carries ``transfusion_rebuild``, a function that draws them anew.
+
+    Args:
+        name: a torchvision or timm name; ``torchvision:NAME`` or ``timm:NAME`` says which (a bare name is looked up in
+            torchvision first). ``cbr_larget``, ``cbr_largew``, ``cbr_small``, ``cbr_tiny``, ``cbr_tiny_small`` are the
+            paper's small networks; ``resnet50_cifar`` is a ResNet with a 3x3 stem of stride 1 and no pooling.
+        num_outputs: logits per image, at least 1.
+        channels: of the images, 1 or 3. In torchvision models the first convolution is replaced if it is not 3.
+        image_size: side in pixels; only networks of fixed input size (transformers) heed it.
+
+    Returns:
+        The network, on the CPU, in training mode: (batch, channels, image_size, image_size) to (batch, num_outputs).
+
+    Raises:
+        UnknownNameError: no library has that name; near ones are suggested.
+        SpecError: the settings do not go together.
+
+    Example:
+        >>> sum(p.numel() for p in build("cbr_small", num_outputs=5).parameters())
+        2114341
+    """
+    if num_outputs < 1 or channels not in (1, 3):
+        raise SpecError(f"A model needs 1 or more outputs and 1 or 3 channels; got {num_outputs} and {channels}.")
+    construct = partial(_construct, name, num_outputs, channels, image_size)
+    with isolated_rng(0):
+        model = construct()
+    model.transfusion_rebuild = construct  # type: ignore[assignment]
+    return model
+
+
+def known() -> list[str]:
+    """All names that ``build`` takes without a prefix, torchvision's first. Imports timm, which takes seconds."""
+    names = [*_torchvision_names(), *CBR, *_timm().list_models()]
+    return list(dict.fromkeys(names))
+
+
+class ConvBatchRelu(nn.Sequential):
+    """The paper's CBR networks: convolution, batch norm, ReLU; 3x3 max-pools of stride 2 between; global average.
+
+    Args:
+        kernel_size: side of every convolution, odd.
+        widths: channels of each block.
+        num_outputs: logits per image.
+        channels: of the images.
+
+    Source:
+        Raghu et al., NeurIPS 2019 (the later version of arXiv:1902.07208), appendix on the small CNNs.
+
+    Example:
+        >>> import torch
+        >>> ConvBatchRelu(5, (8, 16), num_outputs=2)(torch.zeros(1, 3, 32, 32)).shape
+        torch.Size([1, 2])
+    """
+
+    def __init__(self, kernel_size: int, widths: tuple[int, ...], num_outputs: int, channels: int = 3) -> None:
+        super().__init__()
+        for i, (inputs, width) in enumerate(zip((channels, *widths[:-1]), widths, strict=True)):
+            if i:
+                self.add_module(f"pool{i}", nn.MaxPool2d(3, stride=2, padding=1))
+            self.add_module(f"block{i + 1}", _conv_norm_relu(inputs, width, kernel_size))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.head = nn.Linear(widths[-1], num_outputs)
+
+
+def _conv_norm_relu(inputs: int, width: int, kernel_size: int) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, width, kernel_size, padding=kernel_size // 2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+
+
+def _construct(name: str, num_outputs: int, channels: int, image_size: int) -> nn.Module:
+    if name in CBR:
+        return ConvBatchRelu(*CBR[name], num_outputs, channels)
+    library, _, bare = name.rpartition(":") if name.startswith(("torchvision:", "timm:")) else ("", "", name)
+    wanted = bare.removesuffix(CIFAR_SUFFIX)
+    model = _find(library, wanted, name)(num_outputs, channels, image_size)
+    return _with_cifar_stem(model, name) if wanted != bare else model
+
+
+def _find(library: str, bare: str, name: str) -> Callable[[int, int, int], nn.Module]:
+    if library != "timm" and bare in _torchvision_names():
+        return partial(_torchvision_model, bare)
+    if library != "torchvision" and _timm().is_model(bare):
+        return partial(_timm_model, bare)
+    raise UnknownNameError(_unknown(name, bare))
+
+
+def _unknown(name: str, bare: str) -> str:
+    near = difflib.get_close_matches(bare.lower(), known(), n=3)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return (
+        f"There is no model '{name}'.{hint} Give a name of torchvision.models or timm.list_models(), or one of "
+        f"{', '.join(CBR)}; ResNets also with the suffix {CIFAR_SUFFIX}."
+    )
+
+
+def _torchvision_names() -> list[str]:
+    return torchvision.models.list_models(module=torchvision.models)  # type: ignore[no-any-return]
+
+
+def _timm() -> Any:
+    import timm  # takes seconds, so only where it is needed
+
+    return timm
+
+
+def _torchvision_model(name: str, num_outputs: int, channels: int, image_size: int) -> nn.Module:
+    options: dict[str, Any] = {"num_classes": num_outputs}
+    if name in ("inception_v3", "googlenet"):
+        options |= {"aux_logits": False, "init_weights": True}
+    if name.startswith("vit_"):
+        options["image_size"] = image_size
+    if name.startswith("maxvit"):
+        options["input_size"] = (image_size, image_size)
+    try:
+        model: nn.Module = torchvision.models.get_model(name, weights=None, **options)
+    except (AssertionError, ValueError) as error:
+        raise SpecError(f"'{name}' cannot take images of {image_size} px ({error}). Choose another size.") from None
+    if channels != 3:
+        _replace_first_convolution(model, channels)
+    return model
+
+
+def _timm_model(name: str, num_outputs: int, channels: int, image_size: int) -> nn.Module:
+    timm = _timm()
+    config = timm.get_pretrained_cfg(name)
+    options = {"img_size": image_size} if config is not None and config.fixed_input_size else {}
+    try:
+        model: nn.Module = timm.create_model(name, num_classes=num_outputs, in_chans=channels, **options)
+    except (AssertionError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise SpecError(f"'timm:{name}' cannot take images of {image_size} px ({said}). Choose another size.") from None
+    return model
+
+
+def _replace_first_convolution(model: nn.Module, channels: int) -> None:
+    name, old = next((n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d))
+    settings = ("out_channels", "kernel_size", "stride", "padding", "dilation", "padding_mode")
+    new = nn.Conv2d(channels, bias=old.bias is not None, **{key: getattr(old, key) for key in settings})
+    model.set_submodule(name, new)
+
+
+def _with_cifar_stem(model: nn.Module, name: str) -> nn.Module:
+    """A 3x3 stem of stride 1 and no pooling, as for 32 px images (He et al. 2016, section 4.2)."""
+    stem = getattr(model, "conv1", None)
+    if not isinstance(stem, nn.Conv2d) or not hasattr(model, "maxpool") or not re.search("resne", name.lower()):
+        raise UnknownNameError(f"There is no model '{name}': only ResNets come with the suffix {CIFAR_SUFFIX}.")
+    model.conv1 = nn.Conv2d(stem.in_channels, stem.out_channels, 3, padding=1, bias=False)
+    model.maxpool = nn.Identity()
+    return model

@@ -1,0 +1,223 @@
+"""Two sets of weights as networks, and what sets them apart on a task's images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from transfusion import filters, tasks
+from transfusion.errors import DonorError, DonorMismatchError, InputError, SpecError
+from transfusion.networks import donors, models
+from transfusion.networks.structure import head, stage_of
+from transfusion.progress import track
+from transfusion.report.page import render
+from transfusion.report.stage_by_stage import said, sections, warnings_of
+from transfusion.runs.comparisons import Probe
+from transfusion.runs.machine import Machine
+from transfusion.runs.store import Store, run_around, write_text
+from transfusion.similarity.networks import across, compare
+from transfusion.spec import RepresentationSpec, RunSpec, TaskSpec
+from transfusion.tasks import Task
+
+IMAGENET_CLASSES = 1000
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which networks are to be compared on what.
+
+    Attributes:
+        names: the two sets of weights, as given: a donor string, a weight file, or the folder of a run.
+        model: of both; see ``models.build``. None takes that of a run.
+        task: whose images they look at. None takes that of a run.
+        settings: images, positions and measures.
+        stages: which, or None for all.
+        num_outputs: of both heads; None takes what the weights say.
+    """
+
+    names: tuple[str, str]
+    model: str | None
+    task: TaskSpec | None
+    settings: RepresentationSpec
+    stages: tuple[str, ...] | None = None
+    num_outputs: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What the comparison found.
+
+    Attributes:
+        frame: stage by stage, as ``compare`` gives it; networks ``A`` and ``B``.
+        grid: every stage of A against every stage of B, as ``across`` gives it; None for chosen stages.
+        first_layers: the first convolutions' weights, where both have one of the same shape.
+        about: the network and the images, in words.
+        is_one: whether the two sets of weights are the same, tensor by tensor.
+    """
+
+    frame: pd.DataFrame
+    grid: pd.DataFrame | None
+    first_layers: tuple[Tensor, Tensor] | None
+    about: str
+    is_one: bool = False
+
+    @property
+    def conclusions(self) -> list[str]:
+        """What was found, a sentence each."""
+        same = "A and B hold the same weights, tensor by tensor: every similarity is 1, and says nothing else."
+        return [same] if self.is_one else said(self.frame)
+
+    @property
+    def notes(self) -> list[str]:
+        """What to beware of, a sentence each."""
+        return [*(self.conclusions if self.is_one else ()), *warnings_of(self.frame)]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where one set of weights is.
+
+    Attributes:
+        source: a donor string, see ``donors.load``; of a file, with its whole path.
+        run: the run that they are of, or None.
+    """
+
+    source: str
+    run: RunSpec | None
+
+    @classmethod
+    def named(cls, name: str) -> Weights:
+        """Find what a user names: a donor string, a weight file, or the folder or ``run:ID`` of a run.
+
+        Raises:
+            DonorError: it is neither a file nor a run with weights.
+            StoreError: no run, or more than one, has the ID.
+        """
+        kind, _, rest = name.partition(":")
+        if kind == "run" and rest:
+            return cls._at(Store(Path("studies") / "any").find_run(rest))
+        path = Path(rest if kind == "file" else name).expanduser()
+        is_donor = ":" in name and kind != "file" and not path.exists()
+        return cls(name, None) if is_donor else cls._at(path)
+
+    @classmethod
+    def _at(cls, path: Path) -> Weights:
+        files = run_around(path)
+        if path.is_dir():
+            if files is None:
+                raise DonorError(f"{path} is a folder, but not that of a run. Give a weight file, or DIR/runs/ID.")
+            if not files.after_path.exists():
+                raise DonorError(f"{files.no_weights} Give another run, or a weight file in its folder.")
+            path = files.after_path
+        if not path.is_file():
+            raise DonorError(
+                f"There is no weight file or folder of a run at {path}. Give the path of one, run:ID, torchvision:NAME "
+                "or timm:NAME."
+            )
+        return cls(f"file:{path.resolve()}", files.spec() if files else None)
+
+
+def compared(request: Request, show_progress: bool = False) -> Found:
+    """Load both sets of weights, show them the same images, and compare what they make of them.
+
+    Raises:
+        SpecError: no model or no data is given, and none can be read from a run; or A and B are one file.
+        DonorError: weights that cannot be found, read or fitted.
+        StoreError: for a run that is not there.
+        TaskError: images that cannot be used.
+        InputError: outputs that cannot be compared.
+        UnknownNameError: for a model, stage or measure that does not exist.
+    """
+    weights = [Weights.named(name) for name in request.names]
+    if weights[0].source == weights[1].source:
+        raise SpecError(f"A and B are the same weights, {weights[0].source}. Give two sets, such as those of two runs.")
+    runs = [one.run for one in weights if one.run is not None]
+    model = request.model or next((run.model for run in runs), None)
+    spec = request.task or next((run.task for run in runs), None)
+    if model is None or spec is None:
+        raise SpecError("Both --model and --data are needed, unless A or B is a run's. Give them.")
+    task = tasks.load(spec, progress=show_progress)
+    found = [donors.load(one.source, model) for one in weights]
+    networks = {}
+    for side, name, donor in zip("AB", request.names, found, strict=True):
+        try:
+            networks[side] = _network(request, model, task, donor.state)
+        except DonorMismatchError as error:
+            raise DonorMismatchError(f"{side} = {name} as {model}: {error}") from None
+    looked = _look(request, networks, task, show_progress)
+    about = f"{model} make of {looked.about}"
+    return replace(looked, about=about, is_one=found[0].fingerprint == found[1].fingerprint)
+
+
+def write(request: Request, found: Found, folder: Path) -> Path:
+    """Write ``comparison.csv``, ``across.csv`` and the page; returns the page's path."""
+    text = render(
+        " and ".join(f"{side} = {name}" for side, name in zip("AB", request.names, strict=True)),
+        f"What two sets of weights of {found.about}.",
+        found.conclusions,
+        sections(found.frame, found.grid, found.first_layers),
+        folder=folder,
+    )
+    write_text(folder / "comparison.csv", found.frame.to_csv(index=False))
+    if found.grid is not None:
+        write_text(folder / "across.csv", found.grid.to_csv(index=False))
+    page = folder / "comparison.html"
+    write_text(page, text)
+    return page
+
+
+def _look(request: Request, networks: dict[str, nn.Module], task: Task, show_progress: bool) -> Found:
+    split = next((name for name in ("test", "val", "train") if len(task.splits[name])), "test")
+    probe = Probe(task, split, request.settings, Machine())
+    layers = first_layers(networks["A"], networks["B"])
+    total = len(probe.data)
+    batches = track(((len(batch), batch) for batch in probe), "Comparing stages", total, show_progress)
+    settings = request.settings
+    frame = compare(networks, batches, request.stages, settings.measures, settings.positions)
+    grid = None
+    if request.stages is None:
+        again = track(((len(batch), batch) for batch in probe), "Comparing all with all", total, show_progress)
+        grid = across(networks["A"], networks["B"], again)
+    return Found(frame, grid, layers, f"{total} {split} images of {task.name} at {task.image_size} px")
+
+
+def _network(request: Request, name: str, task: Task, state: Mapping[str, Tensor]) -> nn.Module:
+    num_outputs = request.num_outputs or _num_outputs(name, task, state)
+    model = models.build(name, num_outputs, task.channels, task.image_size)
+    fitted = donors.adapt(state, model)
+    stages = stage_of(model)
+    absent = [key for key in model.state_dict() if key not in fitted]
+    if any(request.stages is None or stages[key] in request.stages for key in absent):
+        raise DonorMismatchError(
+            f"The weights have nothing that fits {', '.join(absent)} of {name} with {num_outputs} outputs. Name the "
+            "other stages by --stages, or the outputs by --num-outputs."
+        )
+    model.load_state_dict(fitted, strict=False)
+    return model.to(Machine().device_type()).to(memory_format=torch.channels_last)
+
+
+def _num_outputs(name: str, task: Task, state: Mapping[str, Tensor]) -> int:
+    """The width of the head that the weights come with."""
+    model = models.build(name, 2, task.channels, task.image_size)
+    within = tuple(f"{part}." for part in head(model))
+    own = model.state_dict()
+    ends = [key for key in own if key.startswith(within) and own[key].shape[:1] == (2,)]
+    return next((len(state[key]) for key in reversed(ends) if key in state and state[key].ndim), IMAGENET_CLASSES)
+
+
+def first_layers(a: nn.Module, b: nn.Module) -> tuple[Tensor, Tensor] | None:
+    """The weights of both first convolutions, if they can be set side by side."""
+    found = [next((m.weight for m in net.modules() if isinstance(m, nn.Conv2d)), None) for net in (a, b)]
+    first, second = (None if weight is None else weight.detach().float().cpu() for weight in found)
+    if first is None or second is None:
+        return None
+    try:
+        filters.pictures(first, second)
+    except InputError:  # of another shape, or too small to be looked at
+        return None
+    return first, second

@@ -1,0 +1,283 @@
+"""What a study's networks make of images: which of them are compared on which images, in units that can be cut off.
+
+A unit is a set of weights, all of the largest data size, that see the held-out images together:
+
+- ``grid``: every start of one seed, before and after training, all pairs;
+- ``seeds``: every start of two seeds after training: how alike networks get that share neither random numbers nor
+  the order of images. Starts of one seed share both (``mean_var`` and ``random`` begin as scaled copies);
+- ``dynamics``: one run, each of its snapshots with its end;
+- ``activations``: maps of two images by every start of the first seed, before and after.
+
+Networks whose weights are not finite, as a run that diverged leaves them, are left out of their units.
+
+Source:
+    Paper, section 6 and figures 9 and 14 to 17. ``seeds`` is ours: without it nobody can say what "alike" is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from transfusion import tasks
+from transfusion.errors import InputError, SpecError, StoreError, TransfusionError, UnknownNameError
+from transfusion.networks import models
+from transfusion.networks.structure import stages
+from transfusion.runs.batches import Batches, derive_seed
+from transfusion.runs.frames import FOUND, PAIR
+from transfusion.runs.machine import Machine
+from transfusion.runs.store import RunFiles, Store, write_tensors, write_text
+from transfusion.similarity import measure
+from transfusion.similarity.capture import outputs_of
+from transfusion.similarity.networks import compare
+from transfusion.spec import RepresentationSpec, RunSpec
+from transfusion.tasks import Task
+
+Kind = Literal["grid", "seeds", "dynamics", "activations"]
+BATCH = 32  # images
+NUM_CHANNELS = 8  # of a stage, shown as pictures
+LONGEST_SIDE = 64  # pixels of such a picture
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Weights that see the same images together.
+
+    Attributes:
+        weights: (run id, step) of each, in order.
+    """
+
+    kind: Kind
+    weights: tuple[tuple[str, int], ...]
+
+    @property
+    def id(self) -> str:
+        """Stands for the weights, which a run's id and a step determine."""
+        return f"{self.kind}-{derive_seed(*(f'{run} {step}' for run, step in self.weights)):016x}"
+
+
+@dataclass(frozen=True)
+class Look:
+    """All that a worker needs to carry out one unit, wherever it is."""
+
+    unit: Unit
+    folder: Path
+    machine: Machine
+    cache: Path | None = None
+
+
+def check(settings: RepresentationSpec, model: nn.Module) -> None:
+    """See that measures and stage exist, before anything is trained.
+
+    Raises:
+        UnknownNameError: if one does not.
+    """
+    for name in settings.measures:
+        measure(name)
+    _stage(settings, model)
+
+
+def looked_at(runs: list[RunSpec]) -> list[RunSpec]:
+    """The runs of the largest data size, the only ones whose representations are compared."""
+    largest = max((run.size or math.inf for run in runs), default=math.inf)
+    return [run for run in runs if (run.size or math.inf) == largest]
+
+
+def without_weights(store: Store) -> list[RunFiles]:
+    """The finished runs of the largest data size that cannot be compared, as their weights were not kept."""
+    return [files for files in (store.run(run.id) for run in _finished(store)) if not files.has_weights]
+
+
+def _finished(store: Store) -> list[RunSpec]:
+    """The finished runs of the largest data size whose spec can be read; the report says which cannot."""
+    runs = []
+    for files in store.grid():
+        with contextlib.suppress(SpecError, StoreError):
+            runs += [files.spec()] if files.state == "done" else []
+    return looked_at(runs)
+
+
+def units(store: Store) -> list[Unit]:
+    """Every unit that the study's finished runs allow, those of the first seed first."""
+    runs = [run for run in _finished(store) if store.run(run.id).has_weights]
+    by_seed: dict[int, list[RunSpec]] = defaultdict(list)
+    for run in runs:
+        by_seed[run.seed].append(run)
+    found = []
+    for seed, group in by_seed.items():
+        ends = tuple((run.id, step) for run in group for step in (0, run.train.steps))
+        found.append(Unit("grid", ends))
+        found += [Unit("dynamics", tuple((run.id, step) for step in store.run(run.id).weights())) for run in group]
+        if seed == next(iter(by_seed)):
+            found.append(Unit("activations", ends))
+    couples = dict.fromkeys(frozenset(pair) for pair in zip(by_seed, [*by_seed][1:] + [*by_seed][:1], strict=True))
+    both = [
+        [run for seed in by_seed if seed in couple for run in by_seed[seed]] for couple in couples if len(couple) > 1
+    ]
+    return found + [Unit("seeds", tuple((run.id, run.train.steps) for run in group)) for group in both]
+
+
+def missing(store: Store) -> list[Unit]:
+    """The units that have not been carried out yet."""
+    return [unit for unit in units(store) if not store.representation_path(unit.id, _suffix(unit)).exists()]
+
+
+def not_finite(store: Store) -> list[tuple[RunFiles, int]]:
+    """Run and step of the weights that were left out of their units, as they hold NaN or infinite values."""
+    # only what a unit on disk lacks is opened: reading all weights of a study takes long
+    suspects = dict.fromkeys(weights for unit in units(store) for weights in _unseen(store, unit))
+    files = ((store.run(run), step) for run, step in suspects)
+    return [(run, step) for run, step in files if not are_finite(load_file(run.weights()[step]))]
+
+
+def _unseen(store: Store, unit: Unit) -> list[tuple[str, int]]:
+    """The weights of a unit on disk that no comparison of it is about."""
+    path = store.representation_path(unit.id, _suffix(unit))
+    if unit.kind == "activations" or not path.exists():
+        return []
+    frame = pd.read_csv(path, dtype={"a_run": str, "b_run": str})
+    seen = {pair for side in "ab" for pair in zip(frame[f"{side}_run"], frame[f"{side}_step"], strict=True)}
+    return [weights for weights in unit.weights if weights not in seen]
+
+
+def are_finite(weights: Mapping[str, Tensor]) -> bool:
+    """Whether no tensor holds NaN or infinite values, as a run that diverged leaves them."""
+    return all(bool(tensor.isfinite().all()) for tensor in weights.values())
+
+
+def carry_out(look: Look) -> str | None:
+    """Carry out one unit and keep what it found; returns why it could not be had, if so."""
+    store, unit = Store(look.folder), look.unit
+    settings = store.spec().representations or RepresentationSpec()
+    look.machine.settle()
+    try:
+        task = tasks.load(store.run(unit.weights[0][0]).spec().task, cache=look.cache)
+        found = ((_name(run, step), _network(store, task, run, step, look.machine)) for run, step in unit.weights)
+        networks = {name: network for name, network in found if are_finite(network.state_dict())}
+        images = Probe(task, store.run(unit.weights[0][0]).spec().train.eval_split, settings, look.machine)
+        if unit.kind == "activations":
+            write_tensors(store.representation_path(unit.id, _suffix(unit)), _activations(networks, images, settings))
+        else:
+            frame = _similarity(unit, networks, images, settings)
+            write_text(store.representation_path(unit.id, _suffix(unit)), frame.to_csv(index=False))
+    except TransfusionError as error:
+        return str(error)
+    return None
+
+
+class Probe:
+    """The held-out images that every network looks at, in an order drawn once."""
+
+    def __init__(self, task: Task, split: str, settings: RepresentationSpec, machine: Machine) -> None:
+        held_out = task.splits[split]
+        rows = np.random.default_rng(0).permutation(len(held_out))[: settings.images]
+        self.data = Batches(task, held_out, rows, torch.device(machine.device_type()))
+        self.pictures, self.labels = held_out.images, held_out.labels
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Normalised batches, (images, channels, height, width)."""
+        for start in range(0, len(self.data), BATCH):
+            images, _ = self.data.get(np.arange(start, min(start + BATCH, len(self.data))))
+            yield self.data.normalise(images)
+
+    def two(self) -> np.ndarray:
+        """Positions of the first image and of the first one with another label."""
+        labels = self.labels[self.data.rows]
+        other = [place for place in range(1, len(labels)) if np.any(labels[place] != labels[0])]
+        return np.array([0, other[0] if other else len(labels) - 1])
+
+
+def _network(store: Store, task: Task, run: str, step: int, machine: Machine) -> nn.Module:
+    files = store.run(run)
+    model = models.build(files.spec().model, task.num_outputs, task.channels, task.image_size)
+    model.load_state_dict(load_file(files.weights()[step]))
+    return model.to(machine.device_type()).to(memory_format=torch.channels_last)
+
+
+def _similarity(
+    unit: Unit, networks: dict[str, nn.Module], images: Probe, settings: RepresentationSpec
+) -> pd.DataFrame:
+    end = _name(*unit.weights[-1]) if unit.kind == "dynamics" else None
+    if len(networks) < 2 or (end and end not in networks):
+        nothing: pd.DataFrame = pd.DataFrame(columns=[*PAIR, *FOUND, "kind"])
+        return nothing
+    frame = compare(networks, images, measures=settings.measures, positions=settings.positions, against=end)
+    for side in ("a", "b"):
+        named = frame[side].str.split(" ", expand=True)
+        frame = frame.assign(**{f"{side}_run": named[0], f"{side}_step": named[1].astype("int64")})
+    found: pd.DataFrame = frame.drop(columns=["a", "b"]).assign(kind=unit.kind)
+    return found
+
+
+def _activations(networks: dict[str, nn.Module], images: Probe, settings: RepresentationSpec) -> dict[str, Tensor]:
+    """Two pictures (2, height, width, channels) and, by network, maps (2, channels, height, width) of a stage.
+
+    A start shows the same channels before and after training. One without both networks is left out, and so are the
+    pictures if that leaves none.
+    """
+    by_run: dict[str, list[str]] = defaultdict(list)
+    for name in networks:
+        by_run[name.split(" ")[0]].append(name)
+    couples = [names for names in by_run.values() if len(names) == 2]
+    if not couples:
+        return {}
+    two = images.two()
+    shown = {"pictures": torch.from_numpy(np.array(images.pictures[images.data.rows[two]]))}
+    inputs = images.data.normalise(images.data.get(two)[0])
+    for names in couples:
+        before, after = (_maps(networks[name], inputs, settings) for name in names)
+        if after.ndim == 4:
+            channels = _strongest(after)
+            shown |= {name: _small(maps[:, channels]) for name, maps in zip(names, (before, after), strict=True)}
+    return shown
+
+
+def _maps(network: nn.Module, inputs: Tensor, settings: RepresentationSpec) -> Tensor:
+    """What the stage makes of the inputs, (images, channels, ...), float32."""
+    stage = _stage(settings, network)
+    maps = outputs_of(network, {stage: stages(network)[stage]}, inputs)[stage].float().cpu()
+    if not maps.isfinite().all():
+        raise InputError(f"Stage '{stage}' gives NaN or infinite values, which cannot be shown; look at the weights.")
+    return maps
+
+
+def _stage(settings: RepresentationSpec, model: nn.Module) -> str:
+    """The stage whose activations are shown."""
+    known = stages(model)
+    stage = settings.stage or next(iter(known))
+    if stage not in known:
+        raise UnknownNameError.of("stage", stage, known)
+    return stage
+
+
+def _strongest(maps: Tensor) -> Tensor:
+    """Places of the channels that vary most over both images."""
+    variance = maps.double().transpose(0, 1).flatten(1).var(dim=1)
+    return variance.topk(min(NUM_CHANNELS, len(variance))).indices
+
+
+def _small(maps: Tensor) -> Tensor:
+    """Maps small enough to be looked at, each from 0, its darkest, to 1, its brightest: float16 ends at 65,504."""
+    height, width = (min(side, LONGEST_SIDE) for side in maps.shape[2:])
+    pooled = nn.functional.adaptive_avg_pool2d(maps.double(), (height, width))
+    low, high = pooled.amin((2, 3), keepdim=True), pooled.amax((2, 3), keepdim=True)
+    return ((pooled - low) / torch.where(high > low, high - low, 1)).half()
+
+
+def _name(run: str, step: int) -> str:
+    return f"{run} {step}"
+
+
+def _suffix(unit: Unit) -> str:
+    return "safetensors" if unit.kind == "activations" else "csv"

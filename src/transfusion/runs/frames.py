@@ -1,0 +1,59 @@
+"""What a study keeps, as tidy pandas frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from transfusion.runs.store import RunFiles, Store
+
+PAIR = ["stage", "a_run", "a_step", "b_run", "b_step", "measure"]  # what tells two comparisons apart
+FOUND = ["value", "reverse", "baseline", "rank_a", "rank_b", "n", "images", "warnings"]
+
+
+def tidy(runs: list[RunFiles]) -> pd.DataFrame:
+    """One row per run and evaluation, as read from disk.
+
+    Columns: ``run scheme batch_norm upto rest size seed step loss auc``, then the task's other metrics,
+    ``train_loss`` and ``time_s``. A missing ``upto`` is the whole network, a missing ``size`` all images.
+    """
+    keys = ["run", "scheme", "batch_norm", "upto", "rest", "size", "seed", "step", "loss", "auc"]
+    rows = [{**identity, **row} for files in runs for identity in [_identity(files)] for row in files.curve()]
+    frame = pd.DataFrame(rows)
+    frame = frame.reindex(columns=[*keys, *(column for column in frame.columns if column not in keys)])
+    numbers = {column: "float64" for column in frame.columns if column not in keys or column in ("loss", "auc")}
+    typed: pd.DataFrame = frame.astype({"size": "Int64", "seed": "int64", "step": "int64", **numbers}).copy()
+    return typed
+
+
+def _identity(files: RunFiles) -> dict[str, Any]:
+    spec = files.spec()
+    scheme = spec.scheme
+    return {
+        "run": files.id,
+        "scheme": scheme.name,
+        "batch_norm": scheme.batch_norm,
+        "upto": scheme.upto,
+        "rest": scheme.rest if scheme.upto else None,
+        "size": spec.size,
+        "seed": spec.seed,
+    }
+
+
+def similarity(store: Store) -> pd.DataFrame:
+    """How alike the networks are: one row per stage, pair of weights and measure, of the grid's runs.
+
+    Columns: ``kind stage a_run a_step b_run b_step measure value reverse baseline rank_a rank_b n images
+    warnings``; see ``transfusion.compare``. Empty where the study has none.
+    """
+    files = sorted(store.representation_path("any", "csv").parent.glob("*.csv"))
+    columns = ["kind", *PAIR, *FOUND]
+    frame: pd.DataFrame = pd.DataFrame(columns=columns)
+    read = [pd.read_csv(path, dtype=dict.fromkeys(("a_run", "b_run", "warnings"), object)) for path in files]
+    if full := [each for each in read if len(each)]:
+        frame = pd.concat(full)
+    grid = [files.id for files in store.grid()]
+    frame = frame[frame["a_run"].isin(grid) & frame["b_run"].isin(grid)].drop_duplicates(["kind", *PAIR])[columns]
+    found: pd.DataFrame = frame.assign(warnings=frame["warnings"].fillna("")).reset_index(drop=True)
+    return found

@@ -1,0 +1,133 @@
+"""From a study's spec to its runs: look at the task, the model and the donor once, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from transfusion import schemes, tasks
+from transfusion.errors import SpecError
+from transfusion.networks import donors, models
+from transfusion.runs import comparisons as representations
+from transfusion.runs.store import Store, write_tensors
+from transfusion.spec import DonorRunSpec, RunSpec, SchemeSpec, StudySpec, TrainSpec
+from transfusion.tasks import Task
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study amounts to.
+
+    Attributes:
+        grid: its runs, seeds outermost, so that an unfinished study compares like with like.
+        donor_run: the run that must come first, where the study trains its own donor.
+        card: the task's data card.
+    """
+
+    grid: list[RunSpec]
+    donor_run: RunSpec | None = None
+    card: dict[str, Any] = field(default_factory=dict)
+
+
+def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
+    """Read the data and the donor, refuse what cannot work, and lay out the grid.
+
+    Raises:
+        TransfusionError: for anything wrong with task, model, donor or schemes.
+    """
+    task = tasks.load(spec.task, cache=cache, progress=True)
+    spec = spec.with_values(task=spec.task.with_values(fingerprint=task.fingerprint))
+    model = _checked_model(spec.model, task, spec.train)
+    if spec.representations:
+        representations.check(spec.representations, model)
+    taught = _starts_with_donor(spec, model)
+    donor_run: RunSpec | None = None
+    origin: dict[str, Any] = {"donor": spec.donor}
+    if isinstance(spec.donor, DonorRunSpec):
+        donor_run = _donor_run(spec, spec.donor, cache)
+        origin = {"donor": f"run:{donor_run.id}"}
+    elif spec.donor and taught:
+        origin["donor_fingerprint"] = _keep_donor(spec.donor, spec.model, model, store)
+    num_images = len(task.splits["train"].labels)
+    grid = [run.with_values(**origin) if run.scheme in taught else run for run in _grid(spec, num_images)]
+    return Plan(list({run.id: run for run in grid}.values()), donor_run, dict(task.card))
+
+
+def _checked_model(name: str, task: Task, train: TrainSpec) -> nn.Module:
+    """Build the network and see that it takes the task's images, and that there are some to evaluate on."""
+    if not len(task.splits[train.eval_split]):
+        raise SpecError(f"The {train.eval_split} split of {task.name} is empty: there is nothing to evaluate on.")
+    model = models.build(name, task.num_outputs, task.channels, task.image_size)
+    try:
+        with torch.inference_mode():
+            outputs = model.eval()(torch.zeros(2, task.channels, task.image_size, task.image_size))
+    except RuntimeError as error:
+        why = str(error).splitlines()[0]
+        raise SpecError(
+            f"{name} cannot take images of {task.image_size} px ({why}) Choose a larger --image-size."
+        ) from None
+    assert outputs.shape == (2, task.num_outputs)
+    return model
+
+
+def _starts_with_donor(spec: StudySpec, model: nn.Module) -> set[SchemeSpec]:
+    """The starts that read a donor; unknown names and a missing donor come out here, not in the ninth run."""
+    taught = {s for s in spec.starts() if schemes.reads_donor(model, s.name, s.batch_norm, s.upto, s.rest)}
+    if taught and spec.donor is None:
+        names = ", ".join(sorted({start.name for start in taught}))
+        raise SpecError(
+            f"These schemes need a donor and none is given: {names}. "
+            "Give --donor torchvision:NAME, timm:NAME, file:PATH or run:ID."
+        )
+    return taught
+
+
+def _donor_run(spec: StudySpec, donor: DonorRunSpec, cache: Path | None) -> RunSpec:
+    task = tasks.load(donor.task, cache=cache, progress=True)
+    _checked_model(spec.model, task, donor.train)
+    return RunSpec(
+        task=donor.task.with_values(fingerprint=task.fingerprint),
+        model=spec.model,
+        scheme=donor.scheme,
+        seed=donor.seed,
+        train=donor.train,
+    )
+
+
+def _keep_donor(name: str, model_name: str, model: nn.Module, store: Store) -> str:
+    """Read the donor, see that it fits the model, and keep a copy in the study's folder; its fingerprint."""
+    donor = donors.load(name, model_name, runs=store.find_run)
+    donors.adapt(donor.state, model)
+    kept = store.donor_path(donor.fingerprint)
+    if not kept.exists():
+        write_tensors(kept, donor.state)
+    return donor.fingerprint
+
+
+def _grid(spec: StudySpec, num_images: int) -> Iterator[RunSpec]:
+    for seed in spec.seeds:
+        for size in spec.sizes:
+            for start in spec.starts():
+                yield RunSpec(
+                    task=spec.task,
+                    model=spec.model,
+                    scheme=start,
+                    size=_count(size, num_images),
+                    seed=seed,
+                    train=spec.train,
+                )
+
+
+def _count(size: int | float | None, num_images: int) -> int | None:
+    """A size as a number of training images; all of them is None, however it was written."""
+    if size is None:
+        return None
+    count = max(1, round(size * num_images)) if isinstance(size, float) else size
+    if count > num_images:
+        raise SpecError(f"A size of {size} was asked for, but the training split has {num_images} images.")
+    return None if count == num_images else count

@@ -1,0 +1,143 @@
+"""One run, from its spec to its result: claim it, prepare it, train it, record what happened."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from lightning_fabric import Fabric
+from safetensors.torch import load_file
+from torch import nn
+
+from transfusion import schemes, tasks
+from transfusion.errors import DivergedError
+from transfusion.networks import donors, models
+from transfusion.runs import trackers
+from transfusion.runs.machine import Machine, best_precision, describe, end_with_parent
+from transfusion.runs.store import RunFiles, Store, write_tensors, write_text
+from transfusion.runs.train import Trainer, fit
+from transfusion.spec import RunSpec
+
+Outcome = Literal["done", "failed", "busy"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a worker needs to carry out one run, wherever it is; small and picklable.
+
+    Attributes:
+        folder: of the study.
+        cache: of decoded images, or None for the user's.
+        snapshots: keep weights along the way, for the dynamics of representations.
+        trackers: who else is told of its curve; see ``trackers``.
+    """
+
+    run: RunSpec
+    folder: Path
+    machine: Machine
+    cache: Path | None = None
+    snapshots: bool = False
+    trackers: tuple[str, ...] = ()
+
+
+def carry_out(job: Job) -> Outcome:
+    """Carry out one run, or go on with it; never raises for what goes wrong inside the run.
+
+    Returns:
+        ``done``; ``failed`` (recorded with its traceback); ``busy`` when another process works on it.
+    """
+    files = Store(job.folder).run(job.run.id)
+    with files.claim() as mine:
+        if not mine:
+            return "busy"
+        if files.state == "done":
+            return "done"
+        try:
+            _launch(job)
+        except Exception as error:
+            message = " ".join(str(error).split()) or type(error).__name__
+            files.fail(message, traceback.format_exc(), retry=not isinstance(error, DivergedError))
+            return "failed"
+    return "done"
+
+
+def _launch(job: Job) -> None:
+    files, machine, precision = Store(job.folder).run(job.run.id), job.machine, str(job.run.train.precision)
+    if files.checkpoint_path.exists():  # the same bits need the same threads, devices and precision
+        began = files.machine()
+        machine = Machine(**{key: began[key] for key in ("accelerator", "devices", "threads", "checkpoint_s")})
+        precision = began["precision"]
+    elif precision == "auto":
+        precision = best_precision(machine.device_type())
+    files.begin(job.run, describe(machine, precision))
+    fabric = machine.fabric(precision)
+    if machine.devices > 1:
+        diverged = fabric.launch(partial(_work_beside, job=job, machine=machine))
+        if diverged is not None:
+            raise diverged
+    else:
+        _work(fabric, job, machine)
+
+
+def _work_beside(fabric: Fabric, job: Job, machine: Machine) -> DivergedError | None:
+    """``_work`` in one of several processes; divergence is handed back, since an exception would lose its type."""
+    end_with_parent(os.getppid())
+    try:
+        _work(fabric, job, machine)
+    except DivergedError as error:
+        return error
+    return None
+
+
+def _work(fabric: Fabric, job: Job, machine: Machine) -> None:
+    """What every device's process does; only the first one writes."""
+    files = Store(job.folder).run(job.run.id)
+    machine.settle()
+    task = tasks.load(job.run.task, cache=job.cache)
+    model = models.build(job.run.model, task.num_outputs, task.channels, task.image_size)
+    checkpoint = files.load_checkpoint(torch.device("cpu"))
+    if checkpoint is None:
+        _start(fabric, job, files, model)
+    trainer = Trainer(fabric, job.run, task, model)
+    if checkpoint is not None:
+        trainer.resume(checkpoint)
+    told_here = job.trackers if fabric.is_global_zero else ()
+    with trackers.following(told_here, Store(job.folder), job.run) as tell:
+        if fabric.is_global_zero:
+            files.rewind(trainer.step if checkpoint else -1)
+        fabric.barrier()
+        fit(trainer, files, machine.checkpoint_s, job.snapshots, tell)
+    if fabric.is_global_zero:
+        write_tensors(files.after_path, trainer.module.state_dict())
+        files.finish(files.curve()[-1])
+
+
+def _start(fabric: Fabric, job: Job, files: RunFiles, model: nn.Module) -> None:
+    """Draw the initial weights and keep them with their provenance."""
+    provenance = initial_weights(job, model)
+    if fabric.is_global_zero:
+        write_text(files.provenance_path, provenance.frame().to_csv(index=False))
+        write_tensors(files.before_path, model.state_dict())
+
+
+def initial_weights(job: Job, model: nn.Module) -> schemes.Provenance:
+    """Initialise ``model`` as the run's scheme says; returns the provenance of every tensor."""
+    run = job.run
+    donor = None
+    if run.donor is not None:
+        kept = Store(job.folder).donor_path(donor_key(run))
+        donor = donors.adapt(load_file(kept), model)
+    scheme = run.scheme
+    return schemes.initialize(
+        model, scheme.name, donor, run.seed, batch_norm=scheme.batch_norm, upto=scheme.upto, rest=scheme.rest
+    )
+
+
+def donor_key(run: RunSpec) -> str:
+    """The name under which the study keeps the run's donor."""
+    return run.donor_fingerprint or str(run.donor).removeprefix("run:")

@@ -1,0 +1,241 @@
+"""One training run: the loop, on one screen, and what it stands on.
+
+Everything random is a pure function of (seed, step, index): the order of examples, every augmentation, every
+dropout mask. So a checkpoint holds no random state, and a run killed at any step ends, once resumed, with the
+same bits as one that was never killed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from transfusion import metrics
+from transfusion.errors import DivergedError
+from transfusion.runs.batches import Batches, augment, derive_seed, order
+from transfusion.runs.store import RunFiles
+from transfusion.spec import RunSpec, TrainSpec
+from transfusion.tasks import Task
+
+EVAL_BATCH = 128  # images; larger batches only cost memory on a processor
+
+
+def learning_rate(train: TrainSpec, step: int) -> float:
+    """Learning rate of the step that starts from ``step`` in 0 .. steps - 1."""
+    progress = step / train.steps
+    rate = train.lr * min(1.0, (step + 1) / train.warmup_steps if train.warmup_steps else 1.0)
+    if train.schedule == "cosine":
+        return rate * 0.5 * (1 + math.cos(math.pi * progress))
+    if train.schedule == "step":
+        return rate * train.gamma ** sum(progress >= milestone for milestone in train.milestones)
+    return rate
+
+
+NUM_HALVINGS = 8  # of a run, for its snapshots
+
+
+def snapshot_steps(train: TrainSpec) -> tuple[int, ...]:
+    """Steps whose weights tell how a run came about: a half, a quarter, ... of it, since most happens early.
+
+    Example:
+        >>> snapshot_steps(TrainSpec(steps=40))
+        (1, 2, 5, 10, 20)
+    """
+    return tuple(sorted({train.steps >> halving for halving in range(1, NUM_HALVINGS + 1)} - {0}))
+
+
+def loss_of(task: Task, outputs: Tensor, labels: Tensor) -> Tensor:
+    """Mean loss: cross-entropy over classes, or binary cross-entropy over labels that are not NaN."""
+    if task.kind != "multilabel":
+        return nn.functional.cross_entropy(outputs.float(), labels)
+    known = ~labels.isnan()
+    total = nn.functional.binary_cross_entropy_with_logits(outputs.float()[known], labels[known], reduction="sum")
+    return total / known.sum().clamp(min=1)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Every metric of the task at one step, with the scores (images, outputs) and labels behind them."""
+
+    values: dict[str, float]
+    scores: np.ndarray
+    labels: np.ndarray
+
+
+def evaluate(fabric: Fabric, model: nn.Module, task: Task, data: Batches) -> Evaluation:
+    """Measure ``model`` on all of ``data``.
+
+    Raises:
+        DivergedError: if the network's outputs are not finite.
+    """
+    model.eval()
+    outputs = []
+    mine = np.arange(fabric.global_rank, len(data), fabric.world_size)
+    with torch.inference_mode():
+        for start in range(0, len(mine), EVAL_BATCH):
+            images, _ = data.get(mine[start : start + EVAL_BATCH])
+            outputs.append(model(data.normalise(images)).float())
+    model.train()
+    logits = _gather(fabric, torch.cat(outputs), len(data))
+    labels = data.labels[torch.from_numpy(data.rows).to(data.device)]
+    if not logits.isfinite().all():
+        raise DivergedError("The network's outputs are NaN or infinite. Lower the learning rate (--lr).")
+    loss = float(loss_of(task, logits, labels))
+    logits, truth = logits.cpu().double(), labels.cpu().numpy()  # float64 on the processor: not every device has it
+    scores = logits.sigmoid() if task.kind == "multilabel" else logits.softmax(dim=1)
+    values = metrics.evaluate(task.kind, scores.numpy(), truth, task.positive)
+    return Evaluation({"loss": loss, **values}, scores.float().numpy(), truth)
+
+
+def _gather(fabric: Fabric, mine: Tensor, total: int) -> Tensor:
+    """Interleave the ranks' rows again: rank r evaluated rows r, r + world, r + 2 world, ..."""
+    if fabric.world_size == 1:
+        return mine
+    longest = math.ceil(total / fabric.world_size)
+    padded = torch.cat([mine, mine.new_zeros(longest - len(mine), mine.shape[1])])
+    gathered = fabric.all_gather(padded)
+    assert isinstance(gathered, Tensor)
+    return gathered.transpose(0, 1).reshape(-1, mine.shape[1])[:total]
+
+
+def make_optimizer(train: TrainSpec, model: nn.Module, device_type: str) -> torch.optim.Optimizer:
+    """Adam, AdamW or SGD over the parameters that require gradients."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    options: dict[str, Any] = {
+        "lr": train.lr,
+        "weight_decay": train.weight_decay,
+        "fused": device_type in ("cpu", "cuda"),
+    }
+    if train.optimizer == "sgd":
+        return torch.optim.SGD(parameters, momentum=train.momentum, **options)
+    if train.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, **options)
+    return torch.optim.Adam(parameters, **options)
+
+
+class Trainer:
+    """One run on its way from initial to final weights."""
+
+    def __init__(self, fabric: Fabric, run: RunSpec, task: Task, model: nn.Module) -> None:
+        self.fabric, self.run, self.task = fabric, run, task
+        device = fabric.device
+        model = model.to(device).to(memory_format=torch.channels_last)
+        self.module = model
+        self.model, self.optimizer = fabric.setup(model, make_optimizer(run.train, model, device.type))
+        self.data = Batches(task, task.splits["train"], task.subset(run.size, run.seed), device)
+        self.held_out = Batches(task, task.splits[run.train.eval_split], None, device)
+        self.step = 0
+        self.losses: list[Tensor] = []
+        self.time_s = 0.0
+
+    def train_step(self) -> None:
+        """One optimiser step; every draw in it depends on (seed, step) alone."""
+        run, train, rank, world = self.run, self.run.train, self.fabric.global_rank, self.fabric.world_size
+        positions = order(len(self.data), train.batch_size, run.seed, self.step)
+        images, labels = self.data.get(positions[rank::world])
+        images = augment(train.augment, images, run.seed, self.step, slice(rank, train.batch_size, world))
+        torch.manual_seed(derive_seed(run.seed, self.step, rank))  # for dropout
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(train, self.step)
+        loss = loss_of(self.task, self.model(self.data.normalise(images)), labels)
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        self.losses.append(loss.detach())
+        self.step += 1
+
+    def train_loss(self) -> float:
+        """Mean training loss since the last evaluation, NaN before the first step.
+
+        Raises:
+            DivergedError: naming the first step whose loss was NaN or infinite.
+        """
+        if not self.losses:
+            return math.nan
+        losses = torch.stack(self.losses)
+        if self.fabric.world_size > 1:  # every device must come to the same conclusion
+            losses = cast(Tensor, self.fabric.all_reduce(losses, reduce_op="mean"))
+        losses = losses.cpu().double()
+        bad = torch.nonzero(~losses.isfinite())
+        if len(bad):
+            step = self.step - len(losses) + int(bad[0])
+            raise DivergedError(
+                f"The loss became {float(losses[bad[0]])} at step {step}. Lower the learning rate (--lr)."
+            )
+        self.losses.clear()
+        return float(losses.mean())
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        return {
+            "step": self.step,
+            "losses": [float(loss) for loss in self.losses],
+            "time_s": self.time_s,
+            "model": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),  # the loss scale of float16
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state`` returned."""
+        self.step, self.time_s = state["step"], state["time_s"]
+        self.losses = [torch.tensor(loss, device=self.fabric.device) for loss in state["losses"]]
+        self.module.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+
+
+def fit(
+    trainer: Trainer,
+    files: RunFiles,
+    checkpoint_s: float,
+    snapshots: bool = False,
+    tell: Callable[[dict[str, Any]], None] | None = None,
+) -> None:
+    """Train to the end, evaluating on a fixed schedule; safe to kill at any moment.
+
+    Args:
+        trainer: the run, at its first step or where it was resumed.
+        files: where everything is kept.
+        checkpoint_s: least time in seconds between two checkpoints.
+        snapshots: keep the weights at ``snapshot_steps`` too.
+        tell: takes each new row of the curve, for trackers.
+    """
+    train, first, began = trainer.run.train, trainer.fabric.is_global_zero, time.monotonic() - trainer.time_s
+    saved = time.monotonic()
+    evaluated = {row["step"] for row in files.curve()}
+    wanted = snapshot_steps(train) if snapshots and first else ()
+    while True:
+        if trainer.step in wanted:
+            files.save_snapshot(trainer.step, trainer.module.state_dict())
+        if (trainer.step % train.eval_every == 0 or trainer.step == train.steps) and trainer.step not in evaluated:
+            train_loss = trainer.train_loss()
+            found = evaluate(trainer.fabric, trainer.model, trainer.task, trainer.held_out)
+            if first:
+                row = {
+                    "step": trainer.step,
+                    **found.values,
+                    "train_loss": train_loss,
+                    "time_s": time.monotonic() - began,
+                }
+                files.append(row)
+                if tell:
+                    tell(row)
+                if trainer.step == train.steps:
+                    files.save_predictions(found.scores, found.labels, trainer.held_out.patients)
+        if trainer.step == train.steps:
+            return
+        if time.monotonic() - saved >= checkpoint_s:
+            trainer.time_s = time.monotonic() - began
+            if first:
+                files.save_checkpoint(trainer.state())
+            saved = time.monotonic()
+        trainer.train_step()

@@ -1,0 +1,213 @@
+"""Who carries out runs: processes here by default, or any executor of ``concurrent.futures``.
+
+Several single-threaded processes side by side train small networks faster than one process with every core, so
+the cores are divided among as many runs as there are. On GPUs each process keeps one card.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import time
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from transfusion.runs.machine import Machine, end_with_parent, environment
+from transfusion.runs.run import Job, Outcome, carry_out
+from transfusion.runs.store import Store
+
+MAX_DEATHS = 2  # of a process, before the run that it was busy with is given up
+BUSY_S = 1.0  # before a run that another process holds is tried again
+POLL_S = 0.25
+
+
+class Inline(Executor):
+    """Carries out each job at once, in this process: for tests and debuggers."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Call ``fn`` now and return a finished future."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@dataclass(frozen=True)
+class Crew:
+    """How many processes, and what each may use.
+
+    Attributes:
+        workers: processes side by side; 0 is this process.
+        machine: what each run uses.
+        gpus: what CUDA_VISIBLE_DEVICES is to be in each process, as "0,1" for two cards; empty without CUDA.
+    """
+
+    workers: int
+    machine: Machine
+    gpus: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(cls, machine: Machine, workers: int | None, num_runs: int) -> Crew:
+        """Divide this machine among ``num_runs`` runs."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if machine.device_type() == "cpu":
+            workers = min(cores, num_runs) if workers is None else workers
+            threads = machine.threads or max(1, cores // max(1, workers * machine.devices))
+            return cls(workers, replace(machine, threads=threads))
+        gpus = _shares(machine.devices)
+        return cls(max(1, min(len(gpus), num_runs)) if workers is None else workers, machine, gpus)
+
+    @contextlib.contextmanager
+    def executor(self) -> Iterator[Executor]:
+        """Processes that end with this one, however it ends."""
+        if self.workers == 0:
+            yield Inline()
+            return
+        context = multiprocessing.get_context("spawn")
+        cards = context.Queue()
+        for place in range(self.workers):
+            cards.put(self.gpus[place % len(self.gpus)] if self.gpus else None)
+        with _environment(environment(self.machine.threads)):
+            pool = ProcessPoolExecutor(self.workers, context, _settle, (os.getpid(), cards))
+            try:
+                yield pool
+            finally:
+                _end(pool)
+
+
+def _shares(devices: int) -> tuple[str, ...]:
+    """The visible CUDA cards in groups of ``devices``; those that the user hid stay hidden."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    cards = named.split(",") if named else [str(card) for card in range(torch.cuda.device_count())]
+    return tuple(",".join(cards[first : first + devices]) for first in range(0, len(cards) - devices + 1, devices))
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {key: os.environ.get(key) for key in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+
+
+def _settle(parent: int, cards: Any) -> None:
+    """Start of a worker: keep to its own cards, leave Ctrl-C to the parent, and never outlive it."""
+    end_with_parent(parent)
+    with contextlib.suppress(queue.Empty):
+        mine = cards.get(timeout=1)
+        if mine is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = mine
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    """Stop at once: a run that is cut off goes on from its last checkpoint."""
+    processes = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join()
+
+
+def carry_out_all(jobs: list[Job], crew: Crew, executor: Executor | None = None) -> Iterator[Job | None]:
+    """Carry out every job; yields each as it ends, and None every quarter of a second in between.
+
+    Args:
+        jobs: in the order in which they should start.
+        crew: processes to use here when ``executor`` is None; started again when one of them dies.
+        executor: takes every job at once, as a cluster's does.
+    """
+    waiting, deaths = deque(jobs), Counter[str]()
+    while waiting:
+        with contextlib.nullcontext(executor) if executor else crew.executor() as pool:
+            places = len(jobs) if executor else max(1, crew.workers)
+            yield from _until_broken(waiting, pool, places, deaths)
+            if executor and waiting:
+                raise BrokenProcessPool("The executor that was given to the study broke; give it a new one.")
+
+
+def _until_broken(waiting: deque[Job], pool: Executor, places: int, deaths: Counter[str]) -> Iterator[Job | None]:
+    """Feed ``pool`` until nothing waits, or until a process dies and takes the pool with it."""
+    running: dict[Future[Outcome], Job] = {}
+    not_before = 0.0
+    while waiting or running:
+        suspects = any(deaths[job.run.id] for job in (*waiting, *running.values()))
+        try:
+            while waiting and len(running) < (1 if suspects else places) and time.monotonic() >= not_before:
+                with _deaf_to_interrupts():
+                    running[pool.submit(carry_out, waiting[0])] = waiting[0]
+                waiting.popleft()
+            ended, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
+            for future in ended:
+                outcome, job = _outcome(future, running[future]), running[future]
+                del running[future]
+                if outcome == "busy":
+                    waiting.append(job)
+                    not_before = time.monotonic() + BUSY_S
+                else:
+                    yield job
+        except BrokenProcessPool:
+            yield from _blame(list(running.values()), waiting, deaths)
+            return
+        if not running:
+            time.sleep(POLL_S)
+        yield None
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that start meanwhile leave Ctrl-C to this one from their first moment."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _outcome(future: Future[Outcome], job: Job) -> Outcome:
+    """What a job came to; whatever the executor itself says against it is the run's failure."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        raise
+    except Exception as error:
+        trace = "".join(traceback.format_exception(error))
+        Store(job.folder).run(job.run.id).fail(f"{type(error).__name__}: {error}", trace, retry=True)
+        return "failed"
+
+
+def _blame(jobs: list[Job], waiting: deque[Job], deaths: Counter[str]) -> Iterator[Job]:
+    """Any of ``jobs`` may have killed the process: try each again, one at a time, but not for ever."""
+    for job in reversed(jobs):
+        deaths[job.run.id] += 1
+        if deaths[job.run.id] < MAX_DEATHS:
+            waiting.appendleft(job)
+        else:
+            message = (
+                "The process of this run died: for want of memory (lower --batch-size or --workers), or because a "
+                "script starts the study outside `if __name__ == '__main__':`."
+            )
+            Store(job.folder).run(job.run.id).fail(message, message, retry=True)
+            yield job

@@ -1,0 +1,290 @@
+"""How alike networks are, stage by stage, by what they make of the same images.
+
+One sample is one position of one image: a pixel of a convolutional map, a token of a transformer, or the whole image
+where the output is a vector. Channels are features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from transfusion.errors import InputError, UnknownNameError
+from transfusion.networks.structure import stages as stages_of
+from transfusion.similarity import Pair, Similarity, Sums, judge, linear_cka, measure
+from transfusion.similarity.capture import Stages, outputs_of
+
+# Rows of a stage to gather before they are multiplied: adding products to the sums is then cheap beside them.
+ROWS_AT_ONCE = 2048
+
+
+def compare(
+    networks: Mapping[str, nn.Module],
+    batches: Iterable[Any],
+    stages: Stages | Sequence[str] | None = None,
+    measures: Sequence[str] = ("cca",),
+    positions: int | None = 16,
+    seed: int = 0,
+    against: str | None = None,
+) -> pd.DataFrame:
+    """How alike are the stages of several networks on the same images? All pairs in one pass.
+
+    Memory per stage is 8 bytes times the square of the summed channels of the networks that are paired. Shuffle the
+    images: the baseline re-matches each image with another one of some 2,000 samples seen together.
+
+    Args:
+        networks: two or more, by name; they are run in evaluation mode and left as they were found.
+        batches: image tensors (images, channels, height, width), or tuples that start with one; or one such tensor.
+        stages: which stages, or ``{stage: modules}`` for all networks; by default those that all networks share.
+        measures: names such as ``cca``, ``cca_squared``, ``svcca``, ``pwcca``, ``linear_cka``, ``debiased_cka``,
+            ``procrustes``.
+        positions: positions per image and stage, drawn at random every 2,000 samples and the same in all their images
+            and all networks; None takes all. Fewer raise CCA and its baseline alike (on 320 X-rays, 16 in place of all
+            raised the CCA of SqueezeNet's stages by 0.01 to 0.05), so compare at equal n, and let images x positions
+            exceed five times the channels. Maps of different size are first averaged onto the smallest height and
+            width among the networks; anything else of different size (tokens against maps or vectors) is averaged
+            to one sample per image.
+        seed: draws the positions.
+        against: the network that every other one is paired with, such as the end of training; None for all pairs.
+
+    Returns:
+        One row per stage, pair and measure: ``stage a b measure value reverse baseline rank_a rank_b n images
+        warnings``. The baseline is the same measure with images re-matched, never positions.
+
+    Raises:
+        InputError: fewer than two networks or images, no stage in common, or outputs that cannot be compared.
+        UnknownNameError: for a measure, stage, module or network that does not exist.
+
+    Example:
+        >>> a, b = (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2)) for _ in range(2))
+        >>> frame = compare({"before": a, "after": b}, [torch.randn(20, 3, 8, 8)], stages={"conv": ["0"]})
+        >>> frame[["stage", "a", "b", "n"]].values.tolist()
+        [['conv', 'before', 'after', 320]]
+    """
+    measures = (measures,) if isinstance(measures, str) else tuple(dict.fromkeys(measures))
+    chosen = [measure(name) for name in measures]
+    if len(networks) < 2:
+        raise InputError(f"Got {len(networks)} network(s); compare needs at least two, by name.")
+    comparison = _Comparison(networks, stages, positions, seed, any(one.norms for one in chosen), against)
+    for images in _at_least_two(_batched(batches)):
+        comparison.update(images)
+    rows: list[dict[str, Any]] = [
+        {"stage": stage, "a": a, "b": b, "measure": name, **_row(judge(one, pair)), "images": comparison.images}
+        for stage, a, b, pair in comparison.pairs()
+        for name, one in zip(measures, chosen, strict=True)
+    ]
+    frame: pd.DataFrame = pd.DataFrame(rows)
+    return frame
+
+
+def across(a: nn.Module, b: nn.Module, batches: Iterable[Any]) -> pd.DataFrame:
+    """How alike is every stage of one network to every stage of another? A map of which does the work of which.
+
+    Stages differ in size, so each is averaged to one sample per image, and the measure is the debiased CKA, which few
+    samples do not inflate and whose value for random pairing is 0.
+
+    Args:
+        a: any network; it is run in evaluation mode and left as it was found.
+        b: another one, of any architecture.
+        batches: image tensors (images, channels, height, width), or tuples that start with one; four images or more.
+
+    Returns:
+        One row per pair of stages: ``stage_a stage_b value n warnings``.
+
+    Raises:
+        InputError: outputs that cannot be compared, or no image.
+
+    Example:
+        >>> a, b = (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2)) for _ in range(2))
+        >>> across(a, b, [torch.randn(20, 3, 8, 8)])[["stage_a", "stage_b"]].values.tolist()[1]
+        ['0', 'head']
+    """
+    seen: list[dict[str, list[Tensor]]] = [{stage: [] for stage in stages_of(net)} for net in (a, b)]
+    for images in _batched(batches):
+        for net, means in zip((a, b), seen, strict=True):
+            for stage, output in outputs_of(net, stages_of(net), images).items():
+                means[stage].append(output.flatten(2).mean(2) if output.ndim > 2 else output)
+    if not all(parts for means in seen for parts in means.values()):
+        raise InputError("Got no images or a network without stages; give batches of images, and networks with layers.")
+    first, second = ({stage: torch.cat(parts).cpu() for stage, parts in means.items()} for means in seen)
+    answers = ((x, y, linear_cka(first[x], second[y], debiased=True)) for x in first for y in second)
+    rows = [(x, y, found.value, found.n, " ".join(found.warnings)) for x, y, found in answers]
+    frame: pd.DataFrame = pd.DataFrame(rows, columns=["stage_a", "stage_b", "value", "n", "warnings"])
+    return frame
+
+
+class _Comparison:
+    """K networks, their stages, and the running sums of each stage and group of networks that are paired."""
+
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        stages: Stages | Sequence[str] | None,
+        positions: int | None,
+        seed: int,
+        norms: bool,
+        against: str | None,
+    ) -> None:
+        self.networks = dict(networks)
+        self.stages = _common_stages(self.networks, stages)
+        self.positions = positions
+        self.norms = norms
+        self.generator = torch.Generator().manual_seed(seed)
+        self.images = 0
+        self.groups = _groups(list(self.networks), against)
+        self.held: dict[tuple[str, int], _Held] = {}
+        self.sums: dict[tuple[str, tuple[str, ...]], Sums] = {}
+
+    def update(self, images: Tensor) -> None:
+        """Run every network over a batch and add its stages to the sums.
+
+        Raises:
+            InputError: naming the stage whose outputs cannot be compared.
+        """
+        self.images += len(images)
+        outputs = [outputs_of(net, self.stages[name], images) for name, net in self.networks.items()]
+        for stage in outputs[0]:
+            device = outputs[0][stage].device
+            # Apple's GPUs have no float64.
+            device = torch.device("cpu") if device.type == "mps" else device
+            maps = _same_positions([output[stage].to(device) for output in outputs])
+            key = stage, maps[0].shape[1]
+            held = self.held.setdefault(key, _Held(self.positions, self.generator))
+            held.add(maps)
+            if held.rows >= ROWS_AT_ONCE:
+                self._sum(key)
+
+    def _sum(self, key: tuple[str, int]) -> None:
+        """Add what is held of a stage, with so many positions, to the sums of every group."""
+        stage = key[0]
+        maps = dict(zip(self.networks, self.held.pop(key).joined(), strict=True))
+        for group in self.groups:
+            own = [maps[name] for name in group]
+            if (stage, group) not in self.sums:
+                widths = [each.shape[2] for each in own]
+                self.sums[stage, group] = Sums(widths, self.norms, rematched=True, device=own[0].device)
+            try:
+                self.sums[stage, group].update([each.flatten(0, 1) for each in own], rows_per_image=own[0].shape[1])
+            except InputError as error:
+                broken = [name for name, each in zip(group, own, strict=True) if not each.isfinite().all()]
+                whose = f", network{'s' * (len(broken) > 1)} {', '.join(broken)}" if broken else ""
+                raise InputError(f"Stage '{stage}'{whose}: {error}") from error
+
+    def pairs(self) -> Iterator[tuple[str, str, str, Pair]]:
+        """Stage, the two networks' names, and what the measures need."""
+        if self.images < 2:
+            raise InputError(f"Got {self.images} images; compare needs at least 2. Give more batches.")
+        for key in list(self.held):
+            self._sum(key)
+        for stage in next(iter(self.stages.values())):
+            for group in self.groups:
+                for a, b, pair in self.sums[stage, group].pairs():
+                    yield stage, group[a], group[b], pair
+
+
+class _Held:
+    """Outputs of one stage from all networks, gathered over batches until there are enough rows to multiply well."""
+
+    def __init__(self, positions: int | None, generator: torch.Generator) -> None:
+        self.positions = positions
+        self.generator = generator
+        self.taken: Tensor | None = None
+        self.rows = 0
+        self.parts: list[list[Tensor]] = []
+
+    def add(self, maps: Sequence[Tensor]) -> None:
+        """Take one batch, (images, positions, channels) of each network."""
+        available = maps[0].shape[1]
+        if self.positions is not None and self.positions < available:
+            # One draw for all that is held: re-matched images must keep their positions matched.
+            if self.taken is None:
+                self.taken = torch.randperm(available, generator=self.generator)[: self.positions]
+            maps = [each[:, self.taken.to(each.device)] for each in maps]
+        self.parts.append(list(maps))
+        self.rows += maps[0].shape[0] * maps[0].shape[1]
+
+    def joined(self) -> list[Tensor]:
+        """All images of each network, (images, positions, channels)."""
+        return [torch.cat(parts) for parts in zip(*self.parts, strict=True)]
+
+
+def _groups(names: list[str], against: str | None) -> list[tuple[str, ...]]:
+    """Networks whose pairs are wanted: all of them, or each with one."""
+    if against is None:
+        return [tuple(names)]
+    if against not in names:
+        raise UnknownNameError.of("network", against, names)
+    return [(name, against) for name in names if name != against]
+
+
+def _row(answer: Similarity) -> dict[str, Any]:
+    return {
+        "value": answer.value,
+        "reverse": answer.reverse,
+        "baseline": answer.baseline,
+        "rank_a": answer.ranks[0],
+        "rank_b": answer.ranks[1],
+        "n": answer.n,
+        "warnings": " ".join(answer.warnings),
+    }
+
+
+def _common_stages(
+    networks: Mapping[str, nn.Module], stages: Stages | Sequence[str] | None
+) -> dict[str, dict[str, Sequence[str]]]:
+    if isinstance(stages, Mapping):
+        return {name: dict(stages) for name in networks}
+    own = {name: stages_of(net) for name, net in networks.items()}
+    first = next(iter(own.values()))
+    common = [stage for stage in first if all(stage in each for each in own.values())]
+    if not common:
+        named = "; ".join(f"{name}: {', '.join(each)}" for name, each in own.items())
+        raise InputError(f"The networks share no stage ({named}). Give stages={{name: [module]}}.")
+    for stage in stages or ():
+        if stage not in common:
+            raise UnknownNameError.of("stage that all networks share", stage, common)
+    return {name: {stage: each[stage] for stage in stages or common} for name, each in own.items()}
+
+
+def _same_positions(maps: Sequence[Tensor]) -> list[Tensor]:
+    grids = [each.shape[2:] for each in maps]
+    if any(grid != grids[0] for grid in grids):
+        if all(len(grid) == 2 for grid in grids):
+            smallest = (min(grid[0] for grid in grids), min(grid[1] for grid in grids))
+            maps = [nn.functional.adaptive_avg_pool2d(each, smallest) for each in maps]
+        elif len({grid.numel() for grid in grids}) > 1:
+            maps = [each.flatten(2).mean(2, keepdim=True) if each.ndim > 2 else each for each in maps]
+    return [each.reshape(*each.shape[:2], -1).transpose(1, 2) for each in maps]
+
+
+def _batched(batches: Iterable[Any]) -> Iterator[Tensor]:
+    """Image tensors, of tuples the first part; a tensor of images is one batch."""
+    for batch in [batches] if isinstance(batches, Tensor) else batches:
+        yield batch if isinstance(batch, Tensor) else batch[0]
+
+
+def _at_least_two(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Batches of at least two images each, so that every image has another to be matched with."""
+    held: Tensor | None = None
+    for images in batches:
+        if held is None:
+            held = images
+        elif min(len(held), len(images)) > 1:
+            yield held
+            held = images
+        elif held.shape[1:] != images.shape[1:]:
+            raise InputError(
+                f"Got a batch of one image beside another size ({tuple(held.shape)}, {tuple(images.shape)}); the "
+                "baseline re-matches images of one size. Give at least two of each in a batch."
+            )
+        else:
+            held = torch.cat([held, images])
+            if len(held) > 3:
+                yield held[:-2]
+                held = held[-2:]
+    if held is not None:
+        yield held

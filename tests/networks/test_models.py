@@ -1,0 +1,109 @@
+"""Networks by name: shapes, sizes, and what cannot be built."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from transfusion.errors import SpecError, UnknownNameError
+from transfusion.networks.models import CBR, build, known
+
+
+def outputs(model: nn.Module, channels: int, image_size: int) -> torch.Tensor:
+    with torch.no_grad():
+        return model.eval()(torch.zeros(2, channels, image_size, image_size))
+
+
+@pytest.mark.parametrize(
+    "name",
+    "cbr_tiny_small resnet18 resnet18_cifar torchvision:densenet121 squeezenet1_0 inception_v3 googlenet swin_t "
+    "vit_b_32 timm:resnet18 timm:vit_tiny_patch16_224 timm:densenet121 deit_tiny_patch16_224 "
+    "timm:resnet26_cifar".split(),
+)
+def test_grey_images_and_another_head(name):
+    assert outputs(build(name, 5, channels=1, image_size=96), 1, 96).shape == (2, 5)
+
+
+@pytest.mark.parametrize("name", ["cbr_tiny_small", "squeezenet1_0", "timm:vit_tiny_patch16_224"])
+def test_colour_images(name):
+    assert outputs(build(name, 1, image_size=64), 3, 64).shape == (2, 1)
+    with pytest.raises(RuntimeError, match="channels"):
+        outputs(build(name, 1, image_size=64), 1, 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    # counts printed in the paper's NeurIPS version, with the 32-64-128-256 variant for Tiny
+    {"cbr_larget": 8.5, "cbr_largew": 8.4, "cbr_small": 2.1, "cbr_tiny_small": 1.1}.items(),
+)
+def test_cbr_sizes(name, millions):
+    count = sum(p.numel() for p in build(name, 5).parameters())
+    assert round(count / 1e6, 1) == millions
+    assert round(sum(p.numel() for p in build("cbr_tiny", 5).parameters()) / 1e6, 1) != 1.1
+
+
+@pytest.mark.parametrize("name", CBR)
+def test_cbr_layers(name):
+    kernel_size, widths = CBR[name]
+    convolutions = [m for m in build(name, 5).modules() if isinstance(m, nn.Conv2d)]
+    assert [c.out_channels for c in convolutions] == list(widths)
+    assert {c.kernel_size for c in convolutions} == {(kernel_size, kernel_size)}
+    pools = [m for m in build(name, 5).modules() if isinstance(m, nn.MaxPool2d)]
+    assert len(pools) == len(widths) - 1
+
+
+def test_cifar_stem_keeps_the_resolution():
+    cifar, usual = build("resnet50_cifar", 10), build("resnet50", 10)
+    images = torch.zeros(1, 3, 32, 32)
+    assert cifar.maxpool(cifar.conv1(images)).shape[-2:] == (32, 32)
+    assert usual.maxpool(usual.conv1(images)).shape[-2:] == (8, 8)
+
+
+def test_the_same_weights_every_time_and_nothing_global_moves():
+    before = torch.get_rng_state()
+    first = build("resnet18", 2)
+    torch.randn(3)
+    second = build("resnet18", 2)
+    assert torch.equal(first.conv1.weight, second.conv1.weight)
+    torch.set_rng_state(before)
+    build("resnet18", 2)
+    assert torch.equal(before, torch.get_rng_state())
+    with torch.random.fork_rng():
+        assert not torch.equal(first.conv1.weight, first.transfusion_rebuild().conv1.weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("resnet5", "no model 'resnet5'. Did you mean resnet50"),
+        ("densenet121_cifar", "only ResNets come with the suffix _cifar"),
+        ("torchvision:convnext_atto", "no model 'torchvision:convnext_atto'"),
+        ("", "no model ''"),
+    ],
+)
+def test_unknown_names(name, said):
+    pytest.importorskip("timm")
+    with pytest.raises(UnknownNameError, match=said):
+        build(name, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("resnet18", 0), "1 or more outputs.*got 0"),
+        (("resnet18", 2, 4), "1 or 3 channels; got 2 and 4"),
+        (("vit_b_32", 2, 3, 97), "cannot take images of 97 px"),
+        (("maxvit_t", 2, 3, 97), "cannot take images of 97 px"),
+    ],
+)
+def test_settings_that_do_not_go_together(arguments, said):
+    with pytest.raises(SpecError, match=said):
+        build(*arguments)
+
+
+def test_known_names_can_be_built():
+    pytest.importorskip("timm")
+    names = known()
+    assert {"resnet50", "cbr_small", "vit_tiny_patch16_224"} <= set(names)
+    assert len(names) == len(set(names))

@@ -1,0 +1,73 @@
+import pandas as pd
+
+from transfusion.report.stage_by_stage import ComparisonTable, said, sections, warnings_of
+from transfusion.verdict.likeness import above_chance
+
+
+def frame(*rows):
+    columns = ["stage", "measure", "value", "baseline", "n", "images"]
+    return pd.DataFrame([(*row, 640, 40) for row in rows], columns=columns)
+
+
+def test_a_saturated_stage_is_neither_most_nor_least_alike():
+    found = frame(("stem", "cca", 0.6, 0.2), ("body", "cca", 0.3, 0.25), ("head", "cca", 1.0, 0.9999999))
+    most, least, unsaid = said(found)
+    assert "Nothing can be said of head" in unsaid
+    assert "most alike at stage stem: cca 0.600, where chance gives 0.200 (50% of the way" in most
+    assert "least alike at stage body" in least
+    assert above_chance(found).isna().tolist() == [False, False, True]
+
+
+def test_only_the_first_measure_speaks():
+    found = frame(("stem", "cca", 0.5, 0.2), ("stem", "linear_cka", 0.9, 0.1), ("head", "cca", 0.8, 0.2))
+    assert all("cca" in line and "linear" not in line for line in said(found))
+    assert "stage head" in said(found)[0]
+
+
+def test_saturated_stages_are_named_with_what_to_do():
+    (only,) = said(frame(*((stage, "cca", 1.0, 1.0) for stage in ("stem", "body", "tail", "head"))))
+    assert only.startswith("Nothing can be said of every stage: chance alone gives a cca of 1.00 there")
+    assert "--images" in only
+    *_, last = said(frame(("stem", "cca", 0.6, 0.2), ("body", "cca", 1.0, 0.96), ("head", "cca", 0.4, 0.2)))
+    assert last.startswith("Nothing can be said of body: ")
+
+
+def test_the_printed_table_has_room_for_every_measure():
+    measures = ("cca", "cca_squared", "svcca", "pwcca", "linear_cka", "debiased_cka", "procrustes")
+    text = str(ComparisonTable(frame(*(("a_stage_of_some_length", name, 0.5, 0.25) for name in measures))))
+    assert all(name in text for name in measures)
+    assert text.count("a_stage_of_some_length") == 3
+    assert (text.count("0.500"), "…" in text) == (7, False)
+
+
+def test_one_stage_is_neither_most_nor_least():
+    assert said(frame(("stem", "cca", 0.6, 0.2)))[0].startswith("A and B at stage stem: cca 0.600")
+    assert "(no more than chance; n = 640" in said(frame(("stem", "cca", 0.2, 0.2)))[0]
+
+
+def test_a_warning_of_many_stages_is_one_line():
+    given = [
+        ("stem", "cca", "x has rank 4 with 9 varying features. n = 20 samples are fewer than 5 x 4 dimensions."),
+        ("stem", "cka", "n = 20 samples are fewer than 5 x 9 dimensions."),
+        ("block1", "cca", "2 of 9 features of y are constant and left out."),
+        ("block2", "cca", "n = 20 samples are fewer than 5 x 8 dimensions."),
+        ("block3", "cca", "n = 10 samples are fewer than 5 x 8 dimensions."),
+        ("block4", "cca", "n = 10 samples are fewer than 5 x 8 dimensions."),
+        ("head", "cca", ""),
+    ]
+    assert warnings_of(pd.DataFrame(given, columns=["stage", "measure", "warnings"])) == [
+        "cca at stem: A has rank 4 with 9 varying features.",
+        "cca at stem, block2 to block4: n = 10 to 20 samples are fewer than 5 x 4 to 8 dimensions.",
+        "cca at block1: 2 of 9 features of B are constant and left out.",
+        "cka at stem: n = 20 samples are fewer than 5 x 9 dimensions.",
+    ]
+
+
+def test_pairs_of_stages_without_a_value_are_a_dash():
+    grid = pd.DataFrame(
+        [("a", "a", 0.5), ("a", "b", 0.7), ("b", "a", None), ("b", "b", None)], columns=["stage_a", "stage_b", "value"]
+    ).assign(n=9)
+    (picture,) = sections(frame(("a", "cca", 0.6, 0.2)).assign(rank_a=4, rank_b=4, warnings=""), grid)[1].parts
+    assert picture.alt == "Each stage of A is most like: a with b (0.70)."
+    assert "A dash" in picture.caption
+    assert sorted(text.get_text() for text in picture.draw().axes[0].texts) == ["-", "-", "0.50", "0.70"]

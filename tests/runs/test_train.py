@@ -1,0 +1,197 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+from safetensors.torch import load_file
+from torch import nn
+
+from transfusion.errors import DivergedError
+from transfusion.runs.batches import Batches
+from transfusion.runs.store import Store
+from transfusion.runs.train import Trainer, evaluate, fit, learning_rate, loss_of
+from transfusion.spec import RunSpec, TaskSpec, TrainSpec
+
+
+def network(num_outputs=2) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.3), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+            nn.Linear(4, num_outputs),
+        )  # fmt: skip
+
+
+def trainer(task, model=None, **settings) -> Trainer:
+    train = TrainSpec(**{"steps": 20, "batch_size": 8, "eval_every": 5, "lr": 0.03, "precision": "float32", **settings})
+    run = RunSpec(task=TaskSpec(), model="toy", train=train)
+    return Trainer(Fabric(accelerator="cpu"), run, task, model or network(task.num_outputs))
+
+
+def files_of(folder, a_trainer):
+    files = Store(folder).run(a_trainer.run.id)
+    files.begin(a_trainer.run, {})
+    return files
+
+
+@pytest.mark.parametrize(("kind", "num_outputs"), [("binary", 2), ("multiclass", 3), ("graded", 5), ("multilabel", 4)])
+def test_every_kind_of_task_is_learnt(tmp_path, make_task, kind, num_outputs):
+    learner = trainer(make_task(kind, num_outputs), steps=60, eval_every=25)
+    files = files_of(tmp_path, learner)
+    fit(learner, files, checkpoint_s=1e9)
+    curve = files.curve()
+    assert [row["step"] for row in curve] == [0, 25, 50, 60]
+    assert curve[-1]["auc"] > 0.9
+    assert curve[-1]["loss"] < curve[0]["loss"]
+    assert curve[0]["train_loss"] is None
+    assert {"auprc", "accuracy", "loss", "time_s"} <= set(curve[-1])
+    scores, labels, patients = files.predictions()
+    assert scores.shape == (48, num_outputs)
+    assert len(labels) == 48
+    assert patients is None
+
+
+def test_predictions_say_which_images_show_the_same_patient(tmp_path, make_task):
+    task = make_task()
+    names = tuple(f"patient {number // 2}" for number in range(48))
+    shared = {name: replace(split, patients=names) for name, split in task.splits.items()}
+    learner = trainer(replace(task, splits=shared), steps=1)
+    files = files_of(tmp_path, learner)
+    fit(learner, files, 1e9)
+    patients = files.predictions()[2]
+    assert len(set(patients)) == 24
+    assert patients[0] == patients[1] != patients[2]
+
+
+def test_snapshots_are_kept_on_request_only(tmp_path, make_task):
+    for wanted in (False, True):
+        learner = trainer(make_task(), steps=10)
+        files = files_of(tmp_path / str(wanted), learner)
+        fit(learner, files, 1e9, snapshots=wanted)
+        assert list(files.weights()) == ([1, 2, 5] if wanted else [])
+    half_way = load_file(files.weights()[5])
+    again = trainer(make_task(), steps=10)
+    for _ in range(5):
+        again.train_step()
+    assert all(torch.equal(half_way[name], tensor) for name, tensor in again.module.state_dict().items())
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(tmp_path, make_task):
+    def weights(seed):
+        learner = trainer(make_task())
+        learner.run = learner.run.with_values(seed=seed)
+        fit(learner, files_of(tmp_path / str(seed) / str(np.random.default_rng().integers(1 << 60)), learner), 1e9)
+        return torch.cat([p.flatten() for p in learner.module.parameters()])
+
+    assert torch.equal(weights(0), weights(0))
+    assert not torch.equal(weights(0), weights(1))
+
+
+@pytest.mark.parametrize("settings", [{}, {"augment": "fundus", "optimizer": "sgd"}, {"optimizer": "adamw"}])
+def test_a_checkpoint_at_any_step_goes_on_to_the_same_bits(tmp_path, make_task, settings):
+    task = make_task()
+    whole = trainer(task, **settings)
+    files = files_of(tmp_path / "whole", whole)
+    states = []
+    files.save_checkpoint = lambda state: states.append(_copied(state))
+    fit(whole, files, checkpoint_s=0)
+    assert len(states) == 20
+    for state in states[::3]:
+        resumed = trainer(task, **settings)
+        resumed.resume(state)
+        again = files_of(tmp_path / str(state["step"]), resumed)
+        for row in files.curve():
+            again.append(row)
+        again.rewind(state["step"])
+        fit(resumed, again, checkpoint_s=1e9)
+        for mine, theirs in zip(resumed.module.state_dict().values(), whole.module.state_dict().values(), strict=True):
+            assert torch.equal(mine, theirs)
+        assert [(row["step"], row["loss"], row["train_loss"]) for row in again.curve()] == [
+            (row["step"], row["loss"], row["train_loss"]) for row in files.curve()
+        ]
+
+
+def _copied(state):
+    if isinstance(state, torch.Tensor):
+        return state.clone()
+    if isinstance(state, dict):
+        return {key: _copied(value) for key, value in state.items()}
+    return [_copied(value) for value in state] if isinstance(state, list) else state
+
+
+def test_a_loss_that_is_not_finite_names_its_step(tmp_path, make_task):
+    learner = trainer(make_task())
+    step = learner.train_step
+
+    def poisoned():
+        if learner.step == 7:
+            learner.module[-1].weight.data.fill_(math.inf)
+        step()
+
+    learner.train_step = poisoned
+    files = files_of(tmp_path, learner)
+    with pytest.raises(DivergedError, match=r"The loss became (nan|inf) at step 7\."):
+        fit(learner, files, checkpoint_s=1e9)
+    assert [row["step"] for row in files.curve()] == [0, 5]
+
+
+def test_outputs_that_are_not_finite_are_refused(tmp_path, make_task):
+    learner = trainer(make_task())
+    learner.module[-1].bias.data.fill_(math.nan)
+    with pytest.raises(DivergedError, match="outputs are NaN or infinite"):
+        fit(learner, files_of(tmp_path, learner), checkpoint_s=1e9)
+
+
+def test_evaluation_leaves_the_model_training_and_sees_every_image(make_task):
+    learner = trainer(make_task(num=300))
+    found = evaluate(learner.fabric, learner.model, learner.task, learner.held_out)
+    assert found.scores.shape == (300, 2)
+    assert learner.model.training
+    learner.module.eval()
+    with torch.no_grad():
+        images, labels = learner.held_out.get(np.arange(300))
+        outputs = learner.module(learner.held_out.normalise(images))
+    assert found.values["loss"] == pytest.approx(float(nn.functional.cross_entropy(outputs, labels)), rel=1e-5)
+    assert np.allclose(found.scores, outputs.softmax(1).numpy(), atol=1e-6)
+
+
+def test_labels_that_are_nan_are_left_out_of_the_loss(make_task):
+    task = make_task("multilabel", 4)
+    outputs, labels = torch.randn(6, 4), torch.zeros(6, 4)
+    whole = loss_of(task, outputs, labels)
+    labels[2:] = math.nan
+    assert loss_of(task, outputs, labels) == pytest.approx(float(loss_of(task, outputs[:2], torch.zeros(2, 4))))
+    assert loss_of(task, outputs, labels) != pytest.approx(float(whole))
+    assert loss_of(task, outputs, torch.full((6, 4), math.nan)) == 0
+
+
+def test_learning_rates():
+    assert [learning_rate(TrainSpec(lr=1, steps=10), step) for step in (0, 9)] == [1, 1]
+    step = TrainSpec(lr=1, steps=100, schedule="step", milestones=(0.3, 0.6), gamma=0.1)
+    assert [learning_rate(step, s) for s in (0, 29, 30, 60, 99)] == pytest.approx([1, 1, 0.1, 0.01, 0.01])
+    cosine = TrainSpec(lr=2, steps=100, schedule="cosine")
+    assert [learning_rate(cosine, s) for s in (0, 50)] == pytest.approx([2, 1])
+    assert learning_rate(cosine, 99) < 0.001
+    warm = TrainSpec(lr=1, steps=10, warmup_steps=4)
+    assert [learning_rate(warm, s) for s in range(5)] == pytest.approx([0.25, 0.5, 0.75, 1, 1])
+
+
+def test_batches_are_normalised_channels_last_and_in_the_order_asked(make_task):
+    task = make_task()
+    batches = Batches(task, task.splits["train"], np.array([5, 7, 9]), torch.device("cpu"))
+    images, labels = batches.get(np.array([2, 0]))
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert labels.tolist() == [1, 1]
+    expected = (torch.from_numpy(task.splits["train"].images[[9, 5]]).permute(0, 3, 1, 2) / 255 - 0.5) / 0.25
+    assert torch.allclose(batches.normalise(images), expected, atol=1e-5)
+
+
+def test_sixteen_bit_images_use_their_full_range(make_task):
+    task = make_task()
+    split = task.splits["train"]
+    deep = type(split)(split.images.astype(np.uint16) * 257, split.labels, None, split.names)
+    shallow, full = (Batches(task, s, None, torch.device("cpu")) for s in (split, deep))
+    rows = np.arange(4)
+    assert torch.allclose(shallow.normalise(shallow.get(rows)[0]), full.normalise(full.get(rows)[0]), atol=1e-4)
