@@ -96,3 +96,19 @@ def test_a_file_that_is_no_spec_is_refused(tmp_path):
     path.write_text("just words")
     with pytest.raises(SpecError, match="it needs keys such as"):
         StudySpec.read(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"scheme": SchemeSpec(name="random")}, "random, seed 0"),
+        ({"scheme": SchemeSpec(name="pretrained", batch_norm="pretrained")}, "pretrained, seed 0"),
+        ({"scheme": SchemeSpec(upto="layer1", rest="mean_var")}, "pretrained upto layer1 rest mean_var, seed 0"),
+        (
+            {"scheme": SchemeSpec(name="mean_var", batch_norm="mean_var"), "size": 9},
+            "mean_var bn=mean_var, 9 images, seed 0",
+        ),
+    ],
+)
+def test_runs_are_named_by_start_and_seed(changes, name):
+    assert RunSpec(task=TaskSpec(), model="resnet18", **changes).label == name

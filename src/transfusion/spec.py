@@ -18,9 +18,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from transfusion.errors import SpecError
+from transfusion.terms import BatchNorm, Kind, Layout
 
-Layout = Literal["auto", "folder", "csv", "npz", "nih", "eyepacs", "cifar", "embedded"]
-BatchNorm = Literal["identity", "mean_var", "pretrained"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=0)]
 S = TypeVar("S", bound="Spec")
@@ -101,7 +100,7 @@ class TaskSpec(Spec):
     label_column: str | None = None
     patient_column: str | None = None
     patient_pattern: str | None = None
-    kind: Literal["binary", "multiclass", "graded", "multilabel"] | None = None
+    kind: Kind | None = None
     positive: str | None = None
     val_fraction: Fraction = 0.1
     test_fraction: Fraction = 0.2
@@ -154,6 +153,25 @@ class SchemeSpec(Spec):
     upto: str | None = None
     rest: str = "random"
 
+    @property
+    def label(self) -> str:
+        """The one name of this start, whatever else is in a study: its scheme, and what is unusual about it.
+
+        A whole ``pretrained`` network keeps its batch norm whatever the mode; elsewhere identity is usual (the paper's).
+
+        Examples:
+            >>> SchemeSpec(upto="layer2").label, SchemeSpec(name="mean_var", batch_norm="mean_var").label
+            ('pretrained upto layer2', 'mean_var bn=mean_var')
+        """
+        parts = [self.name]
+        copied = self.name == "pretrained" and self.upto is None
+        if self.batch_norm != "identity" and not copied:
+            parts.append(f"bn={self.batch_norm}")
+        if self.upto is not None:
+            parts.append(f"upto {self.upto}")
+            parts.append(f"rest {self.rest}" if self.rest != "random" else "")
+        return " ".join(filter(None, parts))
+
 
 class RunSpec(Spec):
     """One training: model x scheme x data size x seed.
@@ -172,6 +190,16 @@ class RunSpec(Spec):
     size: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     train: TrainSpec = TrainSpec()
+
+    @property
+    def label(self) -> str:
+        """Its start, size and seed.
+
+        Examples:
+            >>> RunSpec(task=TaskSpec(), model="resnet18", scheme=SchemeSpec(name="random"), size=100, seed=3).label
+            'random, 100 images, seed 3'
+        """
+        return ", ".join([self.scheme.label, *([f"{self.size} images"] if self.size else []), f"seed {self.seed}"])
 
     @property
     def id(self) -> str:

@@ -158,8 +158,8 @@ class Study:
     def frame(self) -> pd.DataFrame:
         """One row per run and evaluation, read from disk.
 
-        Columns: ``run scheme batch_norm upto rest size seed step loss auc`` and the task's other metrics. Runs of
-        this study's grid only; a run that is not started yet has no rows. See ``store.tidy``.
+        Columns: ``run start scheme batch_norm upto rest size seed step loss auc`` and the task's other metrics. Runs of
+        this study's grid only; a run that is not started yet has no rows. See ``runs.frames.tidy``.
         """
         return tidy(self.store.grid())
 

@@ -100,8 +100,8 @@ def test_failures_come_with_their_traceback(study):
     assert not any(title.startswith("Failed") for title in titled(study, Listing))
     files.fail("out of memory", "Traceback\n  line 3", retry=True)
     (line,) = titled(study, Listing)["Failed runs (n = 1)"].items
-    assert line == f"pretrained seed 0 (run {files.id}): out of memory"
-    assert titled(study, Source)[f"Traceback of pretrained seed 0 (run {files.id})"].text == "Traceback\n  line 3"
+    assert line == f"pretrained, seed 0 (run {files.id}): out of memory"
+    assert titled(study, Source)[f"Traceback of pretrained, seed 0 (run {files.id})"].text == "Traceback\n  line 3"
 
 
 def test_curves_without_times_have_no_durations(study):

@@ -59,7 +59,7 @@ def test_one_seed_has_no_spread_and_a_missing_cell_is_a_dash():
 
 def test_sizes_are_told_apart():
     both = pd.concat([frame_of({"random": 0.6}), frame_of({"random": 0.5}, size=100)])
-    assert [row.name for row in CurveTable.of(both).rows] == ["random", "random 100 images"]
+    assert [row.name for row in CurveTable.of(both).rows] == ["random", "random, 100 images"]
 
 
 def test_every_scheme_has_its_own_colour_dash_and_marker():
@@ -83,7 +83,7 @@ def test_the_convergence_figure_shows_means_of_all_starts(tmp_path):
 
 def test_the_page_says_what_is_missing_and_lets_no_markup_in(store):
     page = write_page(store).read_text(encoding="utf-8")
-    assert "random seed 0 (run" in page
+    assert "random, seed 0 (run" in page
     assert "failed: out of &lt;memory&gt;" in page
     assert "is at step 10 of 20" in page
     assert "has not started" in page

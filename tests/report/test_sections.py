@@ -127,7 +127,7 @@ def test_runs_whose_weights_were_not_kept_are_named(tmp_path):
     section = weights.section(Material(store))
     assert section.parts[0] == (
         "Left out, as their weights were not kept: "
-        f"mean_var seed 0 (run {lost[0].id}), mean_var seed 1 (run {lost[1].id})."
+        f"mean_var, seed 0 (run {lost[0].id}); mean_var, seed 1 (run {lost[1].id})."
     )
     assert [row[0] for row in named(section, Table)["filter-table"].rows] == ["pretrained", "random"]
     for files in store.grid():

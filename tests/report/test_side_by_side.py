@@ -34,7 +34,7 @@ def test_two_studies_share_a_page(pair, tmp_path):
     assert page.count('<figure class="chart"') == 2
     assert page.count("Recommendation: ") == 2
     assert f"eyes in {tmp_path / 'one'}" in page
-    assert re.search(r"eyes in \S+two: pretrained seed 0 .* is at step 20 of 20", page)
+    assert re.search(r"eyes in \S+two: pretrained, seed 0 .* is at step 20 of 20", page)
     settings = re.search(r'id="table-differences".*?</table>', page, re.DOTALL).group()
     assert re.findall(r"<td>([\w.]+)</td>", settings) == ["train.steps", "40", "20"]
     assert (tmp_path / "figures" / "runs-2.pdf").exists()

@@ -10,7 +10,7 @@ from transfusion.runs import trackers
 from transfusion.runs.machine import Machine
 from transfusion.runs.run import Job, carry_out
 from transfusion.runs.store import Store
-from transfusion.runs.trackers import check, following, title
+from transfusion.runs.trackers import check, following
 from transfusion.spec import RunSpec, SchemeSpec, TaskSpec, TrainSpec
 
 RUN = RunSpec(
@@ -113,22 +113,6 @@ def test_an_error_of_a_tracker_is_an_error_of_the_run(tmp_path, monkeypatch):
     assert carry_out(job) == "failed"
     failure = Store(job.folder).run(RUN.id).failure()
     assert (failure["error"], failure["retry"]) == ("the service is down", True)
-
-
-@pytest.mark.parametrize(
-    ("changes", "name"),
-    [
-        ({}, "random, seed 0"),
-        ({"scheme": SchemeSpec(name="pretrained", batch_norm="pretrained")}, "pretrained, seed 0"),
-        ({"scheme": SchemeSpec(upto="layer1", rest="mean_var")}, "pretrained upto layer1 rest mean_var, seed 0"),
-        (
-            {"scheme": SchemeSpec(name="mean_var", batch_norm="mean_var"), "size": 9},
-            "mean_var bn=mean_var, 9 images, seed 0",
-        ),
-    ],
-)
-def test_runs_are_named_by_start_and_seed(changes, name):
-    assert title(RUN.with_values(**changes)) == name
 
 
 def test_unknown_trackers_list_the_known_ones():

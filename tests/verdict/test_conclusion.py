@@ -240,7 +240,7 @@ def test_batch_norm_modes_are_named_and_ranked():
     best, worst, gap = verdict.modes["mean_var"]
     assert (best, worst, gap.low > 0) == ("pretrained", "mean_var", True)
     only = frame[(frame["scheme"] == "random") | (frame["batch_norm"] == "pretrained")]
-    assert set(conclude(only).schemes) == {"mean_var"}
+    assert set(conclude(only).schemes) == {"mean_var bn=pretrained"}
 
 
 def test_the_gap_is_followed_over_sizes():

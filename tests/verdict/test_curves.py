@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from transfusion.verdict.curves import Curve, read
+from transfusion.verdict.curves import Curve, read, with_starts
 
 STEPS = np.arange(0, 310, 30.0)
 
@@ -64,13 +64,15 @@ def test_the_settled_level_is_that_of_the_last_fifth(num, kept):
     assert Curve(values, values).settled == pytest.approx(values[-kept:].mean())
 
 
-def test_starts_are_named_by_what_sets_them_apart():
-    named = {"pretrained": {}, "pretrained upto layer1": {"upto": "layer1"}}
-    named |= {"pretrained upto layer1 rest mean_var": {"upto": "layer1", "rest": "mean_var"}}
-    named |= {"pretrained bn=identity": {"batch_norm": "identity"}}
-    runs = [one_run(**{"batch_norm": "pretrained", "upto": None} | columns, size=None) for columns in named.values()]
-    frame = pd.concat([run.assign(run=str(number)) for number, run in enumerate(runs)], ignore_index=True)
-    assert [start.name for start in read(frame, "auc")[0].starts] == list(named)
+def test_a_start_has_its_label_whatever_else_is_in_the_frame():
+    modes = pd.DataFrame({"scheme": "mean_var", "batch_norm": ["identity", "pretrained"], "upto": None})
+    assert list(with_starts(modes)["start"]) == ["mean_var", "mean_var bn=pretrained"]
+    assert list(with_starts(modes[1:])["start"]) == ["mean_var bn=pretrained"]
+
+
+def test_a_start_that_the_frame_names_keeps_its_name():
+    frame = one_run(batch_norm="identity", upto=None, size=None).assign(start="mine")
+    assert [start.name for start in read(frame, "auc")[0].starts] == ["mine"]
 
 
 def test_sizes_are_ordered_with_all_images_last():

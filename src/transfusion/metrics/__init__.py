@@ -9,12 +9,11 @@ means, and counted.
 from transfusion.metrics.bootstrap import auc_interval, bootstrap_auc
 from transfusion.metrics.calibration import Reliability, reliability
 from transfusion.metrics.delong import delong, delong_test
-from transfusion.metrics.evaluation import Kind, evaluate, events
+from transfusion.metrics.evaluation import evaluate, events
 from transfusion.metrics.interval import Interval
 
 __all__ = [
     "Interval",
-    "Kind",
     "Reliability",
     "auc_interval",
     "bootstrap_auc",

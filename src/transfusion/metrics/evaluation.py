@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from transfusion.errors import InputError, UnknownNameError
+from transfusion.terms import Kind
 
-Kind = Literal["binary", "multiclass", "graded", "multilabel"]
 Floats = NDArray[np.float64]
 
 NUM_BINS = 15  # of the calibration error, as in Guo et al. 2017

@@ -14,7 +14,7 @@ from transfusion.report.layers import stage_order
 from transfusion.report.material import Material
 from transfusion.report.palette import Style, styles_of, variants_of
 from transfusion.report.parts import Cell, Chart, Part, Picture, Section, Series, Table, Trace
-from transfusion.report.table import CurveTable, Row, schemes_of, span, with_starts
+from transfusion.report.table import CurveTable, Row, schemes_of, span
 from transfusion.verdict import Verdict
 
 METRIC = "auc"
@@ -23,7 +23,7 @@ SHOWN = METRIC.upper()
 
 def section(material: Material) -> Section | None:
     """Curves of all runs, means over seeds, and every start against the baseline; None without a single value."""
-    frame = with_starts(material.frame)
+    frame = material.frame
     if not frame[METRIC].notna().any():
         return None
     styles = styles_of(schemes_of(frame))
@@ -32,7 +32,7 @@ def section(material: Material) -> Section | None:
         *_convergence(frame, styles),
         *_forest(material.verdict, styles),
         *_upto(material.verdict, stage_order(material)),
-        *_modes(material.verdict, with_starts(material.whole), styles),
+        *_modes(material.verdict, material.whole, styles),
         _table(material),
     ]
     return Section("convergence", "Convergence", tuple(parts))
@@ -40,7 +40,7 @@ def section(material: Material) -> Section | None:
 
 def chart_of_runs(material: Material, name: str = "curves") -> Chart:
     """Every run at the largest data size, in the colours of the whole study."""
-    whole, variants = with_starts(material.whole), variants_of(schemes_of(with_starts(material.frame)))
+    whole, variants = material.whole, variants_of(schemes_of(material.frame))
     series = tuple(
         Series(str(start), str(rows["scheme"].iloc[0]), tuple(_traces(rows)), variants[str(start)])
         for start, rows in whole.groupby("start", sort=False)

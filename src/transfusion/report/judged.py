@@ -13,11 +13,12 @@ from safetensors import SafetensorError
 
 from transfusion import metrics
 from transfusion.errors import InputError, UnknownNameError
-from transfusion.metrics import Interval, Kind
+from transfusion.metrics import Interval
 from transfusion.progress import track
 from transfusion.report.material import Material
-from transfusion.report.table import schemes_of, with_starts
+from transfusion.report.table import schemes_of
 from transfusion.runs.store import RunFiles
+from transfusion.terms import Kind
 
 TOLERANCE = 1e-3  # predictions are kept in float32, metrics were recorded in float64
 RECORDED = ("auc", "auprc", "brier")
@@ -82,7 +83,7 @@ def judged(material: Material) -> tuple[Rule | None, list[Model]]:
 
 def last_rows(material: Material) -> pd.DataFrame:
     """The last evaluation of every finished run of the largest data size, start by start."""
-    frame = with_starts(material.frame)
+    frame = material.frame
     done = [files.id for files in material.finished]
     whole = frame[frame["run"].isin(material.whole["run"]) & frame["run"].isin(done)]
     rows = whole.loc[whole.groupby("run", sort=False)["step"].idxmax()]

@@ -47,11 +47,8 @@ def notes(material: Material) -> list[str]:
 
 
 def name_of(files: RunFiles) -> str:
-    """What a person calls a run."""
-    spec = files.spec()
-    scheme = spec.scheme
-    parts = [scheme.name, f"upto {scheme.upto}" if scheme.upto else "", f"{spec.size} images" if spec.size else ""]
-    return f"{' '.join(filter(None, parts))} seed {spec.seed} (run {files.id})"
+    """The run's label, and the id that its folder is called."""
+    return f"{files.spec().label} (run {files.id})"
 
 
 def _short(place: str) -> str:
@@ -77,10 +74,10 @@ def _about_comparisons(material: Material) -> Iterator[str]:
         )
         yield f"{many} not on disk yet: run the same study command again."
     if material.spec.representations and (without := representations.without_weights(material.store)):
-        names = ", ".join(name_of(files) for files in without)
+        names = "; ".join(name_of(files) for files in without)
         yield f"Left out of the comparisons of networks, as their weights were not kept: {names}."
     if material.spec.representations and (found := representations.not_finite(material.store)):
-        names = ", ".join(f"{name_of(files)} at step {step}" for files, step in found)
+        names = "; ".join(f"{name_of(files)} at step {step}" for files, step in found)
         yield f"Left out of the comparisons of networks, as their weights hold NaN or infinite values: {names}."
 
 

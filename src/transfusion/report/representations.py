@@ -15,7 +15,6 @@ from transfusion.report.material import Material
 from transfusion.report.parts import Cell, Part, Picture, Section, Table
 from transfusion.runs import comparisons as representations
 from transfusion.spec import RepresentationSpec
-from transfusion.verdict.curves import start_names
 
 NORMAL = ("random", "mean_var", "kaiming")  # schemes that scale the same normal draws
 SAME_NUMBERS = "Starts of one seed draw the same random numbers, so {} begin as scaled copies of each other."
@@ -130,7 +129,7 @@ def _activations(material: Material) -> Iterator[Part]:
             continue
         tensors = {name: tensor.numpy() for name, tensor in load_file(path).items()}
         runs = material.whole.drop_duplicates("run")
-        names = dict(zip(runs["run"], start_names(runs), strict=True))
+        names = dict(zip(runs["run"], runs["start"], strict=True))
         maps = _by_start(unit, names, tensors)
         settings = material.spec.representations
         stage = (settings and settings.stage) or next(iter(dict.fromkeys(material.similarity["stage"])))

@@ -16,7 +16,7 @@ from transfusion.report.judged import Model, Rule, class_names, judged, last_row
 from transfusion.report.material import Material
 from transfusion.report.palette import styles_of
 from transfusion.report.parts import Cell, Part, Picture, Section, Table
-from transfusion.report.table import mean_sd, schemes_of, span, with_starts
+from transfusion.report.table import mean_sd, schemes_of, span
 from transfusion.verdict.inference import mean_interval
 
 METRICS = {"auc": "AUC", "auprc": "AUPRC", "accuracy": "accuracy", "brier": "Brier", "ece": "ECE"}
@@ -176,7 +176,7 @@ def _undefined(rows: pd.DataFrame, named: Mapping[str, str]) -> str:
 
 
 def _calibration(material: Material, models: Sequence[Model], rule: Rule | None) -> Iterator[Part]:
-    frame = with_starts(material.frame)
+    frame = material.frame
     bins = pooled(models, schemes_of(frame))
     if rule is None or not len(bins):
         return

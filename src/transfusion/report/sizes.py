@@ -12,7 +12,7 @@ from transfusion.report.intervals import brief
 from transfusion.report.material import Material
 from transfusion.report.palette import styles_of
 from transfusion.report.parts import Cell, Picture, Section, Table
-from transfusion.report.table import finals, mean_sd, schemes_of, span, with_starts
+from transfusion.report.table import finals, mean_sd, schemes_of, span
 from transfusion.verdict import Verdict
 
 METRIC = "auc"
@@ -24,7 +24,7 @@ def section(material: Material) -> Section | None:
     verdict = material.verdict
     if not verdict.by_size:
         return None
-    frame = with_starts(material.frame)
+    frame = material.frame
     ended = finals(frame, METRIC)
     images = _images(material, frame)
     ended = ended.assign(images=ended["size"].astype(float).fillna(images["all"]))

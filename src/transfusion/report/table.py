@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from transfusion.verdict.curves import start_names
+from transfusion.verdict.curves import with_starts
 
 NUM_COLUMNS = 6  # evaluations shown; the last is always among them
 
@@ -64,15 +64,9 @@ class CurveTable:
 
 def with_sizes(frame: pd.DataFrame) -> pd.Series:
     """Names of the starts, with the number of training images where it is not all of them."""
-    names = start_names(frame)
-    sized: pd.Series = names.where(frame["size"].isna(), names + " " + frame["size"].astype(str) + " images")
+    names = with_starts(frame)["start"]
+    sized: pd.Series = names.where(frame["size"].isna(), names + ", " + frame["size"].astype(str) + " images")
     return sized
-
-
-def with_starts(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with a column ``start``, the name of every row's start whatever the size, unless it has one."""
-    named: pd.DataFrame = frame if "start" in frame else frame.assign(start=start_names(frame))
-    return named
 
 
 def schemes_of(frame: pd.DataFrame) -> dict[str, str]:

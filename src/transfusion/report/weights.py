@@ -23,7 +23,7 @@ from transfusion.report.material import Material
 from transfusion.report.opening import name_of
 from transfusion.report.palette import Style, styles_of
 from transfusion.report.parts import Cell, Part, Picture, Section, Table
-from transfusion.report.table import schemes_of, with_starts
+from transfusion.report.table import schemes_of
 from transfusion.runs.comparisons import are_finite
 from transfusion.runs.run import donor_key
 from transfusion.runs.store import RunFiles
@@ -76,7 +76,7 @@ def section(material: Material) -> Section | None:
     left_out = (*_left_out(material), *_diverged([run for run in found if not run.is_finite]))
     if not trained:
         return Section("weights", TITLE, left_out) if left_out else None
-    styles = styles_of(schemes_of(with_starts(material.frame)))
+    styles = styles_of(schemes_of(material.frame))
     seed = trained[0].files.spec().seed
     parts: list[Part] = [*left_out]
     if all(run.first for run in trained):
@@ -87,7 +87,7 @@ def section(material: Material) -> Section | None:
 
 def _trained(material: Material) -> list[Trained]:
     """The finished run of every start with all images and the first seed that has finished runs of most starts."""
-    frame = with_starts(material.frame)
+    frame = material.frame
     whole = frame[frame["run"].isin(material.whole["run"])].drop_duplicates("run")
     done = {files.id: files for files in material.finished if files.has_weights}
     whole = whole[whole["run"].isin(list(done))]
@@ -102,12 +102,12 @@ def _left_out(material: Material) -> tuple[str, ...]:
     """Which finished runs with all images have no weights to show, in a sentence; empty where all have."""
     whole = set(material.whole["run"])
     without = [files for files in material.finished if files.id in whole and not files.has_weights]
-    names = ", ".join(name_of(files) for files in without)
+    names = "; ".join(name_of(files) for files in without)
     return (f"Left out, as their weights were not kept: {names}.",) if without else ()
 
 
 def _diverged(trained: Sequence[Trained]) -> tuple[str, ...]:
-    names = ", ".join(name_of(run.files) for run in trained)
+    names = "; ".join(name_of(run.files) for run in trained)
     return (f"Left out, as their weights hold NaN or infinite values: {names}.",) if trained else ()
 
 

@@ -59,7 +59,7 @@ class Display:
         files = _files(job)
         failure = files.failure()
         outcome = f"[red]failed: {escape(failure['error'])}[/red]" if failure else _last(files)
-        self.console.print(f"{self._runs()}  {escape(label(job))}  {outcome}", highlight=False)
+        self.console.print(f"{self._runs()}  {escape(job.run.label)}  {outcome}", highlight=False)
 
     def _runs(self) -> str:
         return f"run {self.ended}/{len(self.jobs)}"
@@ -79,25 +79,12 @@ class Display:
         return steps
 
 
-def label(job: Job) -> str:
-    """What a person calls the run: its start, size and seed."""
-    run, start = job.run, job.run.scheme
-    parts = [start.name]
-    if start.name not in ("pretrained", "random", "kaiming", "default") and start.batch_norm != "identity":
-        parts.append(f"bn={start.batch_norm}")
-    if start.upto:
-        parts.append(f"upto {start.upto}, rest {start.rest}")
-    if run.size:
-        parts.append(f"{run.size} images")
-    return f"{' '.join(parts)} seed {run.seed}"
-
-
 def _files(job: Job) -> RunFiles:
     return Store(job.folder).run(job.run.id)
 
 
 def _now(job: Job) -> str:
-    return f"{label(job)} {_last(_files(job))}"
+    return f"{job.run.label} {_last(_files(job))}"
 
 
 def _last(files: RunFiles) -> str:

@@ -15,15 +15,17 @@ FOUND = ["value", "reverse", "baseline", "rank_a", "rank_b", "n", "images", "war
 def tidy(runs: list[RunFiles]) -> pd.DataFrame:
     """One row per run and evaluation, as read from disk.
 
-    Columns: ``run scheme batch_norm upto rest size seed step loss auc``, then the task's other metrics,
+    Columns: ``run start scheme batch_norm upto rest size seed step loss auc``, then the task's other metrics,
     ``train_loss`` and ``time_s``. A missing ``upto`` is the whole network, a missing ``size`` all images.
     """
-    keys = ["run", "scheme", "batch_norm", "upto", "rest", "size", "seed", "step", "loss", "auc"]
+    keys = ["run", "start", "scheme", "batch_norm", "upto", "rest", "size", "seed", "step", "loss", "auc"]
     rows = [{**identity, **row} for files in runs for identity in [_identity(files)] for row in files.curve()]
     frame = pd.DataFrame(rows)
     frame = frame.reindex(columns=[*keys, *(column for column in frame.columns if column not in keys)])
     numbers = {column: "float64" for column in frame.columns if column not in keys or column in ("loss", "auc")}
-    typed: pd.DataFrame = frame.astype({"size": "Int64", "seed": "int64", "step": "int64", **numbers}).copy()
+    typed: pd.DataFrame = frame.astype(
+        {"start": object, "size": "Int64", "seed": "int64", "step": "int64", **numbers}
+    ).copy()
     return typed
 
 
@@ -32,6 +34,7 @@ def _identity(files: RunFiles) -> dict[str, Any]:
     scheme = spec.scheme
     return {
         "run": files.id,
+        "start": scheme.label,
         "scheme": scheme.name,
         "batch_norm": scheme.batch_norm,
         "upto": scheme.upto,

@@ -111,7 +111,7 @@ class Follower:
         files, kind = store.run(run.id), KINDS[name]
         told = files.told()
         known = told.get(name, {})
-        logger = kind.open(Place(store.trackers_path, store.folder.name, run, title(run), known.get("id")))
+        logger = kind.open(Place(store.trackers_path, store.folder.name, run, run.label, known.get("id")))
         if kind.starts_anew or not known:
             files.note_told(told | {name: {"step": -1, "id": kind.id_of(logger)}})
             kind.describe(logger, run)
@@ -131,20 +131,6 @@ class Follower:
         """Let the tracker finish its files."""
         self.logger.finalize(status)
         KINDS[self.name].end(self.logger)
-
-
-def title(run: RunSpec) -> str:
-    """What a person calls a run."""
-    scheme = run.scheme
-    usual = "pretrained" if scheme.name == "pretrained" and not scheme.upto else "identity"
-    parts = [
-        scheme.name,
-        f"bn={scheme.batch_norm}" if scheme.batch_norm != usual else "",
-        f"upto {scheme.upto}" if scheme.upto else "",
-        f"rest {scheme.rest}" if scheme.upto and scheme.rest != "random" else "",
-    ]
-    images = f"{run.size} images" if run.size else ""
-    return ", ".join(filter(None, (" ".join(filter(None, parts)), images, f"seed {run.seed}")))
 
 
 def _csv(place: Place) -> Logger:

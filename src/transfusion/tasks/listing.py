@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from transfusion.tasks.task import Kind
+from transfusion.terms import Kind
 
 Label = str | tuple[str, ...]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 
 from transfusion.errors import TaskError
+from transfusion.terms import Split
 
-SPLITS = ("train", "val", "test")
+SPLITS: tuple[str, ...] = get_args(Split)
 
 
 def strata(labels: np.ndarray) -> np.ndarray:

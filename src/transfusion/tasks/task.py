@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from transfusion.errors import TaskError
 from transfusion.tasks.splits import stratified_order
-
-Kind = Literal["binary", "multiclass", "graded", "multilabel"]
+from transfusion.terms import Kind
 
 
 @dataclass(frozen=True, eq=False)

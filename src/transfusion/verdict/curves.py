@@ -15,6 +15,7 @@ from scipy.interpolate import PchipInterpolator
 from sklearn.isotonic import isotonic_regression
 
 from transfusion.errors import InputError
+from transfusion.spec import SchemeSpec
 from transfusion.verdict.inference import Crossing, Floats
 
 NEEDED = ["run", "scheme", "seed", "step"]
@@ -38,7 +39,7 @@ class Start:
     def of(cls, row: dict[Hashable, Any]) -> Start:
         """The start of a run whose evaluations look like ``row``."""
         upto = None if pd.isna(row["upto"]) else str(row["upto"])
-        return cls(str(row["name"]), str(row["scheme"]), str(row["batch_norm"]), upto, str(row["rest"]))
+        return cls(str(row["start"]), str(row["scheme"]), str(row["batch_norm"]), upto, str(row["rest"]))
 
 
 @dataclass(frozen=True)
@@ -172,34 +173,28 @@ def _checked(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     table = table[np.isfinite(table[metric].to_numpy(np.float64, na_value=np.nan))]
     table = table.drop_duplicates(["run", "step"], keep="last")
     table = table[table.groupby("run")["step"].transform("max") > 0]
-    return table.assign(name=start_names(table)) if len(table) else table
+    return with_starts(table)
 
 
-def start_names(frame: pd.DataFrame) -> pd.Series:
-    """What a person calls the start of every row: the scheme, and whatever sets it apart from its usual form.
+def with_starts(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with a column ``start``: the label of every row's start, unless it has one.
 
     Args:
-        frame: with the columns ``scheme batch_norm upto rest``.
+        frame: with the column ``start``, or ``scheme batch_norm upto rest`` (see ``SchemeSpec.label``).
     """
-    names: pd.Series = frame["scheme"].astype(str)
-    partly = frame["upto"].notna()
-    unusual = frame["batch_norm"].astype(str) != _usual_mode(frame, partly)
-    names = names.where(~unusual, names + " bn=" + frame["batch_norm"].astype(str))
-    names = names.where(~partly, names + " upto " + frame["upto"].astype(str))
-    mixed = partly & (frame["rest"].astype(str) != "random")
-    names = names.where(~mixed, names + " rest " + frame["rest"].astype(str))
-    return names
-
-
-def _usual_mode(frame: pd.DataFrame, partly: pd.Series) -> pd.Series:
-    """The batch-norm mode that goes without saying: the paper's, where a scheme has several."""
-    modes, groups = frame["batch_norm"].astype(str), [frame["scheme"], partly]
-    whole = (frame["scheme"] == "pretrained") & ~partly
-    paper = pd.Series("identity", index=frame.index).where(~whole, "pretrained")
-    usual: pd.Series = paper.where(
-        (modes == paper).groupby(groups).transform("any"), modes.groupby(groups).transform("first")
+    if "start" in frame:
+        return frame
+    keys = [column for column in ("batch_norm", "upto", "rest") if column in frame]
+    told: pd.DataFrame = frame[["scheme", *keys]].astype(object)
+    labels = {row: _label(row, ("name", *keys)) for row in set(told.itertuples(index=False, name=None))}
+    named: pd.DataFrame = frame.assign(
+        start=pd.Series([labels[row] for row in told.itertuples(index=False, name=None)], frame.index, dtype=object)
     )
-    return usual
+    return named
+
+
+def _label(row: tuple[Any, ...], keys: tuple[str, ...]) -> str:
+    return SchemeSpec.parse({key: value for key, value in zip(keys, row, strict=True) if not pd.isna(value)}).label
 
 
 def _split(table: pd.DataFrame, metric: str) -> Iterator[tuple[dict[Hashable, Any], Curve]]:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from transfusion.metrics import Interval
-from transfusion.verdict.curves import start_names
+from transfusion.verdict.curves import with_starts
 from transfusion.verdict.inference import mean_interval
 from transfusion.verdict.words import measure_name
 
@@ -250,10 +250,10 @@ def named(curves: pd.DataFrame, similarity: pd.DataFrame) -> pd.DataFrame:
 
     ``when`` is before, during or after training. Comparisons of runs without a curve are left out.
     """
-    names = curves.assign(start=start_names(curves)).groupby("run", sort=False)
+    names = with_starts(curves).groupby("run", sort=False)
     runs = names.agg(start=("start", "first"), scheme=("scheme", "first"), seed=("seed", "first"), end=("step", "max"))
     table: pd.DataFrame = similarity[similarity["a_run"].isin(runs.index) & similarity["b_run"].isin(runs.index)]
-    table = table.iloc[np.argsort(runs.index.get_indexer(table["a_run"]), kind="stable")]
+    table = table.iloc[np.argsort(runs.index.get_indexer(pd.Index(table["a_run"])), kind="stable")]
     for side in ("a", "b"):
         own, step = runs.loc[table[f"{side}_run"]], table[f"{side}_step"].to_numpy()
         when = np.where(step == 0, "before", np.where(step >= own["end"].to_numpy(), "after", "during"))

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from transfusion.report.figures.canvas import finished, legend_below, plain, sheet
 from transfusion.report.palette import Style, styles_of
-from transfusion.report.table import schemes_of, with_starts
+from transfusion.report.table import schemes_of
+from transfusion.verdict.curves import with_starts
 
 HEIGHT_IN = 4.2
 NUM_MARKERS = 12  # per curve

@@ -12,7 +12,7 @@ from transfusion.spec import TaskSpec
 from transfusion.tasks.listing import Arrays, Entry, Listing
 from transfusion.tasks.phantoms import fundus, natural
 from transfusion.tasks.splits import SPLITS
-from transfusion.tasks.task import Kind
+from transfusion.terms import Kind
 
 DEFAULT_SIZE = 64
 

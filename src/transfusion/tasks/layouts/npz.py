@@ -13,7 +13,7 @@ from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
 from transfusion.tasks.layouts.disk import natural_order
 from transfusion.tasks.listing import Arrays, Entry, Label, Listing, OnFirstUse, Problem
-from transfusion.tasks.task import Kind
+from transfusion.terms import Kind
 
 FIRST_REFERABLE_GRADE = 2
 Shapes = dict[str, tuple[int, ...]]

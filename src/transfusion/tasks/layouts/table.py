@@ -12,7 +12,7 @@ from transfusion.spec import TaskSpec
 from transfusion.tasks.layouts.disk import SPLIT_FOLDERS, natural_order, pictures_below
 from transfusion.tasks.layouts.match import PictureIndex, Row, match, need_column, read_table
 from transfusion.tasks.listing import Label, Listing
-from transfusion.tasks.task import Kind
+from transfusion.terms import Kind
 
 IMAGE_COLUMNS = ("image", "filename", "file", "path", "imageid", "idcode", "imagename", "imagepath", "imageindex", "id")
 LABEL_COLUMNS = ("label", "labels", "class", "target", "grade", "level", "diagnosis", "category", "dx", "findinglabels")
