@@ -157,7 +157,7 @@ class SchemeSpec(Spec):
     def label(self) -> str:
         """The one name of this start, whatever else is in a study: its scheme, and what is unusual about it.
 
-        A whole ``pretrained`` network keeps its batch norm whatever the mode; elsewhere identity is usual (the paper's).
+        A whole ``pretrained`` network keeps its batch norm whatever the mode; elsewhere identity is usual.
 
         Examples:
             >>> SchemeSpec(upto="layer2").label, SchemeSpec(name="mean_var", batch_norm="mean_var").label
