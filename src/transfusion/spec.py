@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from transfusion.errors import SpecError
-from transfusion.terms import BatchNorm, Kind, Layout
+from transfusion.terms import BatchNorm, Interpolation, Kind, Layout
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -69,6 +69,49 @@ class Spec(BaseModel):
         return self.parse({**self.model_dump(), **values})
 
 
+class Normalization(Spec):
+    """What is subtracted from pixels and what they are divided by, per channel, in units where white is 1.
+
+    Attributes:
+        mean, std: three values, or one for every channel. For grey images three become the one with which a filter
+            that weighs the colours equally responds as it does to the same image in three channels.
+        source: where they come from, for people.
+
+    Examples:
+        >>> Normalization(mean=(0.5,), std=(0.5,)).for_channels(3).mean
+        (0.5, 0.5, 0.5)
+        >>> Normalization(mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.2)).for_channels(1).mean
+        (0.5,)
+    """
+
+    mean: Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=1, max_length=3)]
+    std: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1, max_length=3)]
+    source: str = "settings"
+
+    @model_validator(mode="after")
+    def _one_or_three(self) -> Normalization:
+        if len(self.mean) != len(self.std) or len(self.mean) == 2:
+            raise ValueError(f"mean and std need 3 values each, or 1; got {len(self.mean)} and {len(self.std)}")
+        return self
+
+    def for_channels(self, channels: int) -> Normalization:
+        """The same for images of 1 or 3 channels."""
+        if channels == len(self.mean):
+            return self
+        if channels == 3:
+            return self.with_values(mean=self.mean * 3, std=self.std * 3)
+        weights = [1 / std for std in self.std]
+        mean = sum(m * w for m, w in zip(self.mean, weights, strict=True)) / sum(weights)
+        return self.with_values(mean=(round(mean, 12),), std=(round(len(weights) / sum(weights), 12),))
+
+
+# tagged, so that an error speaks of the form that was given; tags begin with "=" and are not shown
+Normalize = Annotated[
+    Annotated[Literal["donor", "imagenet", "task"], Tag("=name")] | Annotated[Normalization, Tag("=values")],
+    Discriminator(lambda given: "=values" if isinstance(given, (dict, Normalization)) else "=name"),
+]
+
+
 class TaskSpec(Spec):
     """Images, labels, splits: what the networks are to learn.
 
@@ -86,7 +129,10 @@ class TaskSpec(Spec):
         val_fraction, test_fraction: share of patients cut off where the split is not given.
         split_seed: decides that cut.
         leave_out_bad: leave unreadable files and unusable labels out (and list them) instead of stopping.
-        normalize: ``imagenet`` mean and standard deviation, or those of the ``task``'s training images.
+        normalize: mean and standard deviation that images are normalised by, the same for every start of a study:
+            those that the ``donor`` was trained with (without a donor, the task's own), ``imagenet``'s, those of the
+            ``task``'s training images, or ``{mean: [..], std: [..]}`` in units where white is 1.
+        interpolation: how images are scaled, always with antialiasing; None is the donor's way, else bilinear.
         num_images: images to draw per split of an ``embedded`` task; ignored elsewhere.
         fingerprint: hash of content and settings, filled in once the data have been seen.
     """
@@ -106,7 +152,8 @@ class TaskSpec(Spec):
     test_fraction: Fraction = 0.2
     split_seed: Annotated[int, Field(ge=0)] = 0
     leave_out_bad: bool = False
-    normalize: Literal["imagenet", "task"] = "imagenet"
+    normalize: Normalize = "donor"
+    interpolation: Interpolation | None = None
     num_images: tuple[Count, Count, Count] = (2000, 200, 800)
     fingerprint: str | None = None
 
@@ -304,7 +351,7 @@ def _one_line(cls: type[Spec], error: ValidationError) -> str:
 
 
 def _say(problem: Any) -> str:
-    key = ".".join(str(part) for part in problem["loc"])
+    key = ".".join(str(part) for part in problem["loc"] if not str(part).startswith("="))
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         return f"there is no setting '{key}'"

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from transfusion.errors import BadDataError, SpecError, TaskError, UnknownNameError
+from transfusion.spec import TaskSpec
 from transfusion.tasks import Task
 
 Folders = Callable[..., Path]
@@ -51,7 +52,15 @@ def test_moving_the_folder_keeps_the_fingerprint(class_folders: Folders, load_ta
 
 @pytest.mark.parametrize(
     "settings",
-    [{"image_size": 9}, {"channels": 3}, {"split_seed": 1}, {"val_fraction": 0.2}, {"normalize": "task"}],
+    [
+        {"image_size": 9},
+        {"channels": 3},
+        {"split_seed": 1},
+        {"val_fraction": 0.2},
+        {"normalize": "imagenet"},
+        {"normalize": {"mean": [0.5], "std": [0.5]}},
+        {"interpolation": "bicubic"},
+    ],
 )
 def test_every_setting_counts_in_the_fingerprint(
     class_folders: Folders, load_task: Loader, settings: dict[str, object]
@@ -103,7 +112,6 @@ def test_grey_only_if_all_are_grey(class_folders: Folders, load_task: Loader, pi
     root = class_folders()
     grey = load_task(root)
     assert grey.channels == 1
-    assert grey.mean == pytest.approx((0.449,))
     picture(root / "cat" / "colour.png", np.zeros((8, 8, 3), np.uint8))
     assert load_task(root).channels == 3
     assert load_task(root, channels=1).splits["train"].images.shape[-1] == 1
@@ -118,9 +126,56 @@ def test_one_deep_picture_makes_all_deep(class_folders: Folders, load_task: Load
     assert task.card["bit_depth"] == 16
 
 
-def test_the_tasks_own_mean(class_folders: Folders, load_task: Loader) -> None:
-    task = load_task(class_folders(), normalize="task")
+@pytest.mark.parametrize("settings", [{}, {"normalize": "donor"}, {"normalize": "task"}])
+def test_the_tasks_own_mean_where_there_is_no_donor(
+    class_folders: Folders, load_task: Loader, settings: dict[str, str]
+) -> None:
+    task = load_task(class_folders(), **settings)
     assert task.mean == pytest.approx((task.splits["train"].images.mean() / 255,))
+    assert task.std == pytest.approx((task.splits["train"].images.std() / 255,))
+    assert task.card["normalization"] == {
+        "mean": list(task.mean),
+        "std": list(task.std),
+        "interpolation": "bilinear",
+        "from": "task",
+    }
+
+
+def test_the_same_normalization_is_one_task_however_it_is_written(class_folders: Folders, load_task: Loader) -> None:
+    root = class_folders()
+    named = load_task(root, channels=3, normalize="imagenet")
+    mean, std = named.card["normalization"]["mean"], named.card["normalization"]["std"]
+    assert load_task(root, channels=3, normalize={"mean": mean, "std": std}).fingerprint == named.fingerprint
+    assert (mean, std) == ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    own = load_task(root)
+    same = load_task(root, normalize={"mean": list(own.mean), "std": list(own.std)})
+    assert (same.fingerprint, same.card["normalization"]["from"]) == (own.fingerprint, "settings")
+
+
+def test_one_channel_is_normalised_as_its_three_equal_channels_were(class_folders: Folders, load_task: Loader) -> None:
+    """A filter with equal weights on the three colours gives the same response to one channel with their sum."""
+    colour, grey = (load_task(class_folders(), channels=c, normalize="imagenet") for c in (3, 1))
+    values = np.linspace(0, 1, 5)[:, None]
+    three = ((values - colour.mean) / colour.std).sum(axis=1)
+    one = 3 * ((values - grey.mean) / grey.std)[:, 0]
+    np.testing.assert_allclose(one, three, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("normalize", "said"),
+    [
+        ("imagnet", "normalize"),
+        ({"mean": [0.5, 0.5], "std": [0.5, 0.5]}, "3 values each, or 1; got 2 and 2"),
+        ({"mean": [0.5], "std": [0.5, 0.5, 0.5]}, "3 values each, or 1; got 1 and 3"),
+        ({"mean": [123.7], "std": [58.4]}, "less than or equal to 1"),
+        ({"mean": [0.5], "std": [0.0]}, "greater than 0"),
+        ({"mean": [float("nan")], "std": [0.5]}, "mean"),
+        ({"mean": [0.5]}, "std"),
+    ],
+)
+def test_normalizations_that_are_none(normalize: object, said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        TaskSpec.parse({"normalize": normalize})
 
 
 def test_the_card_is_plain(class_folders: Folders, load_task: Loader) -> None:

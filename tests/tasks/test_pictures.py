@@ -104,6 +104,31 @@ def test_scaling_takes_the_centre_square() -> None:
     assert np.abs(fit(values.astype(np.uint16), 5).astype(int) - whole[:, 5:10]).max() <= 1
 
 
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"])
+@pytest.mark.parametrize("size", [5, 13])
+def test_scaling_is_that_of_pillow(tmp_path: Path, interpolation: str, size: int) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (9, 9, 3)).astype(np.uint8)
+    expected = np.asarray(Image.fromarray(values).resize((size, size), Image.Resampling[interpolation.upper()]))
+    path = saved(Image.fromarray(values), tmp_path / "a.png")
+    assert (decode(path, size, 3, BYTE, interpolation) == expected).all()
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"])
+def test_deep_pictures_are_scaled_like_others(interpolation: str) -> None:
+    values = np.add.outer(np.arange(9) * 9, np.arange(9) * 5).astype(np.uint8)[..., None] + 60
+    deep = fit(values.astype(np.uint16) * 257, 13, interpolation)
+    assert np.abs(deep / 257 - fit(values, 13, interpolation)).max() <= 1.5
+
+
+def test_deep_values_that_overshoot_are_clipped() -> None:
+    values = np.zeros((8, 8, 1), np.uint16)
+    values[:, 4:] = 65535
+    scaled = fit(values, 16, "bicubic")[0, :, 0].astype(int)
+    assert (np.diff(scaled) >= 0).mean() > 0.9
+    assert scaled[0] == 0
+    assert scaled[-1] == 65535
+
+
 def test_scaling_down_averages() -> None:
     board = (np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)[..., None]
     assert np.abs(fit(board, 8).astype(int) - 127).max() <= 3

@@ -144,14 +144,16 @@ def moments(path: Path, images: np.ndarray) -> tuple[tuple[float, ...], tuple[fl
 
 
 def _moments(images: np.ndarray) -> tuple[list[float], list[float]]:
-    full = float(np.iinfo(images.dtype).max)
-    total = np.zeros((2, images.shape[-1]))
+    """From counts of every value, which are exact: the same on every machine, whatever its order of summation."""
+    full = int(np.iinfo(images.dtype).max)
+    counts = np.zeros((images.shape[-1], full + 1))
     for start in range(0, len(images), CHUNK):
-        values = images[start : start + CHUNK].reshape(-1, images.shape[-1]) / full
-        total += values.sum(axis=0), (values**2).sum(axis=0)
-    mean, square = total / (images.size / images.shape[-1])
-    std = np.sqrt(np.maximum(square - mean**2, 0))
-    return mean.tolist(), np.where(std > 0, std, 1.0).tolist()
+        for channel, values in enumerate(np.moveaxis(images[start : start + CHUNK], -1, 0)):
+            counts[channel] += np.bincount(values.ravel(), minlength=full + 1)
+    values = np.arange(full + 1) / full
+    mean = counts @ values / counts.sum(axis=1)
+    std = np.sqrt([((values - m) ** 2 * c).sum() / c.sum() for m, c in zip(mean, counts, strict=True)])
+    return mean.round(12).tolist(), np.where(std > 0, std, 1.0).round(12).tolist()
 
 
 class IncompleteError(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from transfusion.errors import BadDataError, TaskError
-from transfusion.spec import TaskSpec
+from transfusion.spec import Normalization, TaskSpec
 from transfusion.tasks import cache as store
 from transfusion.tasks import layouts, pictures
 from transfusion.tasks.card import data_card
@@ -20,10 +20,10 @@ from transfusion.tasks.listing import Arrays, Entry, Listing, Problem
 from transfusion.tasks.pictures import Facts
 from transfusion.tasks.splits import SPLITS, complete
 from transfusion.tasks.task import Split, Task
+from transfusion.terms import Interpolation
 
 DEFAULT_SIZE = 224
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), source="imagenet")
 SHOWN_PROBLEMS = 10
 
 
@@ -38,6 +38,7 @@ class Stock:
     image_size: int
     channels: int
     dtype: np.dtype[Any]
+    interpolation: Interpolation
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -47,7 +48,7 @@ class Stock:
     @property
     def content(self) -> list[object]:
         """What decides the pixels."""
-        return [[fact.digest for fact in self.facts], self.shape, self.dtype.name]
+        return [[fact.digest for fact in self.facts], self.shape, self.dtype.name, self.interpolation]
 
 
 def load(spec: TaskSpec, cache: Path | None = None, progress: bool = False) -> Task:
@@ -67,7 +68,7 @@ def load(spec: TaskSpec, cache: Path | None = None, progress: bool = False) -> T
         SpecError: if settings contradict each other or the data.
 
     Example:
-        >>> from transfusion.spec import TaskSpec
+        >>> from transfusion.spec import Normalization, TaskSpec
         >>> task = load(TaskSpec(data="embedded:fundus", image_size=32, num_images=(40, 10, 10)))
         >>> task.kind, task.splits["train"].images.shape
         ('graded', (40, 32, 32, 3))
@@ -124,6 +125,7 @@ def _stock(spec: TaskSpec, listing: Listing, facts: Sequence[Facts], problems: S
         image_size=spec.image_size or (min(listing.arrays.size) if listing.arrays else DEFAULT_SIZE),
         channels=spec.channels or (1 if all(fact.is_grey for _, fact in good) else 3),
         dtype=np.dtype(np.uint16 if any(fact.is_deep for _, fact in good) else np.uint8),
+        interpolation=spec.interpolation or "bilinear",
     )
 
 
@@ -147,8 +149,9 @@ def _cut(spec: TaskSpec, listing: Listing, entries: Sequence[Entry], labels: np.
 
 def _images(folder: Path, arrays: Arrays | None, stock: Stock, progress: bool) -> np.ndarray:
     def from_file(row: int) -> np.ndarray | str:
+        path = _path(stock.entries[row])
         try:
-            return pictures.decode(_path(stock.entries[row]), stock.image_size, stock.channels, stock.dtype)
+            return pictures.decode(path, stock.image_size, stock.channels, stock.dtype, stock.interpolation)
         except Exception as error:  # damaged files make Pillow raise almost anything
             return pictures.reason(error)
 
@@ -156,7 +159,8 @@ def _images(folder: Path, arrays: Arrays | None, stock: Stock, progress: bool) -
         if arrays is None:
             return [from_file(row) for row in rows]
         whole = arrays.read([int(str(stock.entries[row].source)) for row in rows])
-        return [pictures.fit(pictures.as_channels(pixels, stock.channels), stock.image_size) for pixels in whole]
+        shown = (pictures.as_channels(pixels, stock.channels) for pixels in whole)
+        return [pictures.fit(pixels, stock.image_size, stock.interpolation) for pixels in shown]
 
     path = folder / f"images-{store.key_of(stock.content)}.npy"
     return store.images(path, stock.shape, stock.dtype, read, progress)
@@ -179,8 +183,7 @@ def _task(
     spec: TaskSpec, listing: Listing, stock: Stock, images: np.ndarray, folder: Path, problems: Sequence[Problem]
 ) -> Task:
     splits = {name: _split(name, stock, images) for name in SPLITS}
-    fingerprint = _fingerprint(spec, listing, stock)
-    mean, std = _normalization(spec, stock, splits["train"], folder / f"moments-{fingerprint}.json")
+    normalization = _normalization(spec, stock, splits, folder)
     return Task(
         name=listing.name,
         kind=listing.kind,
@@ -189,10 +192,11 @@ def _task(
         image_size=stock.image_size,
         positive=listing.positive,
         splits=splits,
-        mean=mean,
-        std=std,
-        fingerprint=fingerprint,
-        card=data_card(listing, stock.facts, splits, [str(problem) for problem in problems]),
+        mean=normalization.mean,
+        std=normalization.std,
+        fingerprint=_fingerprint(spec, listing, stock, normalization),
+        card=data_card(listing, stock.facts, splits, [str(problem) for problem in problems])
+        | {"normalization": _told(normalization, stock.interpolation)},
     )
 
 
@@ -209,8 +213,8 @@ def _split(name: str, stock: Stock, images: np.ndarray) -> Split:
     )
 
 
-def _fingerprint(spec: TaskSpec, listing: Listing, stock: Stock) -> str:
-    settings = [listing.kind, listing.classes, listing.positive, spec.normalize]
+def _fingerprint(spec: TaskSpec, listing: Listing, stock: Stock, normalization: Normalization) -> str:
+    settings = [listing.kind, listing.classes, listing.positive, normalization.mean, normalization.std]
     found = store.key_of(stock.content, stock.labels.tolist(), stock.splits.tolist(), settings)
     if spec.fingerprint not in (None, found):
         raise TaskError(
@@ -220,11 +224,17 @@ def _fingerprint(spec: TaskSpec, listing: Listing, stock: Stock) -> str:
     return found
 
 
-def _normalization(
-    spec: TaskSpec, stock: Stock, train: Split, path: Path
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    if spec.normalize == "task":
-        return store.moments(path, train.images)
-    if stock.channels == 1:
-        return (sum(IMAGENET_MEAN) / 3,), (sum(IMAGENET_STD) / 3,)
-    return IMAGENET_MEAN, IMAGENET_STD
+def _normalization(spec: TaskSpec, stock: Stock, splits: Mapping[str, Split], folder: Path) -> Normalization:
+    if isinstance(spec.normalize, Normalization):
+        return spec.normalize.for_channels(stock.channels)
+    if spec.normalize == "imagenet":
+        return IMAGENET.for_channels(stock.channels)
+    key = store.key_of(stock.content, stock.splits.tolist())
+    images = next(split.images for split in splits.values() if len(split))  # the training images, if any
+    mean, std = store.moments(folder / f"moments-{key}.json", images)
+    return Normalization(mean=mean, std=std, source="task")
+
+
+def _told(normalization: Normalization, interpolation: Interpolation) -> dict[str, Any]:
+    values = normalization.model_dump(mode="json")
+    return {"mean": values["mean"], "std": values["std"], "interpolation": interpolation, "from": values["source"]}

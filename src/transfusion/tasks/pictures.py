@@ -2,8 +2,7 @@
 
 Alpha is composited on black, the background of X-rays and fundus photographs. Orientation tags are obeyed.
 16-bit grey keeps its depth, and its values as stored; next to it, 8-bit values are spread over the 16-bit range
-(times 257). Of a file with several frames the first counts. Scaling is bilinear with antialiasing, of the centre
-square.
+(times 257). Of a file with several frames the first counts. The centre square is scaled, with antialiasing.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from transfusion.terms import Interpolation
 
 GREY_MODES = frozenset({"1", "L", "L;16", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
 SPREAD = 257  # 255 * 257 = 65535
@@ -82,7 +83,9 @@ def reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def decode(path: Path, image_size: int, channels: int, dtype: np.dtype[Any]) -> np.ndarray:
+def decode(
+    path: Path, image_size: int, channels: int, dtype: np.dtype[Any], interpolation: Interpolation = "bilinear"
+) -> np.ndarray:
     """Read a picture file.
 
     Args:
@@ -90,6 +93,7 @@ def decode(path: Path, image_size: int, channels: int, dtype: np.dtype[Any]) -> 
         image_size: side in pixels of the square that comes back.
         channels: 1 (luma, ITU-R 601) or 3.
         dtype: uint8, or uint16 for the full 16-bit range.
+        interpolation: how it is scaled; see ``fit``.
 
     Returns:
         Array of shape (image_size, image_size, channels).
@@ -98,10 +102,10 @@ def decode(path: Path, image_size: int, channels: int, dtype: np.dtype[Any]) -> 
         Exception: whatever Pillow raises on files that are damaged.
     """
     with Image.open(path) as image:
-        # a JPEG decodes at 1/2, 1/4 or 1/8 for a fraction of the time; twice the size leaves bilinear its due
+        # a JPEG decodes at 1/2, 1/4 or 1/8 for a fraction of the time; twice the size leaves the scaling its due
         image.draft(None, (2 * image_size, 2 * image_size))
         upright = ImageOps.exif_transpose(image)
-        return fit(_to_array(upright, channels, dtype), image_size)
+        return fit(_to_array(upright, channels, dtype), image_size, interpolation)
 
 
 def _to_array(image: Image.Image, channels: int, dtype: np.dtype[Any]) -> np.ndarray:
@@ -131,19 +135,23 @@ def as_channels(values: np.ndarray, channels: int) -> np.ndarray:
     return luma[..., None].astype(values.dtype)
 
 
-def fit(values: np.ndarray, image_size: int) -> np.ndarray:
-    """Scale the centre square of (h, w, c) to (image_size, image_size, c), keeping the type."""
+def fit(values: np.ndarray, image_size: int, interpolation: Interpolation = "bilinear") -> np.ndarray:
+    """Scale the centre square of (h, w, c) to (image_size, image_size, c), keeping the type.
+
+    Pixels are those of ``PIL.Image.resize``, which antialiases; 16-bit values that overshoot are clipped, as it does
+    for 8 bits.
+    """
     height, width, channels = values.shape
     if height == width == image_size:
         return values
     side = min(height, width)
     left, top = (width - side) / 2, (height - side) / 2
     box = (left, top, left + side, top + side)
-    size = (image_size, image_size)
+    size, filter_ = (image_size, image_size), Image.Resampling[interpolation.upper()]
     if values.dtype == np.uint8:
         image = Image.fromarray(values if channels == 3 else values[..., 0])
-        return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box)).reshape(image_size, image_size, channels)
+        return np.asarray(image.resize(size, filter_, box)).reshape(image_size, image_size, channels)
     planes = [Image.fromarray(values[..., c].astype(np.float32)) for c in range(channels)]
-    scaled = [np.asarray(plane.resize(size, Image.Resampling.BILINEAR, box)) for plane in planes]
-    rounded: np.ndarray = np.rint(np.stack(scaled, axis=-1))
+    scaled = np.stack([np.asarray(plane.resize(size, filter_, box)) for plane in planes], axis=-1)
+    rounded: np.ndarray = np.rint(scaled).clip(0, np.iinfo(values.dtype).max)
     return rounded.astype(values.dtype)
