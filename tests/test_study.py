@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from transfusion import schema
 from transfusion.errors import StoreError, TaskError, UnknownNameError
+from transfusion.runs.frames import similarity
 from transfusion.runs.machine import Machine
-from transfusion.spec import DonorRunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
+from transfusion.spec import DonorRunSpec, RepresentationSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study
 
 FUNDUS = TaskSpec(data="embedded:fundus", image_size=16, num_images=(40, 8, 24))
@@ -41,8 +43,9 @@ def test_a_study_with_its_own_donor_from_start_to_verdict(tmp_path, cache):
     assert (outcome.ran, outcome.kept, outcome.failed) == (7, 0, {})
     frame = a_study.frame()
     assert len(frame) == 6 * 3
-    assert list(frame.columns[:10]) == [
+    assert list(frame.columns[:11]) == [
         "run",
+        "start",
         "scheme",
         "batch_norm",
         "upto",
@@ -181,3 +184,17 @@ def test_a_full_scheme_may_stand_among_the_names(tmp_path, cache):
     odd = SchemeSpec(name="random", batch_norm="mean_var")
     runs = study(tmp_path, cache, donor=donor, schemes=(odd, "random")).runs()
     assert [run.donor is None for run in runs] == [False, True]
+
+
+def test_a_study_whose_ids_were_hashed_otherwise_is_reported_by_its_folder_names(tmp_path, cache, monkeypatch):
+    a_study = study(tmp_path, cache, seeds=(0, 1), representations=RepresentationSpec(images=8))
+    go(a_study)
+    ids = [files.id for files in a_study.store.grid()]
+    before = a_study.frame(), similarity(a_study.store)
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+    later = Study.load(tmp_path)
+    assert later.store.grid()[0].spec().id not in ids
+    assert later.frame().equals(before[0])
+    assert len(before[1])
+    assert similarity(later.store).equals(before[1])
+    assert later.report().exists()

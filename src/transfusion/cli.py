@@ -151,7 +151,9 @@ def _blank(data: str) -> StudySpec:
     """Settings for the user's own data; the recipes' are for theirs."""
     from transfusion.spec import StudySpec
 
-    return StudySpec(name=Path(data).resolve().stem.replace(":", "-") or "study")
+    path = Path(data).expanduser().resolve()
+    name = path.name if path.is_dir() else path.stem
+    return StudySpec.parse({"name": name.replace(":", "-") or "study"})
 
 
 # option -> where it belongs in the spec

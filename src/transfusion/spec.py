@@ -1,13 +1,13 @@
 """What to do, as frozen, validated values: the only input of a run or a study.
 
-Specs round-trip through YAML and JSON. A run's id is a hash of its spec, so a changed setting is a new run and
-an unchanged one is never repeated. Where things lie on disk (``TaskSpec.data``, a donor's path) is left out of
-the hash once their content is known by a fingerprint: moving a folder does not make new runs.
+Specs round-trip through YAML and JSON. A run's id is a hash of what its spec says beyond the defaults of ``schema``,
+so a changed setting is a new run and an unchanged one is never repeated. Where things lie on disk
+(``TaskSpec.data``, a donor's path) is left out of the hash once their content is known by a fingerprint: moving a
+folder does not make new runs.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import reprlib
 from collections.abc import Iterator
@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
+from transfusion import schema
 from transfusion.errors import SpecError
 from transfusion.terms import BatchNorm, Interpolation, Kind, Layout
 
@@ -250,13 +251,13 @@ class RunSpec(Spec):
 
     @property
     def id(self) -> str:
-        """Twelve hexadecimal digits that stand for every setting of this run."""
+        """Twelve hexadecimal digits that stand for every setting of this run; see ``schema``."""
         values = self.model_dump(mode="json")
         if self.task.fingerprint:
-            values["task"] = self.task.fingerprint
+            values["task"] = {"fingerprint": self.task.fingerprint}
         if self.donor_fingerprint:
             values["donor"] = None
-        return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=6).hexdigest()
+        return schema.digest(values, schema.RUN)
 
 
 class DonorRunSpec(Spec):
@@ -286,6 +287,11 @@ class RepresentationSpec(Spec):
     measures: Annotated[tuple[str, ...], Field(min_length=1)] = ("cca", "linear_cka")
     stage: str | None = None
 
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits that stand for these settings; see ``schema``."""
+        return schema.digest(self.model_dump(mode="json"), schema.REPRESENTATIONS)
+
 
 class StudySpec(Spec):
     """A grid of runs: schemes x batch-norm modes x ``upto`` x sizes x seeds.
@@ -309,6 +315,13 @@ class StudySpec(Spec):
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
     train: TrainSpec = TrainSpec()
     representations: RepresentationSpec | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _one_folder(cls, name: str) -> str:
+        if not name or name in (".", "..") or set(name) & set("/\\\0"):
+            raise ValueError("a study's name is the name of its folder, without slashes")
+        return name
 
     @model_validator(mode="after")
     def _sizes_in_range(self) -> StudySpec:

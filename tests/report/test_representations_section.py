@@ -5,13 +5,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from transfusion.files import write_text
 from transfusion.report import opening, representations
 from transfusion.report.material import Material
 from transfusion.report.page import write_page
 from transfusion.report.parts import Picture, Table
 from transfusion.runs import comparisons as units_of
 from transfusion.runs.frames import FOUND, PAIR
-from transfusion.runs.store import Store, write_tensors, write_text
+from transfusion.runs.store import Store, write_tensors
 from transfusion.spec import RepresentationSpec, RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
 
 STAGES = ("stem", "body<b>", "head")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from transfusion.files import write_text
 from transfusion.metrics import Interval
 from transfusion.report import convergence as curves
 from transfusion.report import sizes, weights
@@ -11,7 +12,7 @@ from transfusion.report.intervals import brief
 from transfusion.report.layers import first_layer
 from transfusion.report.material import Material
 from transfusion.report.parts import Chart, Picture, Table
-from transfusion.runs.store import Store, write_tensors, write_text
+from transfusion.runs.store import Store, write_tensors
 from transfusion.spec import RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
 
 TAU = {"pretrained": 10, "mean_var": 20, "random": 40}

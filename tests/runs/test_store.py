@@ -6,8 +6,9 @@ import torch
 from safetensors.torch import load_file
 
 from transfusion.errors import StoreError
+from transfusion.files import write_atomically
 from transfusion.runs.frames import tidy
-from transfusion.runs.store import RunFiles, Store, write_atomically, write_tensors
+from transfusion.runs.store import RunFiles, Store, write_tensors
 from transfusion.spec import RunSpec, StudySpec, TaskSpec
 
 RUN = RunSpec(task=TaskSpec(), model="m", seed=3)
@@ -116,14 +117,14 @@ def test_the_frame_has_one_row_per_run_and_evaluation(files):
     files.append({"step": 0, "loss": 0.7, "auc": 0.5, "auprc": 0.4, "train_loss": math.nan, "time_s": 1.0})
     files.append({"step": 5, "loss": 0.6, "auc": 0.6, "auprc": 0.5, "train_loss": 0.65, "time_s": 2.0})
     frame = tidy([files])
-    assert list(frame.columns[:10]) == "run scheme batch_norm upto rest size seed step loss auc".split()
+    assert list(frame.columns[:11]) == "run start scheme batch_norm upto rest size seed step loss auc".split()
     assert frame["step"].tolist() == [0, 5]
     assert set(frame["run"]) == {RUN.id}
     assert frame["size"].isna().all()
 
 
 def test_the_frame_of_nothing_has_its_columns(tmp_path):
-    assert list(tidy([]).columns) == "run scheme batch_norm upto rest size seed step loss auc".split()
+    assert list(tidy([]).columns) == "run start scheme batch_norm upto rest size seed step loss auc".split()
 
 
 def test_a_run_is_found_by_the_start_of_its_id_here_or_in_a_study_beside(tmp_path):
@@ -147,3 +148,37 @@ def test_a_grid_can_grow_and_old_runs_stay(tmp_path):
     assert [files.id for files in store.grid()] == [RUN.id, later.id]
     assert store.card() == {"images": 3}
     assert store.run(RUN.id).spec() == RUN
+
+
+def of_data(name, fingerprint, **values):
+    """A study of some data, and the task of its runs."""
+    task = TaskSpec(data=name, **values)
+    return StudySpec(task=task), RUN.with_values(task=task.with_values(fingerprint=fingerprint))
+
+
+def test_a_study_of_other_data_never_replaces_one(tmp_path):
+    store = Store(tmp_path)
+    first, run = of_data("a/pets", "one")
+    store.begin(first, [run], None, {})
+    kept = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    second, other = of_data("b/pets", "two")
+    with pytest.raises(StoreError, match="holds a study of other data, a/pets.*--out"):
+        store.begin(second, [other], None, {})
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == kept
+
+
+def test_data_that_changed_in_their_place_are_told_with_the_choice(tmp_path):
+    store = Store(tmp_path)
+    study, run = of_data("pets", "one")
+    store.begin(study, [run], None, {})
+    study, run = of_data("./pets", "two")
+    with pytest.raises(StoreError, match="no longer those .*Restore .*--out"):
+        store.begin(study, [run], None, {})
+    assert store.grid()[0].spec().task.fingerprint == "one"
+
+
+def test_data_that_moved_and_settings_that_change_are_the_same_study(tmp_path):
+    store = Store(tmp_path)
+    for study, run in (of_data("pets", "one"), of_data("moved", "one"), of_data("moved", "two", image_size=32)):
+        store.begin(study, [run], None, {})
+        assert [files.id for files in store.grid()] == [run.id]

@@ -17,11 +17,12 @@ from matplotlib import rc_context
 
 from transfusion import __version__
 from transfusion.errors import InputError
+from transfusion.files import write_text
 from transfusion.report import chart, figures, inline, method, opening, representations, single_models, sizes, weights
 from transfusion.report import convergence as curves
 from transfusion.report.material import Material
 from transfusion.report.parts import Cell, Chart, Listing, Part, Picture, Section, Source, Table
-from transfusion.runs.store import Store, write_text
+from transfusion.runs.store import Store
 
 # in the order of the page; each gives None where a study has nothing of its kind
 SECTIONS: tuple[Callable[[Material], Section | None], ...] = (

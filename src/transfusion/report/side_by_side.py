@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from transfusion.files import write_text
 from transfusion.metrics import Interval
 from transfusion.report import opening
 from transfusion.report.convergence import chart_of_runs
@@ -13,7 +14,7 @@ from transfusion.report.material import Material
 from transfusion.report.method import settings_of
 from transfusion.report.page import render
 from transfusion.report.parts import Cell, Listing, Section, Table
-from transfusion.runs.store import Store, write_text
+from transfusion.runs.store import Store
 from transfusion.verdict.effects import Comparison
 
 Named = dict[str, Material]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from transfusion import filters, tasks
 from transfusion.errors import DonorError, DonorMismatchError, InputError, SpecError
+from transfusion.files import write_text
 from transfusion.networks import donors, models
 from transfusion.networks.structure import head, stage_of
 from transfusion.progress import track
@@ -19,7 +20,7 @@ from transfusion.report.page import render
 from transfusion.report.stage_by_stage import said, sections, warnings_of
 from transfusion.runs.comparisons import Probe
 from transfusion.runs.machine import Machine
-from transfusion.runs.store import Store, run_around, write_text
+from transfusion.runs.store import Store, run_around
 from transfusion.similarity.networks import across, compare
 from transfusion.spec import RepresentationSpec, RunSpec, TaskSpec
 from transfusion.tasks import Task

@@ -32,12 +32,13 @@ from torch import Tensor, nn
 
 from transfusion import tasks
 from transfusion.errors import InputError, SpecError, StoreError, TransfusionError, UnknownNameError
+from transfusion.files import write_text
 from transfusion.networks import models
 from transfusion.networks.structure import stages
 from transfusion.runs.batches import Batches, derive_seed
 from transfusion.runs.frames import FOUND, PAIR
 from transfusion.runs.machine import Machine
-from transfusion.runs.store import RunFiles, Store, write_tensors, write_text
+from transfusion.runs.store import RunFiles, Store, write_tensors
 from transfusion.similarity import measure
 from transfusion.similarity.capture import outputs_of
 from transfusion.similarity.networks import compare
@@ -96,36 +97,37 @@ def looked_at(runs: list[RunSpec]) -> list[RunSpec]:
 
 def without_weights(store: Store) -> list[RunFiles]:
     """The finished runs of the largest data size that cannot be compared, as their weights were not kept."""
-    return [files for files in (store.run(run.id) for run in _finished(store)) if not files.has_weights]
+    return [files for files, _ in _finished(store) if not files.has_weights]
 
 
-def _finished(store: Store) -> list[RunSpec]:
+def _finished(store: Store) -> list[tuple[RunFiles, RunSpec]]:
     """The finished runs of the largest data size whose spec can be read; the report says which cannot."""
     runs = []
     for files in store.grid():
         with contextlib.suppress(SpecError, StoreError):
-            runs += [files.spec()] if files.state == "done" else []
-    return looked_at(runs)
+            runs += [(files, files.spec())] if files.state == "done" else []
+    largest = looked_at([run for _, run in runs])
+    return [(files, run) for files, run in runs if run in largest]
 
 
 def units(store: Store) -> list[Unit]:
     """Every unit that the study's finished runs allow, those of the first seed first."""
-    runs = [run for run in _finished(store) if store.run(run.id).has_weights]
-    by_seed: dict[int, list[RunSpec]] = defaultdict(list)
-    for run in runs:
-        by_seed[run.seed].append(run)
+    by_seed: dict[int, list[tuple[RunFiles, RunSpec]]] = defaultdict(list)
+    for files, run in _finished(store):
+        if files.has_weights:
+            by_seed[run.seed].append((files, run))
     found = []
     for seed, group in by_seed.items():
-        ends = tuple((run.id, step) for run in group for step in (0, run.train.steps))
+        ends = tuple((files.id, step) for files, run in group for step in (0, run.train.steps))
         found.append(Unit("grid", ends))
-        found += [Unit("dynamics", tuple((run.id, step) for step in store.run(run.id).weights())) for run in group]
+        found += [Unit("dynamics", tuple((files.id, step) for step in files.weights())) for files, _ in group]
         if seed == next(iter(by_seed)):
             found.append(Unit("activations", ends))
     couples = dict.fromkeys(frozenset(pair) for pair in zip(by_seed, [*by_seed][1:] + [*by_seed][:1], strict=True))
     both = [
         [run for seed in by_seed if seed in couple for run in by_seed[seed]] for couple in couples if len(couple) > 1
     ]
-    return found + [Unit("seeds", tuple((run.id, run.train.steps) for run in group)) for group in both]
+    return found + [Unit("seeds", tuple((files.id, run.train.steps) for files, run in group)) for group in both]
 
 
 def missing(store: Store) -> list[Unit]:

@@ -16,10 +16,11 @@ from torch import nn
 
 from transfusion import schemes, tasks
 from transfusion.errors import DivergedError
+from transfusion.files import write_text
 from transfusion.networks import donors, models
 from transfusion.runs import trackers
 from transfusion.runs.machine import Machine, best_precision, describe, end_with_parent
-from transfusion.runs.store import RunFiles, Store, write_tensors, write_text
+from transfusion.runs.store import RunFiles, Store, write_tensors
 from transfusion.runs.train import Trainer, fit
 from transfusion.spec import RunSpec
 

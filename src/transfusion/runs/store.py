@@ -4,7 +4,7 @@
 
     DIR/
       study.json                the spec of the study
-      grid.json                 ids of its runs, in order, and of the run that makes its donor
+      grid.json                 ids of its runs, in order, and which data they learn
       data.json                 the data card: counts, splits, patients, what was left out
       donors/NAME.safetensors   the donor's weights as they were read
       trackers/                 what TensorBoard and others keep, on request
@@ -33,11 +33,10 @@ is dropped on reading. So what was computed survives a kill at any moment.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,54 +46,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from transfusion.errors import StoreError
-from transfusion.spec import RunSpec, StudySpec
+from transfusion.files import read_json, write_atomically, write_json, write_text
+from transfusion.spec import RunSpec, StudySpec, TaskSpec
 
 State = Literal["new", "started", "done", "failed"]
 SNAPSHOTS = "snapshots"
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file, flush it to the disk, and rename it to ``path``.
-
-    Raises:
-        StoreError: when the folder cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            write(temporary)
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            _flush_folder(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"Cannot write {path}: {error.strerror or error}. Free the disk or choose another --out."
-        ) from error
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make a rename last through a power cut."""
-    if os.name == "nt":  # Windows cannot open a folder, and has no need to
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a whole text file atomically."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write indented JSON atomically."""
-    write_text(path, json.dumps(values, indent=2) + "\n")
+AGAIN = "Run the same study command again: it writes this file anew and repeats no finished run."
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
@@ -130,6 +87,10 @@ class RunFiles:
         self.result_path = folder / "result.json"
         self.failure_path = folder / "failure.json"
         self.told_path = folder / "trackers.json"
+
+    @property
+    def _remedy(self) -> str:
+        return f"Remove the folder {self.folder} to repeat this run alone."
 
     @property
     def state(self) -> State:
@@ -193,7 +154,7 @@ class RunFiles:
 
     def machine(self) -> dict[str, Any]:
         """What the run ran on, or {} before it began."""
-        return _read_json(self.machine_path) if self.machine_path.exists() else {}
+        return read_json(self.machine_path, self._remedy) if self.machine_path.exists() else {}
 
     def curve(self) -> list[dict[str, Any]]:
         """The evaluations so far, in order of steps; a torn last line is dropped."""
@@ -269,7 +230,7 @@ class RunFiles:
 
     def result(self) -> dict[str, Any]:
         """What ``finish`` recorded."""
-        return _read_json(self.result_path)
+        return read_json(self.result_path, self._remedy)
 
     def fail(self, error: str, trace: str, *, retry: bool) -> None:
         """Record a failure; ``retry`` says whether the same command should try again."""
@@ -277,7 +238,7 @@ class RunFiles:
 
     def failure(self) -> dict[str, Any]:
         """What ``fail`` recorded, or {}."""
-        return _read_json(self.failure_path) if self.failure_path.exists() else {}
+        return read_json(self.failure_path, self._remedy) if self.failure_path.exists() else {}
 
     def note_told(self, told: dict[str, Any]) -> None:
         """Record how far each tracker knows the curve."""
@@ -285,7 +246,7 @@ class RunFiles:
 
     def told(self) -> dict[str, Any]:
         """What ``note_told`` recorded, or {}."""
-        return _read_json(self.told_path) if self.told_path.exists() else {}
+        return read_json(self.told_path, self._remedy) if self.told_path.exists() else {}
 
 
 def run_around(path: Path) -> RunFiles | None:
@@ -324,20 +285,48 @@ class Store:
         return StudySpec.read(self.spec_path)
 
     def begin(self, spec: StudySpec, grid: list[RunSpec], donor_run: RunSpec | None, card: dict[str, Any]) -> None:
-        """Record the study, its runs and its data; runs of an earlier grid stay where they are."""
+        """Record the study, its runs and its data; runs of an earlier grid stay where they are.
+
+        Raises:
+            StoreError: if the folder holds a study of other data.
+        """
+        fingerprint = grid[0].task.fingerprint
+        self._refuse_other_data(spec.task, fingerprint)
         for run in [*grid, *([donor_run] if donor_run else [])]:
             self.run(run.id).declare(run)
         write_json(self.card_path, card)
-        write_json(self.grid_path, {"runs": [run.id for run in grid], "donor_run": donor_run and donor_run.id})
+        compared = spec.representations and spec.representations.id
+        ids = [run.id for run in grid]
+        write_json(self.grid_path, {"runs": ids, "fingerprint": fingerprint, "representations": compared})
         write_text(self.spec_path, spec.to_json())
+
+    def _refuse_other_data(self, task: TaskSpec, fingerprint: str | None) -> None:
+        """What was concluded here must not be replaced by a study of other images."""
+        if not self.exists or not self.grid_path.exists() or self._grid()["fingerprint"] == fingerprint:
+            return
+        earlier = self.spec().task
+        if not _same_place(earlier.data, task.data):
+            raise StoreError(
+                f"{self.folder} holds a study of other data, {earlier.data}, and this one is of {task.data}. "
+                "Give this study a folder of its own with --out."
+            )
+        if earlier.with_values(data=task.data) == task:
+            raise StoreError(
+                f"The data in {task.data} are no longer those of the study in {self.folder}, whose runs stay what they "
+                "are. Restore the images and labels to resume it, or study the new ones in a folder of their own with "
+                "--out."
+            )
 
     def grid(self) -> list[RunFiles]:
         """The runs of the study as it was last started, in order, finished or not."""
-        return [self.run(run_id) for run_id in _read_json(self.grid_path)["runs"]] if self.exists else []
+        return [self.run(run_id) for run_id in self._grid()["runs"]] if self.exists else []
+
+    def _grid(self) -> dict[str, Any]:
+        return read_json(self.grid_path, AGAIN)
 
     def card(self) -> dict[str, Any]:
         """The data card, or {}."""
-        return _read_json(self.card_path) if self.card_path.exists() else {}
+        return read_json(self.card_path, AGAIN) if self.card_path.exists() else {}
 
     def run(self, run_id: str) -> RunFiles:
         """The folder of one run, made or not."""
@@ -354,9 +343,7 @@ class Store:
 
     def representation_path(self, unit: str, suffix: str) -> Path:
         """Where a unit of comparisons is kept, under the settings of the study as it is."""
-        settings = self.spec().representations
-        key = hashlib.blake2b(settings.to_json().encode() if settings else b"", digest_size=6).hexdigest()
-        return self.folder / "representations" / key / f"{unit}.{suffix}"
+        return self.folder / "representations" / str(self._grid()["representations"]) / f"{unit}.{suffix}"
 
     def find_run(self, run_id: str) -> Path:
         """The final weights of a run of this study or of one beside it, by id or the start of one.
@@ -378,9 +365,6 @@ class Store:
         )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"Cannot read {path}: {error}. Remove the folder {path.parent} to make it again.") from error
-    return values
+def _same_place(one: str, other: str) -> bool:
+    """Whether two ways of naming data, as ``TaskSpec.data`` does, name the same place."""
+    return one == other or Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
