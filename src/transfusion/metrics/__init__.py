@@ -10,16 +10,24 @@ from transfusion.metrics.bootstrap import auc_interval, bootstrap_auc
 from transfusion.metrics.calibration import Reliability, reliability
 from transfusion.metrics.delong import delong, delong_test
 from transfusion.metrics.evaluation import evaluate, events
+from transfusion.metrics.influence import Influence, influence
 from transfusion.metrics.interval import Interval
+from transfusion.metrics.readers import Evidence, combined, contrast, evidence
 
 __all__ = [
+    "Evidence",
+    "Influence",
     "Interval",
     "Reliability",
     "auc_interval",
     "bootstrap_auc",
+    "combined",
+    "contrast",
     "delong",
     "delong_test",
     "evaluate",
     "events",
+    "evidence",
+    "influence",
     "reliability",
 ]

@@ -1,0 +1,161 @@
+"""Means over trainings on one set of patients, judged for other trainings *and* other patients.
+
+Trainings are to networks what readers are to radiology: a difference between two starts that was seen with every seed
+may still be one between these test images only, and no number of seeds tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtr, stdtrit
+
+from transfusion.errors import InputError
+from transfusion.metrics.influence import Influence
+from transfusion.metrics.interval import Interval
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """An estimate with its standard error and degrees of freedom, for any level of confidence.
+
+    Attributes:
+        estimate: a mean over trainings.
+        trainings: its variance through other trainings; NaN where there is no spread to judge by.
+        patients: its variance through other patients; NaN where that is not known, and not counted then.
+        df: degrees of freedom of the sum of both.
+        n: trainings.
+        reason: why there is no interval, or None.
+    """
+
+    estimate: float
+    trainings: float
+    patients: float
+    df: float
+    n: int
+    reason: str | None = None
+
+    @property
+    def error(self) -> float:
+        """Standard error over trainings and, where known, patients."""
+        return float(np.sqrt(self.trainings + np.nan_to_num(self.patients)))
+
+    def interval(self, level: float = 0.95) -> Interval:
+        """The t interval."""
+        if self.reason:
+            return Interval(self.estimate, np.nan, np.nan, self.n, self.reason)
+        margin = float(stdtrit(self.df, (1 + level) / 2)) * self.error
+        return Interval(self.estimate, self.estimate - margin, self.estimate + margin, self.n)
+
+    def p_value(self, null: float = 0.0) -> float:
+        """Two-sided, of "it is ``null``"; NaN without an error."""
+        return float(2 * stdtr(self.df, -abs(self.estimate - null) / self.error)) if self.error > 0 else np.nan
+
+    def equivalence_p(self, margin: float) -> float:
+        """Of "it is ``margin`` or more away from 0": the larger of two one-sided p-values; NaN without an error.
+
+        Source: Schuirmann 1987.
+        """
+        return float(stdtr(self.df, (abs(self.estimate) - margin) / self.error)) if self.error > 0 else np.nan
+
+    @property
+    def share_of_patients(self) -> float:
+        """How much of its variance is the patients', 0 to 1; NaN where one of the two is not known.
+
+        Near 1 more trainings hardly help and more patients do; near 0 the other way round.
+        """
+        return self.patients / (self.trainings + self.patients) if self.error > 0 else float("nan")
+
+
+def evidence(values: Floats, influences: Sequence[Influence] | None = None) -> Evidence:
+    """The mean of a metric, or of a paired difference (see ``contrast``), over trainings judged on the same patients.
+
+    The variance is that of Obuchowski and Rockette with trainings as readers: s^2 / n of the values, which holds the
+    trainings and what is peculiar to a training on these patients, and the covariance over patients of two different
+    trainings, which no number of trainings reduces. Degrees of freedom by Satterthwaite: those of the first term as
+    in Hillis (2007), and those of the second from the number of patients, so that few patients are few.
+
+    Args:
+        values: one per training, (n,).
+        influences: of each on the same patients, n of them; None where predictions are not known: the evidence is then
+            about these patients only.
+
+    Raises:
+        InputError: if the influences do not fit the values or each other.
+
+    Source: Obuchowski and Rockette 1995; Hillis 2007, Statistics in Medicine 26.
+
+    Examples:
+        >>> found = evidence(np.array([0.02, 0.03, 0.01]))
+        >>> round(found.estimate, 3), found.df, round(found.interval().low, 4)
+        (0.02, 2.0, -0.0048)
+    """
+    n = len(values)
+    patients, patients_df = _patients(influences, n) if influences else (np.nan, np.inf)
+    if n < 2 or np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())):
+        estimate = float(values.mean()) if n else np.nan
+        return Evidence(estimate, np.nan, patients, np.nan, n, _no_spread(n))
+    return combined(float(values.mean()), float(values.var(ddof=1)), n, patients, patients_df)
+
+
+def combined(estimate: float, spread: float, n: int, patients: float, patients_df: float = np.inf) -> Evidence:
+    """Evidence from its parts.
+
+    Args:
+        estimate: mean over trainings.
+        spread: variance of a single training's value.
+        n: trainings.
+        patients: covariance over patients of two trainings' values; NaN where unknown.
+        patients_df: degrees of freedom of that covariance.
+    """
+    trainings, shared = spread / n, max(float(np.nan_to_num(patients)), 0.0)
+    uncertain = trainings**2 / (n - 1) + shared**2 / patients_df
+    known = patients if np.isnan(patients) else shared
+    return Evidence(estimate, trainings, known, float((trainings + shared) ** 2 / uncertain), n)
+
+
+def contrast(a: Influence, b: Influence) -> Influence:
+    """Of a metric of ``a`` minus that of ``b`` on the same patients.
+
+    Raises:
+        InputError: if the patients are not as many.
+    """
+    if a.by_patient.shape != b.by_patient.shape:
+        raise InputError(
+            f"Influences of {a.by_patient.shape[1]} and {b.by_patient.shape[1]} patients cannot be compared; judge "
+            "both models on the same images."
+        )
+    return replace(a, value=a.value - b.value, by_patient=a.by_patient - b.by_patient)
+
+
+def _patients(influences: Sequence[Influence], n: int) -> tuple[float, float]:
+    """Mean covariance over patients of two different trainings, and its degrees of freedom; NaN for one training."""
+    shapes = {each.by_patient.shape for each in influences}
+    if len(influences) != n or len(shapes) > 1:
+        raise InputError(f"{len(influences)} influences of shapes {sorted(shapes)} do not fit {n} values.")
+    if n < 2:
+        return influences[0].variance, float(influences[0].df.min())
+    parts = np.stack([each.by_patient for each in influences])
+    by_part = np.array([_covariance(part) for part in parts.swapaxes(0, 1)])
+    shared, df = _covariance(parts.sum(1)), influences[0].df
+    usable = (by_part > 0) & (df > 0)
+    uncertain = float((by_part[usable] ** 2 / df[usable]).sum())
+    return shared, float(by_part[usable].sum() ** 2 / uncertain) if uncertain > 0 else np.inf
+
+
+def _covariance(by_training: Floats) -> float:
+    """Mean product over pairs of different trainings, summed over patients, from (trainings, patients)."""
+    n = len(by_training)
+    total, own = (by_training.sum(0) ** 2).sum(), (by_training**2).sum()
+    return float((total - own) / (n * (n - 1)))
+
+
+def _no_spread(n: int) -> str:
+    if n == 0:
+        return "no seed has both runs complete"
+    return "one seed shows no spread" if n == 1 else f"all {n} seeds agree exactly, so there is no spread to judge by"
