@@ -155,3 +155,27 @@ def test_a_file_that_is_no_spec_is_refused(tmp_path):
 )
 def test_runs_are_named_by_start_and_seed(changes, name):
     assert RunSpec(task=TaskSpec(), model="resnet18", **changes).label == name
+
+
+def test_epochs_are_those_of_the_runs_own_size():
+    train = TrainSpec(epochs=10, eval_epochs=0.5, batch_size=50, schedule="step", milestones=(5, 0.75))
+    runs = [train.of_size(num) for num in (1000, 100)]
+    assert [(run.steps, run.eval_every, run.milestones) for run in runs] == [
+        (200, 10, (0.5, 0.75)),
+        (20, 1, (0.5, 0.75)),
+    ]
+    assert all(run.epochs is None for run in runs)
+    assert TrainSpec(steps=7).of_size(1000) == TrainSpec(steps=7)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"milestones": [60]}, "a milestone of 60 is not within the whole run, which is 1 without train.epochs"),
+        ({"epochs": 50, "milestones": [60]}, "a milestone of 60 is not within 50 epochs"),
+        ({"eval_epochs": 1}, "eval_epochs needs train.epochs"),
+    ],
+)
+def test_epochs_that_do_not_fit_are_refused(values, message):
+    with pytest.raises(SpecError, match=message):
+        TrainSpec.parse(values)

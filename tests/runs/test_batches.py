@@ -36,7 +36,7 @@ def test_derived_seeds_differ_by_every_part():
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
-@pytest.mark.parametrize("kind", ["flip", "crop", "fundus"])
+@pytest.mark.parametrize("kind", ["flip", "crop", "pad_crop", "resized_crop", "fundus"])
 def test_augmentation_is_a_pure_function_of_seed_step_and_index(kind):
     once = augment(kind, images(), 1, 5, WHOLE)
     assert torch.equal(once, augment(kind, images(), 1, 5, WHOLE))
@@ -44,14 +44,14 @@ def test_augmentation_is_a_pure_function_of_seed_step_and_index(kind):
     assert not torch.equal(once, augment(kind, images(), 1, 6, WHOLE))
 
 
-@pytest.mark.parametrize("kind", ["none", "flip", "crop", "fundus"])
+@pytest.mark.parametrize("kind", ["none", "flip", "crop", "pad_crop", "resized_crop", "fundus"])
 def test_devices_that_share_a_batch_augment_as_one_would(kind):
     whole = augment(kind, images(), 1, 5, WHOLE)
     shares = [augment(kind, images()[rank::2], 1, 5, slice(rank, 8, 2)) for rank in (0, 1)]
     assert all(torch.allclose(share, whole[rank::2]) for rank, share in enumerate(shares))
 
 
-@pytest.mark.parametrize("kind", ["none", "flip", "crop", "fundus"])
+@pytest.mark.parametrize("kind", ["none", "flip", "crop", "pad_crop", "resized_crop", "fundus"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_shape_and_memory_format_are_kept(kind, channels):
     out = augment(kind, images(channels=channels), 0, 0, WHOLE)
@@ -84,3 +84,22 @@ def test_fundus_keeps_black_black_and_changes_colour():
     out = augment("fundus", torch.zeros(8, 3, 16, 16), 0, 0, WHOLE)
     assert torch.equal(out, torch.zeros_like(out))
     assert not torch.equal(augment("fundus", batch, 0, 0, WHOLE).sum(1), batch.sum(1))
+
+
+def test_padded_crops_bring_in_black_and_reflected_ones_do_not():
+    white = torch.full((64, 3, 16, 16), 255.0)
+    assert (augment("crop", white, 0, 0, slice(0, 64, 1)) == 255).all()
+    padded = augment("pad_crop", white, 0, 0, slice(0, 64, 1))
+    assert set(padded.unique().tolist()) == {0.0, 255.0}
+    # moved by at most 2 of 16 pixels each way: at least 14 x 14 of each image stay in sight
+    assert (padded > 0).sum(dim=(1, 2, 3)).min() >= 3 * 14 * 14
+
+
+def test_resized_crops_enlarge_a_part_of_the_image():
+    ramp = torch.arange(16.0).expand(200, 1, 16, 16)  # dark left, bright right
+    seen = augment("resized_crop", ramp, 0, 0, slice(0, 200, 1))
+    width = (seen[..., 0] - seen[..., -1]).abs().mean(dim=(1, 2))  # of the part, in grey levels
+    assert seen.shape == ramp.shape
+    assert width.max() <= 15
+    assert width.std() > 1
+    assert width.min() < 8 < width.max()

@@ -10,7 +10,10 @@ import hashlib
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms.functional import resized_crop
 
+from transfusion.networks.seeding import isolated_rng
 from transfusion.tasks import Split, Task
 
 SHIFT = 1 / 8  # of the image's side; the usual 4 of 32 pixels
@@ -42,7 +45,9 @@ def augment(kind: str, images: Tensor, seed: int, step: int, which: slice) -> Te
 
     Args:
         kind: ``none``, ``flip`` (left to right), ``crop`` (shift by up to an eighth of the side with reflected
-            borders, and flip) or ``fundus`` (flips both ways, brightness, contrast, saturation).
+            borders, and flip), ``pad_crop`` (the same with black borders, as is usual for CIFAR), ``resized_crop`` (a
+            random part of 8 to 100 % of the area scaled to the whole, and flip; torchvision's RandomResizedCrop) or
+            ``fundus`` (flips both ways, brightness, contrast, saturation).
         images: (batch, channels, height, width), any scale with black at 0.
         seed: of the run.
         step: decides every draw, together with the seed and an image's place in the full batch.
@@ -56,8 +61,10 @@ def augment(kind: str, images: Tensor, seed: int, step: int, which: slice) -> Te
     uniform = np.random.default_rng((seed, step, 1)).random((which.stop, 7))[which]
     draws = torch.from_numpy(uniform).to(device=images.device, dtype=torch.float32)
     images = _flip(images, draws[:, 0] < 0.5, dim=3)
-    if kind == "crop":
-        return _shift(images, draws[:, 1:3])
+    if kind in ("crop", "pad_crop"):
+        return _shift(images, draws[:, 1:3], reflect=kind == "crop")
+    if kind == "resized_crop":
+        return _resized_crop(images, [derive_seed(seed, step, "crop", place) for place in range(which.stop)[which]])
     if kind == "fundus":
         images = _flip(images, draws[:, 3] < 0.5, dim=2)
         return _colour(images, 1 + COLOUR * (2 * draws[:, 4:7] - 1))
@@ -68,20 +75,40 @@ def _flip(images: Tensor, chosen: Tensor, dim: int) -> Tensor:
     return torch.where(chosen.view(-1, 1, 1, 1), images.flip(dim), images)
 
 
-def _shift(images: Tensor, draws: Tensor) -> Tensor:
-    """Move each image by whole pixels, reflecting what enters at the border."""
+def _shift(images: Tensor, draws: Tensor, *, reflect: bool) -> Tensor:
+    """Move each image by whole pixels; what enters at the border is reflected, or black."""
     _, _, height, width = images.shape
-    rows = _reflected(height, draws[:, 0], images.device)
-    columns = _reflected(width, draws[:, 1], images.device)
+    rows = _moved(height, draws[:, 0], images.device)
+    columns = _moved(width, draws[:, 1], images.device)
     batch = torch.arange(len(images), device=images.device).view(-1, 1, 1)
-    return images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    taken = images.permute(0, 2, 3, 1)[batch, _inside(rows, height)[:, :, None], _inside(columns, width)[:, None, :]]
+    if not reflect:
+        seen = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
+        taken = taken * seen[..., None]
+    return taken.permute(0, 3, 1, 2)
 
 
-def _reflected(side: int, draws: Tensor, device: torch.device) -> Tensor:
+def _moved(side: int, draws: Tensor, device: torch.device) -> Tensor:
+    """Where each pixel of a line comes from, (images, side); outside 0 .. side - 1 beyond the border."""
     reach = int(side * SHIFT)
     offset = (draws * (2 * reach + 1)).long() - reach
-    position = (torch.arange(side, device=device)[None, :] + offset[:, None]).abs()
-    return (side - 1) - ((side - 1) - position).abs()
+    return torch.arange(side, device=device)[None, :] + offset[:, None]
+
+
+def _inside(position: Tensor, side: int) -> Tensor:
+    """Positions reflected at both borders."""
+    return (side - 1) - ((side - 1) - position.abs()).abs()
+
+
+def _resized_crop(images: Tensor, seeds: list[int]) -> Tensor:
+    """A random part of each image, scaled to the size of the whole."""
+    side = list(images.shape[-2:])
+    parts = []
+    for image, seed in zip(images, seeds, strict=True):
+        with isolated_rng(seed):  # the library draws from the global generator
+            place = RandomResizedCrop.get_params(image, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
+        parts.append(resized_crop(image, *place, size=side, antialias=True))
+    return torch.stack(parts).to(memory_format=torch.channels_last)
 
 
 def _colour(images: Tensor, factors: Tensor) -> Tensor:

@@ -95,7 +95,7 @@ def _donor_run(spec: StudySpec, donor: DonorRunSpec, cache: Path | None) -> RunS
         model=spec.model,
         scheme=donor.scheme,
         seed=donor.seed,
-        train=donor.train,
+        train=donor.train.of_size(len(task.splits["train"].labels)),
     )
 
 
@@ -113,13 +113,14 @@ def _grid(spec: StudySpec, num_images: int) -> Iterator[RunSpec]:
     for seed in spec.seeds:
         for size in spec.sizes:
             for start in spec.starts():
+                count = _count(size, num_images)
                 yield RunSpec(
                     task=spec.task,
                     model=spec.model,
                     scheme=start,
-                    size=_count(size, num_images),
+                    size=count,
                     seed=seed,
-                    train=spec.train,
+                    train=spec.train.of_size(count or num_images),
                 )
 
 
