@@ -51,6 +51,8 @@ RUN: dict[str, Any] = {
     "train.gamma": 0.1,
     "train.warmup_steps": 0,
     "train.steps": 1000,
+    "train.epochs": None,
+    "train.eval_epochs": None,
     "train.batch_size": 32,
     "train.eval_every": 50,
     "train.eval_split": "test",

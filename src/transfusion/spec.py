@@ -8,66 +8,17 @@ folder does not make new runs.
 
 from __future__ import annotations
 
-import json
-import reprlib
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from transfusion import schema
-from transfusion.errors import SpecError
 from transfusion.terms import BatchNorm, Interpolation, Kind, Layout
+from transfusion.validated import Spec
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=0)]
-S = TypeVar("S", bound="Spec")
-
-
-class Spec(BaseModel):
-    """Base of all specs: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, ser_json_inf_nan="constants")
-
-    @classmethod
-    def parse(cls: type[S], values: dict[str, Any]) -> S:
-        """Validate plain values.
-
-        Raises:
-            SpecError: naming every offending key in one line.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise SpecError(_one_line(cls, error)) from None
-
-    @classmethod
-    def read(cls: type[S], path: Path) -> S:
-        """Read a YAML or JSON file."""
-        try:
-            text = path.read_text(encoding="utf-8")
-            values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-        except (OSError, UnicodeDecodeError) as error:
-            raise SpecError(f"Cannot read {path}: {error}. Give a readable YAML or JSON file.") from error
-        except json.JSONDecodeError as error:
-            raise SpecError(f"{path} is not valid JSON in line {error.lineno}: {error.msg}.") from error
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f" in line {mark.line + 1}" if mark else ""
-            raise SpecError(f"{path} is not valid YAML{where}: {getattr(error, 'problem', error)}.") from error
-        if not isinstance(values, dict):
-            raise SpecError(f"{path} holds {type(values).__name__}; it needs keys such as 'task' and 'model'.")
-        return cls.parse(values)
-
-    def to_json(self) -> str:
-        """Indented JSON that ``read`` takes back unchanged."""
-        return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"
-
-    def with_values(self: S, **values: Any) -> S:
-        """A validated copy with some values replaced."""
-        return self.parse({**self.model_dump(), **values})
 
 
 class Normalization(Spec):
@@ -383,23 +334,3 @@ class StudySpec(Spec):
                 yield SchemeSpec(name=name, batch_norm=batch_norm)
         else:
             yield SchemeSpec(name=name)
-
-
-def _one_line(cls: type[Spec], error: ValidationError) -> str:
-    what = cls.__name__.removesuffix("Spec").lower()
-    problems = error.errors()
-    # a list with a bad item is also reported as too short
-    parts = [
-        say for problem in problems if (say := _say(problem)) and not (problem["type"] == "too_short" and problems[1:])
-    ]
-    return f"The {what} settings are not valid: {'; '.join(parts)}."
-
-
-def _say(problem: Any) -> str:
-    key = ".".join(str(part) for part in problem["loc"] if not str(part).startswith("="))
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        return f"there is no setting '{key}'"
-    if not key:
-        return message
-    return f"{key}: {message[0].lower()}{message[1:]} (got {reprlib.repr(problem['input'])})"
