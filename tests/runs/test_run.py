@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -99,3 +102,42 @@ def test_a_bad_run_is_recorded_in_one_line(tmp_path, cache):
     assert "no model 'nothing'" in failure["error"]
     assert failure["retry"]
     assert np.any(["UnknownNameError" in line for line in failure["traceback"]])
+
+
+CLUSTERED = """
+import os, sys
+from pathlib import Path
+from transfusion.runs.machine import Machine
+from transfusion.runs.run import Job, carry_out
+from transfusion.runs.store import Store
+from transfusion.spec import RunSpec, SchemeSpec, TaskSpec, TrainSpec
+
+task = TaskSpec(data="embedded:fundus", image_size=16, num_images=(8, 4, 8))
+train = TrainSpec(steps=2, batch_size=4, eval_every=1, precision="bfloat16")
+run = RunSpec(task=task, model="cbr_tiny_small", scheme=SchemeSpec(name="random"), train=train)
+here = Path(sys.argv[1])
+job = Job(run, here, Machine(accelerator="cpu", threads=1), here / "cache", trackers=("tensorboard",))
+assert carry_out(job) == "done", Store(here).run(run.id).failure()
+"""
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{}, {"SLURM_NTASKS": "4", "SLURM_PROCID": "1", "SLURM_JOB_NAME": "train"}, {"LSB_JOBID": "1"}],
+    ids=["srun on the path", "under SLURM", "under LSF"],
+)
+def test_a_cluster_around_a_run_is_none_of_its_business(tmp_path, variables):
+    """Neither Lightning's hint on srun, nor what SLURM's, LSF's and MPI's variables and libraries would change."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "srun").write_text("#!/bin/sh\n")
+    (tmp_path / "bin" / "srun").chmod(0o755)
+    (tmp_path / "lib" / "mpi4py").mkdir(parents=True)
+    (tmp_path / "lib" / "mpi4py" / "__init__.py").write_text("")
+    (tmp_path / "lib" / "mpi4py" / "MPI.py").write_text("raise RuntimeError('cannot load MPI library')")
+    path = os.pathsep.join([str(tmp_path / "lib"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": path}
+    told = subprocess.run(
+        [sys.executable, "-c", CLUSTERED, tmp_path], env=environment | variables, capture_output=True, text=True
+    )
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+    assert list(tmp_path.glob("trackers/tensorboard/*/events*"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from transfusion import cores
 from transfusion.runs import workers
 from transfusion.runs.machine import Machine
 from transfusion.runs.run import Job
@@ -99,7 +100,8 @@ def test_a_run_whose_process_dies_once_is_tried_again(jobs, monkeypatch):
 
 
 def test_cores_are_divided_among_the_runs(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(cores, "available", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS")
     assert [(crew.workers, crew.machine.threads) for crew in (Crew.fit(CPU, None, n) for n in (1, 3, 9))] == [
         (1, 8),
         (3, 2),
@@ -107,6 +109,9 @@ def test_cores_are_divided_among_the_runs(monkeypatch):
     ]
     assert Crew.fit(CPU, 2, 9).machine.threads == 4
     assert Crew.fit(CPU, 0, 9).workers == 0
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert [Crew.fit(CPU, None, n).machine.threads for n in (1, 2, 3)] == [3, 3, 2]
+    assert Crew.fit(Machine(accelerator="cpu", threads=6), None, 1).machine.threads == 6
 
 
 def test_inline_reports_errors_as_futures_do():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import signal
@@ -14,6 +15,8 @@ from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.utilities import rank_zero_only
 
 from transfusion.errors import SpecError
 
@@ -42,14 +45,26 @@ class Machine:
     checkpoint_s: float = 20.0
 
     def fabric(self, precision: str) -> Fabric:
-        """Lightning Fabric for this machine; ``precision`` is resolved already."""
-        strategy = "auto" if self.devices == 1 else "ddp_spawn"
-        return Fabric(
-            accelerator=self.accelerator,
-            devices=self.devices,
-            strategy=strategy,
-            precision=PRECISIONS[precision],
-        )
+        """Lightning Fabric for this machine; ``precision`` is resolved already.
+
+        Its environment is given, so that it asks neither SLURM nor MPI: a run is one process, or starts its own.
+        """
+        logger = logging.getLogger("lightning_fabric")
+        level = logger.level
+        logger.setLevel(logging.WARNING)  # it says on stderr which precision it uses, in the middle of the display
+        try:
+            fabric = Fabric(
+                accelerator=self.accelerator,
+                devices=self.devices,
+                strategy="auto" if self.devices == 1 else "ddp_spawn",
+                precision=PRECISIONS[precision],
+                plugins=[LightningEnvironment()],
+            )
+        finally:
+            logger.setLevel(level)
+        if self.devices == 1:
+            rank_zero_only.rank = 0  # read from SLURM_PROCID at import; trackers of another rank are silent
+        return fabric
 
     def check(self, batch_size: int, precision: str = "auto") -> None:
         """Refuse what this machine does not have, and batches that its devices cannot share.

@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from transfusion import cores
 from transfusion.runs.machine import Machine, end_with_parent, environment
 from transfusion.runs.run import Job, Outcome, carry_out
 from transfusion.runs.store import Store
@@ -61,11 +62,12 @@ class Crew:
 
     @classmethod
     def fit(cls, machine: Machine, workers: int | None, num_runs: int) -> Crew:
-        """Divide this machine among ``num_runs`` runs."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        """Divide the cores that this process may use among ``num_runs`` runs; OMP_NUM_THREADS bounds each run's."""
         if machine.device_type() == "cpu":
-            workers = min(cores, num_runs) if workers is None else workers
-            threads = machine.threads or max(1, cores // max(1, workers * machine.devices))
+            free, limit = cores.available(), cores.thread_limit()
+            workers = min(free, num_runs) if workers is None else workers
+            share = max(1, free // max(1, workers * machine.devices))
+            threads = machine.threads or min(share, limit or share)
             return cls(workers, replace(machine, threads=threads))
         gpus = _shares(machine.devices)
         return cls(max(1, min(len(gpus), num_runs)) if workers is None else workers, machine, gpus)

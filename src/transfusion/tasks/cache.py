@@ -18,12 +18,14 @@ import numpy as np
 import platformdirs
 from filelock import FileLock
 
+from transfusion import cores
 from transfusion.errors import StoreError
 from transfusion.progress import track
 from transfusion.tasks.pictures import Facts
 
 VERSION = "1"  # raise it when decoding or scaling changes
 CHUNK = 64
+MAX_THREADS = 32  # files that are decoded at once, however many cores there are
 S = TypeVar("S")
 R = TypeVar("R")
 Inspect = Callable[[Path], Facts]
@@ -116,8 +118,8 @@ def _stamp(path: Path) -> list[int]:
 
 
 def in_threads(function: Callable[[S], R], items: Iterable[S]) -> Iterator[R]:
-    """Map in as many threads as there are cores; order kept."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    """Map in as many threads as there are cores to use; order kept."""
+    with ThreadPoolExecutor(min(cores.available(), cores.thread_limit() or MAX_THREADS)) as pool:
         yield from pool.map(function, items)
 
 
