@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities import rank_zero_only
 
 from transfusion.errors import SpecError
@@ -62,8 +62,8 @@ class Machine:
             )
         finally:
             logger.setLevel(level)
-        if self.devices == 1:
-            rank_zero_only.rank = 0  # read from SLURM_PROCID at import; trackers of another rank are silent
+        if self.devices == 1:  # at import it is read from SLURM_PROCID, and trackers of another rank are silent
+            rank_zero_only.rank = 0  # type: ignore[attr-defined]
         return fabric
 
     def check(self, batch_size: int, precision: str = "auto") -> None:
