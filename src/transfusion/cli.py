@@ -100,6 +100,9 @@ def _stage(text: str) -> str | None:
 @click.option("--lr", type=float, help="Learning rate.")
 @click.option("--eval-every", type=int, help="Steps between evaluations.")
 @click.option("--image-size", type=int, help="Side of the images in pixels.")
+@click.option(
+    "--channels", type=click.IntRange(1), help="Of the images: 1 (grey) or 3. [default: as stored, or as the donor has]"
+)
 @click.option("--representations", is_flag=True, help="Also compare what the networks make of images, by stage.")
 @click.option("--out", metavar="DIR", help="Where the study is kept. [default: studies/NAME]")
 @click.option("--workers", type=click.IntRange(0), help="Runs side by side; 0 is none, in this process.")
@@ -125,8 +128,9 @@ def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
     check(trackers)
     the_study = _the_study(source, out, options, settings)
     click.echo(f"Study in {the_study.store.folder}", err=True)
-    for warning in the_study.plan().card.get("warnings", []):
-        click.echo(f"Note: {warning}", err=True)
+    plan = the_study.plan()
+    for note in (*plan.card.get("warnings", []), *plan.notes):
+        click.echo(f"Note: {note}", err=True)
     try:
         outcome = the_study.run(machine=machine, workers=workers, trackers=trackers)
     except KeyboardInterrupt:
@@ -160,6 +164,7 @@ def _blank(data: str) -> StudySpec:
 PLACES = {
     "data": "task.data",
     "image_size": "task.image_size",
+    "channels": "task.channels",
     "steps": "train.steps",
     "batch_size": "train.batch_size",
     "lr": "train.lr",

@@ -12,7 +12,7 @@ LAYERS = (
     "cli paper study recipes report verdict runs tasks schemes similarity filters networks metrics progress "
     "cores spec validated schema files terms errors"
 ).split()
-RUNS = "display workers plan comparisons run train trackers machine batches frames store".split()
+RUNS = "display workers plan inputs comparisons run train trackers machine batches frames store".split()
 ALONE = {"schemes", "similarity", "filters", "networks", "metrics"}
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from transfusion.errors import SpecError, UnknownNameError
-from transfusion.networks.models import CBR, build, known
+from transfusion.networks.models import CBR, GREY_IMAGENET, build, known
+from transfusion.tasks.load import IMAGENET
 
 
 def outputs(model: nn.Module, channels: int, image_size: int) -> torch.Tensor:
@@ -107,3 +109,38 @@ def test_known_names_can_be_built():
     names = known()
     assert {"resnet50", "cbr_small", "vit_tiny_patch16_224"} <= set(names)
     assert len(names) == len(set(names))
+
+
+@pytest.fixture(scope="module", params=["googlenet", "inception_v3"])
+def half(request: pytest.FixtureRequest) -> tuple[str, nn.Module]:
+    """A network as torchvision builds it for its published weights, which want images normalised by 0.5."""
+    own = torchvision.models.get_model(request.param, init_weights=True, transform_input=True, aux_logits=False)
+    return request.param, own.eval()
+
+
+def features(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    model.fc = nn.Identity()
+    with torch.no_grad():
+        return model(images)
+
+
+def test_input_is_transformed_as_the_published_weights_want_it(half: tuple[str, nn.Module]) -> None:
+    name, own = half
+    ours = build(name, 3, image_size=96).eval()
+    ours.load_state_dict({n: t for n, t in own.state_dict().items() if not n.startswith("fc.")}, strict=False)
+    probe = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(features(ours, probe), features(own, probe))
+
+
+def test_grey_input_is_transformed_too(half: tuple[str, nn.Module]) -> None:
+    name, own = half
+    assert IMAGENET.for_channels(1).mean + IMAGENET.for_channels(1).std == GREY_IMAGENET
+    state = {n: t for n, t in own.state_dict().items() if not n.startswith("fc.")}
+    first = next(n for n, t in state.items() if t.ndim == 4)
+    ours = build(name, 3, channels=1, image_size=96).eval()
+    ours.load_state_dict(state | {first: state[first].sum(1, keepdim=True)}, strict=False)
+    picture = torch.rand(2, 1, 96, 96, generator=torch.Generator().manual_seed(0))
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET.mean, IMAGENET.std))
+    expected = features(own, (picture - mean) / std)
+    got = features(ours, (picture - GREY_IMAGENET[0]) / GREY_IMAGENET[1])
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 
 from transfusion.errors import SpecError, UnknownNameError
 from transfusion.networks.seeding import isolated_rng
@@ -24,6 +24,10 @@ CBR: dict[str, tuple[int, tuple[int, ...]]] = {
     "cbr_tiny_small": (5, (32, 64, 128, 256)),
 }
 CIFAR_SUFFIX = "_cifar"
+# their published weights want images normalised by 0.5 and 0.5, made of ImageNet's by torchvision's code
+_FROM_IMAGENET = ("inception_v3", "googlenet")
+# the mean and std of one channel that a colour-blind filter takes for ImageNet's three; see ``spec.Normalization``
+GREY_IMAGENET = (0.448799942567, 0.225979467566)
 
 
 def build(name: str, num_outputs: int, channels: int = 3, image_size: int = 224) -> nn.Module:
@@ -138,8 +142,8 @@ def _timm() -> Any:
 
 def _torchvision_model(name: str, num_outputs: int, channels: int, image_size: int) -> nn.Module:
     options: dict[str, Any] = {"num_classes": num_outputs}
-    if name in ("inception_v3", "googlenet"):
-        options |= {"aux_logits": False, "init_weights": True}
+    if name in _FROM_IMAGENET:
+        options |= {"aux_logits": False, "init_weights": True, "transform_input": channels == 3}
     if name.startswith("vit_"):
         options["image_size"] = image_size
     if name.startswith("maxvit"):
@@ -150,7 +154,15 @@ def _torchvision_model(name: str, num_outputs: int, channels: int, image_size: i
         raise SpecError(f"'{name}' cannot take images of {image_size} px ({error}). Choose another size.") from None
     if channels != 3:
         _replace_first_convolution(model, channels)
+    if channels == 1 and name in _FROM_IMAGENET:
+        model.register_forward_pre_hook(_grey_to_half)
     return model
+
+
+def _grey_to_half(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    """``transform_input`` for one channel, normalised by the mean and std that stand for ImageNet's three."""
+    mean, std = GREY_IMAGENET
+    return (inputs[0] * (std / 0.5) + (mean - 0.5) / 0.5,)
 
 
 def _timm_model(name: str, num_outputs: int, channels: int, image_size: int) -> nn.Module:

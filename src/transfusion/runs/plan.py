@@ -13,7 +13,9 @@ from torch import nn
 from transfusion import schemes, tasks
 from transfusion.errors import SpecError
 from transfusion.networks import donors, models
+from transfusion.networks.donors import Donor
 from transfusion.runs import comparisons as representations
+from transfusion.runs import inputs
 from transfusion.runs.store import Store, write_tensors
 from transfusion.spec import DonorRunSpec, RunSpec, SchemeSpec, StudySpec, TrainSpec
 from transfusion.tasks import Task
@@ -27,11 +29,13 @@ class Plan:
         grid: its runs, seeds outermost, so that an unfinished study compares like with like.
         donor_run: the run that must come first, where the study trains its own donor.
         card: the task's data card.
+        notes: what the user should know before anything runs, in sentences.
     """
 
     grid: list[RunSpec]
     donor_run: RunSpec | None = None
     card: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
@@ -40,22 +44,32 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
     Raises:
         TransfusionError: for anything wrong with task, model, donor or schemes.
     """
+    donor = donors.load(spec.donor, spec.model, runs=store.find_run) if isinstance(spec.donor, str) else None
+    donor_run, trained = None, inputs.Trained()
+    if isinstance(spec.donor, DonorRunSpec):
+        donor_run = _donor_run(spec, spec.donor, cache)
+        trained = inputs.Trained(inputs.of_task_spec(donor_run.task, "the study's own donor"))
+    elif donor is not None:
+        trained = inputs.of_donor(donor, spec.model, store)
+    spec = spec.with_values(task=inputs.chosen(spec.task, trained.format))
     task = tasks.load(spec.task, cache=cache, progress=True)
-    spec = spec.with_values(task=spec.task.with_values(fingerprint=task.fingerprint))
+    spec = spec.with_values(task=inputs.settled(spec.task, task))
     model = _checked_model(spec.model, task, spec.train)
     if spec.representations:
         representations.check(spec.representations, model)
     taught = _starts_with_donor(spec, model)
-    donor_run: RunSpec | None = None
     origin: dict[str, Any] = {"donor": spec.donor}
-    if isinstance(spec.donor, DonorRunSpec):
-        donor_run = _donor_run(spec, spec.donor, cache)
+    if donor_run is not None:
+        pupil = models.build(spec.model, task.num_outputs, donor_run.task.channels or 3, task.image_size)
+        donors.adapt(pupil.state_dict(), model)  # refuses a donor of grey images for coloured ones
         origin = {"donor": f"run:{donor_run.id}"}
-    elif spec.donor and taught:
-        origin["donor_fingerprint"] = _keep_donor(spec.donor, spec.model, model, store)
+    elif donor is not None and taught:
+        origin = {"donor": donor.source, "donor_fingerprint": _keep_donor(donor, model, store)}
     num_images = len(task.splits["train"].labels)
     grid = [run.with_values(**origin) if run.scheme in taught else run for run in _grid(spec, num_images)]
-    return Plan(list({run.id: run for run in grid}.values()), donor_run, dict(task.card))
+    notes = (*(donor.notes if donor else ()), *trained.notes)
+    card = {**task.card, "notes": list(notes)}
+    return Plan(list({run.id: run for run in grid}.values()), donor_run, card, notes)
 
 
 def _checked_model(name: str, task: Task, train: TrainSpec) -> nn.Module:
@@ -91,7 +105,7 @@ def _donor_run(spec: StudySpec, donor: DonorRunSpec, cache: Path | None) -> RunS
     task = tasks.load(donor.task, cache=cache, progress=True)
     _checked_model(spec.model, task, donor.train)
     return RunSpec(
-        task=donor.task.with_values(fingerprint=task.fingerprint),
+        task=inputs.settled(donor.task, task),
         model=spec.model,
         scheme=donor.scheme,
         seed=donor.seed,
@@ -99,9 +113,8 @@ def _donor_run(spec: StudySpec, donor: DonorRunSpec, cache: Path | None) -> RunS
     )
 
 
-def _keep_donor(name: str, model_name: str, model: nn.Module, store: Store) -> str:
-    """Read the donor, see that it fits the model, and keep a copy in the study's folder; its fingerprint."""
-    donor = donors.load(name, model_name, runs=store.find_run)
+def _keep_donor(donor: Donor, model: nn.Module, store: Store) -> str:
+    """See that the donor fits the model, and keep a copy in the study's folder; its fingerprint."""
     donors.adapt(donor.state, model)
     kept = store.donor_path(donor.fingerprint)
     if not kept.exists():

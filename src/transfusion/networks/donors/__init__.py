@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from transfusion.errors import DonorError, DonorMismatchError, UnsafeFileError
+from transfusion.networks.donors import formats
+from transfusion.networks.donors.formats import InputFormat
 from transfusion.networks.seeding import isolated_rng
 from transfusion.networks.structure import head
 
@@ -40,14 +42,18 @@ class Donor:
     """Pretrained weights in memory.
 
     Attributes:
-        source: where they came from, as given.
+        source: where they came from; of published weights, which of a model's.
         state: tensors by name, on the CPU.
         fingerprint: hash of names, shapes, types and values; the same weights have the same one wherever they lie.
+        format: how its images were brought to it in training, where its publisher says so.
+        notes: what the user should know about what was taken, in sentences.
     """
 
     source: str
     state: dict[str, Tensor]
     fingerprint: str
+    format: InputFormat | None = None
+    notes: tuple[str, ...] = ()
 
 
 def load(donor: str, model_name: str | None = None, runs: Callable[[str], Path] | None = None) -> Donor:
@@ -85,8 +91,33 @@ def load(donor: str, model_name: str | None = None, runs: Callable[[str], Path] 
     }
     if kind not in readers or not name:
         raise DonorError(f"There is no donor '{donor}'. Give one of {_KINDS}.")
+    published = _format(kind, name)
+    source = published.source if published else donor
     state = {key: tensor.detach().cpu() for key, tensor in readers[kind](name).items()}
-    return Donor(donor, state, fingerprint(state))
+    notes = (f"The donor {donor} is {source}.",) if source != donor else ()
+    return Donor(source, state, fingerprint(state), published, notes)
+
+
+def _format(kind: str, name: str) -> InputFormat | None:
+    if kind == "torchvision":
+        return formats.of_torchvision(*name.split("/", 1))
+    return formats.of_timm(name) if kind == "timm" else None
+
+
+def stem_channels(state: Mapping[str, Tensor], model: nn.Module) -> int | None:
+    """The number of image channels that a donor's first convolution takes; None where it has none.
+
+    Example:
+        >>> stem_channels(nn.Conv2d(1, 4, 3).state_dict(), nn.Conv2d(3, 4, 3))
+        1
+    """
+    first = _first_convolution(model)
+    return int(state[first].shape[1]) if first in state else None
+
+
+def _first_convolution(model: nn.Module) -> str:
+    name = next((name for name, module in model.named_modules() if isinstance(module, _ConvNd)), None)
+    return "" if name is None else f"{name}.weight".lstrip(".")
 
 
 def fingerprint(state: Mapping[str, Tensor]) -> str:
@@ -175,8 +206,7 @@ def _renamed(name: str, wanted: Mapping[str, Tensor]) -> str:
 def _fitted(name: str, tensor: Tensor, wanted: Tensor, model: nn.Module) -> Tensor:
     if tensor.shape == wanted.shape:
         return tensor
-    first = next((n for n, m in model.named_modules() if isinstance(m, _ConvNd)), None)
-    if first is not None and name == f"{first}.weight" and wanted.shape[1] == 1 and tensor.shape[1:2] == (3,):
+    if name == _first_convolution(model) and wanted.shape[1] == 1 and tensor.shape[1:2] == (3,):
         return tensor.sum(dim=1, keepdim=True)
     if _POSITIONS.fullmatch(name) and tensor.ndim == wanted.ndim == 3 and tensor.shape[2] == wanted.shape[2]:
         return _resampled(tensor, wanted.shape[1])
@@ -199,22 +229,9 @@ def _from_torchvision(name: str) -> dict[str, Tensor]:
     import torchvision
 
     model_name, _, weights_name = name.partition("/")
-    try:
-        weights = torchvision.models.get_model_weights(model_name)
-        chosen = weights[weights_name or "DEFAULT"]
-    except (ValueError, KeyError):
-        raise DonorError(_no_weights(model_name, weights_name)) from None
+    chosen = formats.torchvision_weights(model_name, weights_name or "DEFAULT")
     build = partial(torchvision.models.get_model, model_name, weights=chosen, progress=sys.stderr.isatty())
     return _downloaded(build, f"torchvision:{name}")
-
-
-def _no_weights(model_name: str, weights_name: str) -> str:
-    import torchvision
-
-    if model_name not in torchvision.models.list_models():
-        return f"torchvision has no model '{model_name}'. See torchvision.models.list_models()."
-    known = [weights.name for weights in torchvision.models.get_model_weights(model_name)]
-    return f"torchvision has no weights '{weights_name}' for {model_name}. Known: {', '.join(known) or 'none'}."
 
 
 def _from_timm(name: str) -> dict[str, Tensor]:

@@ -1,0 +1,153 @@
+"""What a network was trained to see: the input format that comes with published weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from transfusion.errors import DonorError
+from transfusion.terms import Interpolation
+
+
+@dataclass(frozen=True)
+class InputFormat:
+    """How images were brought to a network while it was trained.
+
+    Attributes:
+        mean, std: per channel, in units where white is 1.
+        interpolation: how images were scaled.
+        source: whose format this is, for people.
+        channels: of the images; None where that is not told.
+        size: side of the images in pixels, where it is told.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: Interpolation
+    source: str
+    channels: int | None = None
+    size: int | None = None
+
+
+def of_torchvision(name: str, weights_name: str = "DEFAULT") -> InputFormat:
+    """The format of torchvision's weights for ``name``: what ``weights.transforms()`` does.
+
+    Raises:
+        DonorError: torchvision has no such model or weights.
+
+    Example:
+        >>> of_torchvision("efficientnet_b0").interpolation
+        'bicubic'
+    """
+    weights = torchvision_weights(name, weights_name)
+    preset = weights.transforms()
+    (size,) = preset.crop_size
+    source = f"torchvision:{name}/{weights.name}"
+    return InputFormat(tuple(preset.mean), tuple(preset.std), preset.interpolation.value, source, 3, size)
+
+
+def torchvision_weights(name: str, weights_name: str = "DEFAULT") -> Any:
+    """The member of torchvision's enumeration of weights that is meant; ``DEFAULT`` is their best.
+
+    Raises:
+        DonorError: torchvision has no such model or weights.
+    """
+    import torchvision
+
+    if name not in torchvision.models.list_models():
+        raise DonorError(f"torchvision has no model '{name}'. See torchvision.models.list_models().")
+    weights = torchvision.models.get_model_weights(name)
+    try:
+        return weights[weights_name]
+    except KeyError:
+        known = ", ".join(member.name for member in weights) or "none"
+        raise DonorError(f"torchvision has no weights '{weights_name}' for {name}. Known: {known}.") from None
+
+
+def of_timm(name: str) -> InputFormat:
+    """The format of timm's weights for ``name``, from its ``pretrained_cfg``.
+
+    Raises:
+        DonorError: timm has no such model.
+
+    Example:
+        >>> of_timm("tf_efficientnet_lite0").mean
+        (0.5, 0.5, 0.5)
+    """
+    import timm
+
+    try:
+        config = timm.get_pretrained_cfg(name)
+    except RuntimeError:
+        raise DonorError(f"timm has no pretrained weights for '{name}'. See timm.list_pretrained().") from None
+    if config is None:
+        raise DonorError(f"timm has no model '{name}'. See timm.list_models(pretrained=True).")
+    source = f"timm:{config.architecture}" + (f".{config.tag}" if config.tag else "")
+    return of_config(vars(config), source)
+
+
+def of_config(config: Mapping[str, Any], source: str) -> InputFormat:
+    """The format in a ``pretrained_cfg`` of timm's, as code or as published in a ``config.json``."""
+    channels, size, _ = config.get("input_size") or (3, None, None)
+    mean, std = (tuple(config.get(key) or usual) for key, usual in (("mean", (0.5,)), ("std", (0.5,))))
+    return InputFormat(mean, std, config.get("interpolation") or "bicubic", source, channels, size)
+
+
+def of_folder(folder: Path) -> InputFormat | None:
+    """The format that a Hugging Face folder tells beside its weights: timm's or transformers'; None without one.
+
+    Raises:
+        DonorError: a file that should tell it is no JSON, or lacks what it should hold.
+    """
+    for name, read in (("config.json", _of_timm_json), ("preprocessor_config.json", _of_transformers)):
+        path = folder / name
+        if path.is_file():
+            try:
+                found = read(json.loads(path.read_text(encoding="utf-8")), str(path))
+            except (OSError, ValueError, TypeError, KeyError) as error:
+                raise DonorError(f"{path} does not tell an input format ({error}). Restore or remove it.") from error
+            if found is not None:
+                return found
+    return None
+
+
+def _of_timm_json(values: dict[str, Any], source: str) -> InputFormat | None:
+    config = values.get("pretrained_cfg", values)
+    return of_config(config, source) if "mean" in config else None
+
+
+def _of_transformers(values: dict[str, Any], source: str) -> InputFormat | None:
+    """Image processors of transformers: switches may say that nothing is normalised, or not to 0..1 units first."""
+    if "image_mean" not in values:
+        return None
+    mean, std = tuple(values["image_mean"]), tuple(values["image_std"])
+    if not values.get("do_normalize", True):
+        mean, std = (0.0,) * len(mean), (1.0,) * len(std)
+    scale = values.get("rescale_factor", 1 / 255) * 255 if values.get("do_rescale", True) else 255.0
+    mean, std = tuple(m / scale for m in mean), tuple(s / scale for s in std)
+    interpolation: Any = Image.Resampling(values.get("resample", Image.Resampling.BILINEAR)).name.lower()
+    return InputFormat(mean, std, interpolation, source, len(mean) if len(mean) > 1 else None)
+
+
+def of_model(model_name: str) -> InputFormat | None:
+    """The format of the default weights of a model, by its name as in ``models.build``; None where none are published.
+
+    Example:
+        >>> of_model("resnet50").source, of_model("resnet50_cifar")
+        ('torchvision:resnet50/IMAGENET1K_V2', None)
+    """
+    import torchvision
+
+    library, _, bare = model_name.rpartition(":")
+    if library != "timm" and bare in torchvision.models.list_models():
+        return of_torchvision(bare) if list(torchvision.models.get_model_weights(bare)) else None
+    if library == "torchvision":
+        return None
+    import timm
+
+    return of_timm(bare) if timm.is_model(bare) else None

@@ -1,0 +1,82 @@
+"""How a study's images are brought to its networks: as the donor was trained, the same for every start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from transfusion.networks import models
+from transfusion.networks.donors import Donor, stem_channels
+from transfusion.networks.donors.formats import InputFormat, of_model
+from transfusion.runs.store import Store, run_around
+from transfusion.spec import Normalization, TaskSpec
+from transfusion.tasks import Task
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How the images were brought to a donor when it was trained.
+
+    Attributes:
+        format: as far as it is known.
+        notes: what a reader should know about that, in sentences.
+    """
+
+    format: InputFormat | None = None
+    notes: tuple[str, ...] = ()
+
+
+def of_donor(donor: Donor, model_name: str, store: Store) -> Trained:
+    """What a donor was trained on: what it says itself, the task of the run that it is, else what its model usually is.
+
+    Args:
+        donor: its weights, and the format that came with them.
+        model_name: of the study, as in ``models.build``.
+        store: where runs are looked for.
+    """
+    kind, _, name = donor.source.partition(":")
+    if donor.format is not None:
+        return Trained(donor.format)
+    run = run_around(store.find_run(name) if kind == "run" else Path(name.partition("#")[0]).expanduser())
+    if run is not None and (found := of_task_spec(run.spec().task, f"run:{run.id}")):
+        return Trained(found)
+    channels = stem_channels(donor.state, models.build(model_name, 2))
+    usual = of_model(model_name)
+    if usual is None:
+        note = f"{donor.source} does not say how its images were normalised: they are by the task's own mean and std."
+        return Trained(None, (f"{note} {_SETTABLE}",))
+    note = f"{donor.source} does not say how its images were normalised: taken is what {usual.source} was trained with."
+    return Trained(replace(usual, channels=channels), (f"{note} {_SETTABLE}",))
+
+
+_SETTABLE = "Where that is wrong, set task.normalize (and task.interpolation)."
+
+
+def of_task_spec(spec: TaskSpec, source: str) -> InputFormat | None:
+    """The format of a task as ``settled``; None where that is still open."""
+    if not isinstance(spec.normalize, Normalization):
+        return None
+    mean, std = spec.normalize.mean, spec.normalize.std
+    return InputFormat(mean, std, spec.interpolation or "bilinear", source, spec.channels, spec.image_size)
+
+
+def chosen(spec: TaskSpec, trained: InputFormat | None) -> TaskSpec:
+    """A task's settings with the donor's format where they leave it to the donor.
+
+    Grey images get three channels where the donor has three, so that it sees exactly what it saw in training.
+    """
+    if trained is None:
+        return spec
+    values: dict[str, object] = {"interpolation": spec.interpolation or trained.interpolation}
+    if spec.normalize == "donor":
+        values["normalize"] = Normalization(mean=trained.mean, std=trained.std, source=trained.source)
+    if spec.channels is None and trained.channels == 3:
+        values["channels"] = 3
+    return spec.with_values(**values)
+
+
+def settled(spec: TaskSpec, task: Task) -> TaskSpec:
+    """The settings of a task that was loaded, with nothing about its content or input left open."""
+    source = task.card["normalization"]["from"]
+    normalization = Normalization(mean=task.mean, std=task.std, source=source)
+    return spec.with_values(fingerprint=task.fingerprint, normalize=normalization, channels=task.channels)
