@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from transfusion import schema
 from transfusion.errors import SpecError
+from transfusion.runs.plan import starts
 from transfusion.spec import RepresentationSpec, RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
 
 RUN = RunSpec(task=TaskSpec(), model="resnet18")
@@ -101,8 +102,7 @@ def test_the_grid_lists_each_distinct_start_once():
         upto=(None, "layer1"),
         rest=("random", "mean_var"),
     )
-    starts = [(s.name, s.batch_norm, s.upto, s.rest) for s in spec.starts()]
-    assert starts == [
+    assert [(s.name, s.batch_norm, s.upto, s.rest) for s in starts(spec)] == [
         ("pretrained", "pretrained", None, "random"),
         ("pretrained", "identity", "layer1", "random"),
         ("pretrained", "identity", "layer1", "mean_var"),
@@ -146,6 +146,7 @@ def test_a_file_that_is_no_spec_is_refused(tmp_path):
     [
         ({"scheme": SchemeSpec(name="random")}, "random, seed 0"),
         ({"scheme": SchemeSpec(name="pretrained", batch_norm="pretrained")}, "pretrained, seed 0"),
+        ({"scheme": SchemeSpec(name="random", head="random")}, "random head=random, seed 0"),
         ({"scheme": SchemeSpec(upto="layer1", rest="mean_var")}, "pretrained upto layer1 rest mean_var, seed 0"),
         (
             {"scheme": SchemeSpec(name="mean_var", batch_norm="mean_var"), "size": 9},

@@ -43,19 +43,7 @@ def test_a_study_with_its_own_donor_from_start_to_verdict(tmp_path, cache):
     assert (outcome.ran, outcome.kept, outcome.failed) == (7, 0, {})
     frame = a_study.frame()
     assert len(frame) == 6 * 3
-    assert list(frame.columns[:11]) == [
-        "run",
-        "start",
-        "scheme",
-        "batch_norm",
-        "upto",
-        "rest",
-        "size",
-        "seed",
-        "step",
-        "loss",
-        "auc",
-    ]
+    assert list(frame.columns[:12]) == "run start scheme batch_norm upto rest head size seed step loss auc".split()
     assert frame.groupby("scheme")["seed"].nunique().to_dict() == {"pretrained": 2, "mean_var": 2, "random": 2}
     assert "pretrained" in a_study.verdict().to_dict()["schemes"]
     donor = next(iter((tmp_path / "s" / "donors").glob("*.safetensors")))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from transfusion import __version__
+from transfusion import __version__, terms
 from transfusion.errors import SpecError, TransfusionError
 
 if TYPE_CHECKING:
@@ -82,17 +82,21 @@ def _stage(text: str) -> str | None:
     return None if text == "all" else text
 
 
+def _names(vocabulary: Any) -> str:
+    """The words of a closed vocabulary, for help texts."""
+    return ", ".join(get_args(vocabulary))
+
+
 @transfusion.command()
 @click.argument("source", metavar="[RECIPE | FILE.yaml | DIR]", required=False)
 @click.option("--data", metavar="PATH", help="Folder, .npz or .csv of images with labels, or embedded:NAME.")
 @click.option("--model", metavar="NAME", help="torchvision or timm name, cbr_*, or NAME_cifar.")
 @click.option("--donor", metavar="DONOR", help="torchvision:NAME, timm:NAME, file:PATH or run:ID.")
-@click.option(
-    "--schemes", metavar="A,B,..", callback=_listed(str), help="Starts: pretrained, mean_var, random, kaiming, ..."
-)
-@click.option("--batch-norms", metavar="A,B,..", callback=_listed(str), help="Modes: identity, mean_var, pretrained.")
+@click.option("--schemes", metavar="A,B,..", callback=_listed(str), help=f"Starts: {_names(terms.Scheme)}.")
+@click.option("--batch-norms", metavar="A,B,..", callback=_listed(str), help=f"Modes: {_names(terms.BatchNorm)}.")
 @click.option("--upto", metavar="STAGE,..", callback=_listed(_stage), help="Transfuse up to these stages; 'all' too.")
 @click.option("--rest", metavar="A,B,..", callback=_listed(str), help="Schemes for the stages above --upto.")
+@click.option("--head", metavar="SCHEME", help=f"Scheme of every head: {_names(terms.Head)}. [default: default]")
 @click.option("--sizes", metavar="N,..", callback=_listed(_size), help="Training images: counts, 10%, or 'all'.")
 @click.option("--seeds", metavar="N", type=click.IntRange(1), help="Number of seeds, or use --set seeds=[7,8].")
 @click.option("--steps", type=int, help="Optimiser steps of each run.")
@@ -294,9 +298,10 @@ def compare(weights: tuple[str, str], out: str, **options: Any) -> None:
 @click.option("--channels", default=3, show_default=True, type=click.IntRange(1), help="Channels of the images.")
 @click.option("--image-size", default=224, show_default=True, help="Side of the images in pixels.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-@click.option("--batch-norm", default="identity", show_default=True, help="identity, mean_var or pretrained.")
+@click.option("--batch-norm", default="identity", show_default=True, help=f"{_names(terms.BatchNorm)}.")
 @click.option("--upto", metavar="STAGE", help="Only stages up to this one follow the scheme.")
 @click.option("--rest", default="random", show_default=True, help="Scheme of the stages above --upto.")
+@click.option("--head", default="default", show_default=True, help=f"Scheme of the head: {_names(terms.Head)}.")
 def init(scheme: str, model: str, donor: str | None, out: str, **options: Any) -> None:
     """Write initial weights to a file that torch, timm and torchvision load."""
     from transfusion import schemes
@@ -313,6 +318,7 @@ def init(scheme: str, model: str, donor: str | None, out: str, **options: Any) -
         batch_norm=options["batch_norm"],
         upto=options["upto"],
         rest=options["rest"],
+        head=options["head"],
     )
     write_weights(Path(out), network.state_dict())
     click.echo(provenance)

@@ -42,6 +42,7 @@ RUN: dict[str, Any] = {
     "scheme.batch_norm": "identity",
     "scheme.upto": None,
     "scheme.rest": "random",
+    "scheme.head": "default",
     "train.optimizer": "adam",
     "train.lr": 3e-4,
     "train.momentum": 0.9,

@@ -8,13 +8,12 @@ folder does not make new runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from transfusion import schema
-from transfusion.terms import BatchNorm, Interpolation, Kind, Layout
+from transfusion.terms import BatchNorm, Head, Interpolation, Kind, Layout
 from transfusion.validated import Spec
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -177,12 +176,13 @@ class TrainSpec(Spec):
 
 
 class SchemeSpec(Spec):
-    """Where a run starts: a scheme, and how it treats batch norm and the stages above ``upto``."""
+    """Where a run starts: a scheme, how it treats batch norm and the stages above ``upto``, the head's scheme."""
 
     name: str = "pretrained"
     batch_norm: BatchNorm = "identity"
     upto: str | None = None
     rest: str = "random"
+    head: Head = "default"
 
     @property
     def label(self) -> str:
@@ -193,6 +193,8 @@ class SchemeSpec(Spec):
         Examples:
             >>> SchemeSpec(upto="layer2").label, SchemeSpec(name="mean_var", batch_norm="mean_var").label
             ('pretrained upto layer2', 'mean_var bn=mean_var')
+            >>> SchemeSpec(name="random", head="kaiming").label
+            'random head=kaiming'
         """
         parts = [self.name]
         copied = self.name == "pretrained" and self.upto is None
@@ -201,6 +203,8 @@ class SchemeSpec(Spec):
         if self.upto is not None:
             parts.append(f"upto {self.upto}")
             parts.append(f"rest {self.rest}" if self.rest != "random" else "")
+        if self.head != "default":
+            parts.append(f"head={self.head}")
         return " ".join(filter(None, parts))
 
 
@@ -281,9 +285,9 @@ class StudySpec(Spec):
 
     ``batch_norms`` apply to the schemes that redraw a donor's weights (mean_var, sampling, shuffled). A stage in
     ``upto`` applies to ``pretrained`` (None is the whole network) and every entry of ``rest`` to the stages
-    above it. A size of at most 1.0 written as a float is a share of the training images. For any other
-    combination give a full ``SchemeSpec`` among ``schemes``. With ``representations`` the networks are compared
-    stage by stage, and runs of the largest size keep the weights that this takes.
+    above it; ``head`` is the scheme of every head. A size of at most 1.0 written as a float is a share of the training
+    images. For any other combination give a full ``SchemeSpec`` among ``schemes``. With ``representations`` the
+    networks are compared stage by stage, and runs of the largest size keep the weights that this takes.
     """
 
     name: str = "study"
@@ -294,6 +298,7 @@ class StudySpec(Spec):
     batch_norms: Annotated[tuple[BatchNorm, ...], Field(min_length=1)] = ("identity",)
     upto: Annotated[tuple[str | None, ...], Field(min_length=1)] = (None,)
     rest: Annotated[tuple[str, ...], Field(min_length=1)] = ("random",)
+    head: Head = "default"
     sizes: Annotated[tuple[int | float | None, ...], Field(min_length=1)] = (None,)
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
     train: TrainSpec = TrainSpec()
@@ -312,25 +317,3 @@ class StudySpec(Spec):
             if size is not None and (size <= 0 or (isinstance(size, float) and size > 1)):
                 raise ValueError(f"a size of {size} is neither a count of images nor a share in (0, 1]")
         return self
-
-    def starts(self) -> Iterator[SchemeSpec]:
-        """The distinct starts of the grid, in the order given."""
-        seen: set[SchemeSpec] = set()
-        for scheme in self.schemes:
-            for start in [scheme] if isinstance(scheme, SchemeSpec) else self._starts_of(scheme):
-                if start not in seen:
-                    seen.add(start)
-                    yield start
-
-    def _starts_of(self, name: str) -> Iterator[SchemeSpec]:
-        if name == "pretrained":
-            for upto in self.upto:
-                for rest in self.rest if upto else ("random",):
-                    # copied stages bring their own batch norm; those above have the paper's
-                    batch_norm: BatchNorm = "identity" if upto else "pretrained"
-                    yield SchemeSpec(name=name, batch_norm=batch_norm, upto=upto, rest=rest)
-        elif name in ("mean_var", "sampling", "shuffled"):
-            for batch_norm in self.batch_norms:
-                yield SchemeSpec(name=name, batch_norm=batch_norm)
-        else:
-            yield SchemeSpec(name=name)

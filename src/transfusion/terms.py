@@ -4,6 +4,8 @@ from typing import Literal
 
 Kind = Literal["binary", "multiclass", "graded", "multilabel"]
 Split = Literal["train", "val", "test"]
+Scheme = Literal["pretrained", "random", "kaiming", "default", "mean_var", "sampling", "shuffled"]
+Head = Literal["random", "kaiming", "default"]  # the schemes that need no donor
 BatchNorm = Literal["identity", "mean_var", "pretrained"]
 Layout = Literal["auto", "folder", "csv", "npz", "nih", "eyepacs", "cifar", "embedded"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]

@@ -117,14 +117,14 @@ def test_the_frame_has_one_row_per_run_and_evaluation(files):
     files.append({"step": 0, "loss": 0.7, "auc": 0.5, "auprc": 0.4, "train_loss": math.nan, "time_s": 1.0})
     files.append({"step": 5, "loss": 0.6, "auc": 0.6, "auprc": 0.5, "train_loss": 0.65, "time_s": 2.0})
     frame = tidy([files])
-    assert list(frame.columns[:11]) == "run start scheme batch_norm upto rest size seed step loss auc".split()
+    assert list(frame.columns[:12]) == "run start scheme batch_norm upto rest head size seed step loss auc".split()
     assert frame["step"].tolist() == [0, 5]
     assert set(frame["run"]) == {RUN.id}
     assert frame["size"].isna().all()
 
 
 def test_the_frame_of_nothing_has_its_columns(tmp_path):
-    assert list(tidy([]).columns) == "run start scheme batch_norm upto rest size seed step loss auc".split()
+    assert list(tidy([]).columns) == "run start scheme batch_norm upto rest head size seed step loss auc".split()
 
 
 def test_a_run_is_found_by_the_start_of_its_id_here_or_in_a_study_beside(tmp_path):

@@ -12,9 +12,10 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from transfusion.errors import DonorError, DonorMismatchError, UnknownNameError
+from transfusion.networks import structure as names
 from transfusion.networks.models import build
-from transfusion.networks.structure import stage_of
-from transfusion.schemes import BATCH_NORMS, SCHEMES, initialize, reads_donor
+from transfusion.networks.structure import stage_of, stages
+from transfusion.schemes import BATCH_NORMS, HEADS, SCHEMES, initialize, reads_donor
 
 WITH_DONOR = [name for name, scheme in SCHEMES.items() if scheme.needs_donor]
 
@@ -81,15 +82,51 @@ def test_one_tensor_does_not_depend_on_others(scheme):
         assert torch.equal(tensor, large.state_dict()[name])
 
 
-@pytest.mark.parametrize("scheme", WITH_DONOR)
-def test_the_head_is_the_frameworks_where_a_donor_takes_part(scheme, donor):
-    model, baseline = network(), network()
-    table = initialize(model, scheme, donor=donor, seed=5)
-    initialize(baseline, "default", seed=5)
-    assert (table["head.weight"].rule, table["head.weight"].donor_tensor) == ("default", None)
-    assert torch.equal(model.head.weight, baseline.head.weight)
-    alike = network(num_outputs=7)
-    assert initialize(alike, scheme, donor=donor)["head.weight"].rule == "default"
+@pytest.mark.parametrize(("name", "head"), [*(("plain", head) for head in HEADS), ("cbr_tiny_small", "default")])
+def test_all_starts_of_a_seed_have_one_head(name, head):
+    """To the bit, whatever the scheme, the batch-norm mode and the stage up to which it holds, donor or not."""
+
+    def made(num_outputs=3):
+        return network(num_outputs) if name == "plain" else build(name, num_outputs, image_size=32)
+
+    donor, heads = made(7), set()
+    starts = [{"scheme": scheme} for scheme in SCHEMES] + [{"scheme": "sampling", "batch_norm": m} for m in BATCH_NORMS]
+    lowest = next(iter(stages(donor)))
+    starts += [{"scheme": "pretrained", "upto": lowest, "rest": rest} for rest in ("random", "default", "shuffled")]
+    for start in starts:
+        model = made()
+        table = initialize(model, donor=donor, seed=5, head=head, **start)
+        bare = {name: tensor for name, tensor in model.state_dict().items() if table[name].stage == "head"}
+        assert set(bare) >= {f"{names.head(model)[0]}.weight", f"{names.head(model)[0]}.bias"}
+        heads.add(tuple(value for tensor in bare.values() for value in tensor.flatten().tolist()))
+    for scheme in HEADS:
+        model = made()
+        initialize(model, scheme, seed=5, head=head)
+        kept = [tensor for name, tensor in model.state_dict().items() if name in bare]
+        heads.add(tuple(value for tensor in kept for value in tensor.flatten().tolist()))
+    assert len(heads) == 1
+    other = made()
+    initialize(other, "random", seed=6, head=head)
+    assert not torch.equal(other.get_submodule(names.head(other)[0]).weight, bare[f"{names.head(other)[0]}.weight"])
+
+
+def test_the_rule_of_the_head_is_a_setting(donor):
+    default = initialize(network(), "random")
+    assert (default["head.weight"].rule, default["head.bias"].rule) == ("default", "default")
+    glorot = initialize(network(num_outputs=7), "pretrained", donor=donor, head="random")
+    assert (glorot["head.weight"].rule, glorot["head.weight"].donor_tensor) == ("random", None)
+    assert glorot["head.weight"].std_asked == pytest.approx((2 / (16 + 7)) ** 0.5)
+
+
+def test_batch_norm_of_a_head_never_reads_the_donor(donor):
+    """A head may be more than one layer; its batch norm is new as well."""
+    model = network()
+    model.head = nn.Sequential(nn.BatchNorm1d(16), nn.Linear(16, 3))
+    model.pretrained_cfg = {"classifier": "head"}
+    for head, rule in (("random", "identity"), ("default", "default")):
+        table = initialize(model, "mean_var", donor=donor, batch_norm="mean_var", head=head)
+        assert table["head.0.running_var"].rule == rule
+        assert table["block1.1.running_var"].rule == "mean_var"
 
 
 def test_pretrained_copies_all_but_the_head(donor):
@@ -157,10 +194,6 @@ def test_stages_above_need_nothing_of_the_donor(donor):
         initialize(network(), "pretrained", donor=state, upto="block2")
 
 
-def test_without_a_donor_the_head_is_a_layer_like_any_other():
-    assert initialize(network(), "kaiming")["head.weight"].rule == "kaiming"
-
-
 def test_a_misshapen_donor_leaves_the_model_alone(donor):
     model = network()
     before = copy.deepcopy(model)
@@ -190,6 +223,10 @@ def test_missing_donor(arguments, said):
         ({"scheme": "randon"}, "no scheme 'randon'. Did you mean 'random'"),
         ({"scheme": "random", "rest": "x"}, "no scheme 'x'"),
         ({"scheme": "random", "batch_norm": "none"}, "no batch-norm mode 'none'.*Known: identity"),
+        (
+            {"scheme": "random", "head": "pretrained"},
+            "no rule for the head 'pretrained'.*Known: random, kaiming",
+        ),
         ({"scheme": "random", "upto": "block9"}, "no stage 'block9'.*Known: block1, block2, head"),
     ],
 )

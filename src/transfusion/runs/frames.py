@@ -15,10 +15,10 @@ FOUND = ["value", "reverse", "baseline", "rank_a", "rank_b", "n", "images", "war
 def tidy(runs: list[RunFiles]) -> pd.DataFrame:
     """One row per run and evaluation, as read from disk.
 
-    Columns: ``run start scheme batch_norm upto rest size seed step loss auc``, then the task's other metrics,
+    Columns: ``run start scheme batch_norm upto rest head size seed step loss auc``, then the task's other metrics,
     ``train_loss`` and ``time_s``. A missing ``upto`` is the whole network, a missing ``size`` all images.
     """
-    keys = ["run", "start", "scheme", "batch_norm", "upto", "rest", "size", "seed", "step", "loss", "auc"]
+    keys = ["run", "start", "scheme", "batch_norm", "upto", "rest", "head", "size", "seed", "step", "loss", "auc"]
     rows = [{**identity, **row} for files in runs for identity in [_identity(files)] for row in files.curve()]
     frame = pd.DataFrame(rows)
     frame = frame.reindex(columns=[*keys, *(column for column in frame.columns if column not in keys)])
@@ -39,6 +39,7 @@ def _identity(files: RunFiles) -> dict[str, Any]:
         "batch_norm": scheme.batch_norm,
         "upto": scheme.upto,
         "rest": scheme.rest if scheme.upto else None,
+        "head": scheme.head,
         "size": spec.size,
         "seed": spec.seed,
     }

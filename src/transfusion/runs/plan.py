@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from transfusion import schemes, tasks
-from transfusion.errors import SpecError
+from transfusion.errors import SpecError, UnknownNameError
 from transfusion.networks import donors, models
 from transfusion.networks.donors import Donor
 from transfusion.runs import comparisons as representations
@@ -91,7 +92,7 @@ def _checked_model(name: str, task: Task, train: TrainSpec) -> nn.Module:
 
 def _starts_with_donor(spec: StudySpec, model: nn.Module) -> set[SchemeSpec]:
     """The starts that read a donor; unknown names and a missing donor come out here, not in the ninth run."""
-    taught = {s for s in spec.starts() if schemes.reads_donor(model, s.name, s.batch_norm, s.upto, s.rest)}
+    taught = {s for s in starts(spec) if schemes.reads_donor(model, s.name, s.batch_norm, s.upto, s.rest, s.head)}
     if taught and spec.donor is None:
         names = ", ".join(sorted({start.name for start in taught}))
         raise SpecError(
@@ -125,7 +126,7 @@ def _keep_donor(donor: Donor, model: nn.Module, store: Store) -> str:
 def _grid(spec: StudySpec, num_images: int) -> Iterator[RunSpec]:
     for seed in spec.seeds:
         for size in spec.sizes:
-            for start in spec.starts():
+            for start in starts(spec):
                 count = _count(size, num_images)
                 yield RunSpec(
                     task=spec.task,
@@ -135,6 +136,35 @@ def _grid(spec: StudySpec, num_images: int) -> Iterator[RunSpec]:
                     seed=seed,
                     train=spec.train.of_size(count or num_images),
                 )
+
+
+def starts(spec: StudySpec) -> list[SchemeSpec]:
+    """The distinct starts of a study, in the order given.
+
+    Raises:
+        UnknownNameError: no such scheme.
+
+    Examples:
+        >>> [start.label for start in starts(StudySpec(schemes=("pretrained", "random"), upto=(None, "layer1")))]
+        ['pretrained', 'pretrained upto layer1', 'random']
+    """
+    asked = ([scheme] if isinstance(scheme, SchemeSpec) else _starts_of(spec, scheme) for scheme in spec.schemes)
+    return list(dict.fromkeys(chain.from_iterable(asked)))
+
+
+def _starts_of(spec: StudySpec, name: str) -> Iterator[SchemeSpec]:
+    if name not in schemes.SCHEMES:
+        raise UnknownNameError.of("scheme", name, schemes.SCHEMES)
+    scheme, start = schemes.SCHEMES[name], SchemeSpec(name=name, head=spec.head)
+    if not scheme.needs_donor:
+        yield start
+    elif not scheme.owns_batch_norm:
+        yield from (start.with_values(batch_norm=mode) for mode in spec.batch_norms)
+    else:
+        for upto in spec.upto:
+            for rest in spec.rest if upto else ("random",):
+                # copied stages bring their own batch norm; those above have the paper's
+                yield start.with_values(batch_norm="identity" if upto else "pretrained", upto=upto, rest=rest)
 
 
 def _count(size: int | float | None, num_images: int) -> int | None:

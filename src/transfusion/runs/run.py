@@ -133,9 +133,9 @@ def initial_weights(job: Job, model: nn.Module) -> schemes.Provenance:
     if run.donor is not None:
         kept = Store(job.folder).donor_path(donor_key(run))
         donor = donors.adapt(load_file(kept), model)
-    scheme = run.scheme
+    start = run.scheme
     return schemes.initialize(
-        model, scheme.name, donor, run.seed, batch_norm=scheme.batch_norm, upto=scheme.upto, rest=scheme.rest
+        model, start.name, donor, run.seed, start.batch_norm, upto=start.upto, rest=start.rest, head=start.head
     )
 
 

@@ -5,11 +5,12 @@ How to choose: see ``transfusion.schemes.rules``. The module stands alone; it kn
 
 from transfusion.schemes.filling import initialize, reads_donor
 from transfusion.schemes.provenance import Origin, Provenance
-from transfusion.schemes.rules import BATCH_NORMS, SCHEMES, Draw, Scheme
+from transfusion.schemes.rules import BATCH_NORMS, HEADS, SCHEMES, Draw, Scheme
 from transfusion.schemes.slots import Slot, fans
 
 __all__ = [
     "BATCH_NORMS",
+    "HEADS",
     "SCHEMES",
     "Draw",
     "Origin",

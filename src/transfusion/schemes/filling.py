@@ -12,7 +12,7 @@ from transfusion.errors import DonorError, DonorMismatchError, UnknownNameError
 from transfusion.networks.seeding import generator
 from transfusion.networks.structure import stages
 from transfusion.schemes.provenance import Origin, Provenance
-from transfusion.schemes.rules import BATCH_NORMS, DEFAULT, SCHEMES, Scheme, moments
+from transfusion.schemes.rules import BATCH_NORMS, HEADS, IDENTITY, SCHEMES, Scheme, moments
 from transfusion.schemes.slots import Slot, slots
 
 _NUM_NAMED = 20
@@ -26,15 +26,15 @@ def initialize(
     batch_norm: str = "identity",
     upto: str | None = None,
     rest: str = "random",
+    head: str = "default",
 ) -> Provenance:
     """Give a model the weights that a scheme asks for, in place.
 
     The same seed gives the same weights on every device (numbers are drawn on the CPU in float32), each tensor has
     its own generator, and global random state is not touched. Gradients, devices and types of the parameters stay.
 
-    A donor's head is never used. Where a donor takes part, the head is what the framework gives a new one
-    (``default``), whatever its shape; without a donor it is a layer like any other. A Glorot head is too large for
-    features of a pretrained scale: SqueezeNet's, which ends in a ReLU, starts out dead under it.
+    The head is filled by a rule of its own, whatever the scheme and the donor: starts of one seed have the same head to
+    the bit, so that what sets them apart is the body alone. A donor's head is never used.
 
     Args:
         model: any network. Tied tensors are filled once, under their first name.
@@ -46,18 +46,22 @@ def initialize(
             copy (``pretrained`` and ``default`` bring their own).
         upto: last stage that ``scheme`` fills; those above it are filled by ``rest``. None is the whole network.
         rest: any scheme.
+        head: scheme of the head, one that needs no donor. ``default`` is what the framework gives a new one. A Glorot
+            head (``random``) is too large for features of a pretrained scale: SqueezeNet's, which ends in a ReLU,
+            starts out dead under it.
 
     Returns:
         The origin of every tensor.
 
     Raises:
-        UnknownNameError: no such scheme, batch-norm mode or stage.
+        UnknownNameError: no such scheme, batch-norm mode, stage or rule for the head.
         DonorError: a donor is needed and none was given.
         DonorMismatchError: the donor lacks tensors, or has them in other shapes.
         InputError: the model has lazy or meta tensors.
 
     Source:
-        Paper, sections 3 and 5 ("Mean Var", "Weight Transfusion"). Stages here are finer than the paper's blocks.
+        Paper, sections 4.1 (random, Mean Var), 4.3 (sampling), 4.4 (batch norm) and 6.4 (weight transfusion). Stages
+        here are finer than the paper's blocks.
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 2))
@@ -65,7 +69,7 @@ def initialize(
         'random'
     """
     state = dict(donor.state_dict() if isinstance(donor, nn.Module) else donor or {})
-    plan = _Plan.of(model, (scheme, rest, batch_norm), upto)
+    plan = _Plan.of(model, (scheme, rest, batch_norm, head), upto)
     found = slots(model)
     _check_donor(plan, found, state, given=donor is not None)
     sources = {rule: rule.sources(model, state, seed) for rule in {plan.rule(slot) for slot in found}}
@@ -76,18 +80,23 @@ def initialize(
 
 
 def reads_donor(
-    model: nn.Module, scheme: str, batch_norm: str = "identity", upto: str | None = None, rest: str = "random"
+    model: nn.Module,
+    scheme: str,
+    batch_norm: str = "identity",
+    upto: str | None = None,
+    rest: str = "random",
+    head: str = "default",
 ) -> bool:
     """Whether ``initialize`` with these settings would read anything from a donor.
 
     Raises:
-        UnknownNameError: no such scheme, batch-norm mode or stage.
+        UnknownNameError: no such scheme, batch-norm mode, stage or rule for the head.
 
     Example:
         >>> reads_donor(nn.Linear(2, 2), "mean_var"), reads_donor(nn.Linear(2, 2), "random")
         (True, False)
     """
-    plan = _Plan.of(model, (scheme, rest, batch_norm), upto)
+    plan = _Plan.of(model, (scheme, rest, batch_norm, head), upto)
     return any(plan.rule(slot).reads(slot) for slot in slots(model))
 
 
@@ -98,18 +107,22 @@ class _Plan:
     scheme: Scheme
     rest: Scheme
     batch_norm: Scheme
+    head: Scheme
     lower: frozenset[str]
 
     @classmethod
-    def of(cls, model: nn.Module, names: tuple[str, str, str], upto: str | None) -> _Plan:
+    def of(cls, model: nn.Module, names: tuple[str, str, str, str], upto: str | None) -> _Plan:
         scheme, rest = (_known(SCHEMES, "scheme", name) for name in names[:2])
-        batch_norm = _known(BATCH_NORMS, "batch-norm mode", names[2])
+        batch_norm, head = (
+            _known(BATCH_NORMS, "batch-norm mode", names[2]),
+            _known(HEADS, "rule for the head", names[3]),
+        )
         order = list(stages(model))
         if upto is None:
-            return cls(scheme, scheme, batch_norm, frozenset(order))
+            return cls(scheme, scheme, batch_norm, head, frozenset(order))
         if upto not in order:
             raise UnknownNameError.of("stage", upto, order)
-        return cls(scheme, rest, batch_norm, frozenset(order[: order.index(upto) + 1]))
+        return cls(scheme, rest, batch_norm, head, frozenset(order[: order.index(upto) + 1]))
 
     @property
     def needs_donor(self) -> bool:
@@ -117,10 +130,10 @@ class _Plan:
 
     def rule(self, slot: Slot) -> Scheme:
         """The scheme or batch-norm mode that fills a tensor."""
-        if slot.is_head and self.needs_donor:
-            return DEFAULT
-        chosen = self.scheme if slot.stage in self.lower else self.rest
-        return self.batch_norm if slot.role == "batch_norm" and not chosen.owns_batch_norm else chosen
+        chosen = self.head if slot.is_head else self.scheme if slot.stage in self.lower else self.rest
+        if slot.role != "batch_norm" or chosen.owns_batch_norm:
+            return chosen
+        return IDENTITY if slot.is_head else self.batch_norm
 
 
 def _known(table: dict[str, Scheme], what: str, name: str) -> Scheme:

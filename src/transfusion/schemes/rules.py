@@ -100,7 +100,7 @@ class FanScaled(Scheme):
 
 
 class Random(FanScaled):
-    """Glorot normal: N(0, 2 / (fan_in + fan_out)), the paper's random start (section 3)."""
+    """Glorot normal: N(0, 2 / (fan_in + fan_out)), the paper's random start (section 4.1)."""
 
     name = "random"
 
@@ -170,7 +170,7 @@ class Redrawn(Scheme):
 
 
 class MeanVar(Redrawn):
-    """Each tensor iid normal with its donor tensor's mean and variance: the paper's "Mean Var" (section 5)."""
+    """Each tensor iid normal with its donor tensor's mean and variance: the paper's "Mean Var" (section 4.1)."""
 
     name = "mean_var"
 
@@ -180,7 +180,7 @@ class MeanVar(Redrawn):
 
 
 class Sampling(Redrawn):
-    """Each entry drawn with replacement from the entries of its donor tensor (the paper's appendix)."""
+    """Each entry drawn with replacement from the entries of its donor tensor (the paper's section 4.3)."""
 
     name = "sampling"
 
@@ -191,7 +191,7 @@ class Sampling(Redrawn):
 
 
 class Shuffled(Redrawn):
-    """The donor tensor's entries in another order."""
+    """The donor tensor's entries in another order: sampling (section 4.3) without replacement."""
 
     name = "shuffled"
 
@@ -201,7 +201,7 @@ class Shuffled(Redrawn):
 
 
 class IdentityBatchNorm(Scheme):
-    """Batch norm that does nothing at first: gamma 1, beta 0, running mean 0, running variance 1 (the paper's)."""
+    """Batch norm that does nothing at first: gamma 1, beta 0, running mean 0, running variance 1 (section 4.4)."""
 
     name = "identity"
 
@@ -238,12 +238,13 @@ class MeanVarBatchNorm(MeanVar):
 
 
 RANDOM = Random()
-DEFAULT = Default()
+IDENTITY = IdentityBatchNorm()
 SCHEMES: dict[str, Scheme] = {
-    scheme.name: scheme for scheme in (Pretrained(), RANDOM, Kaiming(), DEFAULT, MeanVar(), Sampling(), Shuffled())
+    scheme.name: scheme for scheme in (Pretrained(), RANDOM, Kaiming(), Default(), MeanVar(), Sampling(), Shuffled())
 }
+HEADS = {name: scheme for name, scheme in SCHEMES.items() if not scheme.needs_donor}
 BATCH_NORMS: dict[str, Scheme] = {
-    "identity": IdentityBatchNorm(),
+    "identity": IDENTITY,
     "mean_var": MeanVarBatchNorm(),
     "pretrained": SCHEMES["pretrained"],
 }

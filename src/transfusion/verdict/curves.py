@@ -180,11 +180,11 @@ def with_starts(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with a column ``start``: the label of every row's start, unless it has one.
 
     Args:
-        frame: with the column ``start``, or ``scheme batch_norm upto rest`` (see ``SchemeSpec.label``).
+        frame: with the column ``start``, or ``scheme batch_norm upto rest head`` (see ``SchemeSpec.label``).
     """
     if "start" in frame:
         return frame
-    keys = [column for column in ("batch_norm", "upto", "rest") if column in frame]
+    keys = [column for column in ("batch_norm", "upto", "rest", "head") if column in frame]
     told: pd.DataFrame = frame[["scheme", *keys]].astype(object)
     labels = {row: _label(row, ("name", *keys)) for row in set(told.itertuples(index=False, name=None))}
     named: pd.DataFrame = frame.assign(
