@@ -3,13 +3,13 @@ import pytest
 from scipy import stats
 
 from transfusion.errors import InputError
-from transfusion.metrics import combined, contrast, evidence, influence
+from transfusion.metrics import Evidence, contrast, evidence, influence
 
 
 def test_it_is_obuchowski_and_rockettes_method_on_van_dykes_data():
     """Published: 5 readers, 2 modalities, 114 cases; MRMCaov and RJafroc print these components, df and p-value."""
     mean_square, cov2, cov3 = 0.0005510306, 0.0003440748, 0.0002390284
-    found = combined(-0.04380032, 2 * mean_square, 5, 2 * (cov2 - cov3))
+    found = Evidence(-0.04380032, 2 * mean_square, 5, 4, 2 * (cov2 - cov3))
     assert found.df == pytest.approx(15.25967, rel=1e-5)
     assert (found.estimate / found.error) ** 2 == pytest.approx(4.456319, rel=1e-5)
     assert found.p_value() == pytest.approx(0.05166569, rel=1e-4)

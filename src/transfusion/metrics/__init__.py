@@ -12,7 +12,7 @@ from transfusion.metrics.delong import delong, delong_test
 from transfusion.metrics.evaluation import evaluate, events
 from transfusion.metrics.influence import Influence, influence
 from transfusion.metrics.interval import Interval
-from transfusion.metrics.readers import Evidence, combined, contrast, evidence
+from transfusion.metrics.readers import Evidence, contrast, evidence
 
 __all__ = [
     "Evidence",
@@ -21,7 +21,6 @@ __all__ = [
     "Reliability",
     "auc_interval",
     "bootstrap_auc",
-    "combined",
     "contrast",
     "delong",
     "delong_test",

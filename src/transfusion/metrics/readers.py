@@ -22,28 +22,42 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Evidence:
-    """An estimate with its standard error and degrees of freedom, for any level of confidence.
+    """An estimate and the two parts of its variance, for any level of confidence.
 
     Attributes:
         estimate: a mean over trainings.
-        trainings: its variance through other trainings; NaN where there is no spread to judge by.
-        patients: its variance through other patients; NaN where that is not known, and not counted then.
-        df: degrees of freedom of the sum of both.
+        spread: variance of a single training's value; NaN where there is no spread to judge by.
         n: trainings.
+        spread_df: degrees of freedom of the spread.
+        patients: variance of the estimate through other patients, which no number of trainings reduces; NaN where it is
+            not known, and not counted then.
+        patients_df: degrees of freedom of that.
         reason: why there is no interval, or None.
     """
 
     estimate: float
-    trainings: float
-    patients: float
-    df: float
+    spread: float
     n: int
+    spread_df: float
+    patients: float = float("nan")
+    patients_df: float = float("inf")
     reason: str | None = None
+
+    @property
+    def trainings(self) -> float:
+        """Variance of the estimate through other trainings."""
+        return self.spread / self.n if self.n else float("nan")
 
     @property
     def error(self) -> float:
         """Standard error over trainings and, where known, patients."""
         return float(np.sqrt(self.trainings + np.nan_to_num(self.patients)))
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of the squared error, by Satterthwaite; NaN where there is none."""
+        uncertain = self.trainings**2 / self.spread_df + np.nan_to_num(self.patients) ** 2 / self.patients_df
+        return float(self.error**4 / uncertain) if self.error > 0 else float("nan")
 
     def interval(self, level: float = 0.95) -> Interval:
         """The t interval."""
@@ -96,27 +110,11 @@ def evidence(values: Floats, influences: Sequence[Influence] | None = None) -> E
         (0.02, 2.0, -0.0048)
     """
     n = len(values)
-    patients, patients_df = _patients(influences, n) if influences else (np.nan, np.inf)
+    patients, df = _patients(influences, n) if influences else (np.nan, np.inf)
+    estimate = float(values.mean()) if n else np.nan
     if n < 2 or np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())):
-        estimate = float(values.mean()) if n else np.nan
-        return Evidence(estimate, np.nan, patients, np.nan, n, _no_spread(n))
-    return combined(float(values.mean()), float(values.var(ddof=1)), n, patients, patients_df)
-
-
-def combined(estimate: float, spread: float, n: int, patients: float, patients_df: float = np.inf) -> Evidence:
-    """Evidence from its parts.
-
-    Args:
-        estimate: mean over trainings.
-        spread: variance of a single training's value.
-        n: trainings.
-        patients: covariance over patients of two trainings' values; NaN where unknown.
-        patients_df: degrees of freedom of that covariance.
-    """
-    trainings, shared = spread / n, max(float(np.nan_to_num(patients)), 0.0)
-    uncertain = trainings**2 / (n - 1) + shared**2 / patients_df
-    known = patients if np.isnan(patients) else shared
-    return Evidence(estimate, trainings, known, float((trainings + shared) ** 2 / uncertain), n)
+        return Evidence(estimate, np.nan, n, np.nan, patients, df, _no_spread(n))
+    return Evidence(estimate, float(values.var(ddof=1)), n, n - 1, patients, df)
 
 
 def contrast(a: Influence, b: Influence) -> Influence:
@@ -145,7 +143,7 @@ def _patients(influences: Sequence[Influence], n: int) -> tuple[float, float]:
     shared, df = _covariance(parts.sum(1)), influences[0].df
     usable = (by_part > 0) & (df > 0)
     uncertain = float((by_part[usable] ** 2 / df[usable]).sum())
-    return shared, float(by_part[usable].sum() ** 2 / uncertain) if uncertain > 0 else np.inf
+    return max(shared, 0.0), float(by_part[usable].sum() ** 2 / uncertain) if uncertain > 0 else np.inf
 
 
 def _covariance(by_training: Floats) -> float:
