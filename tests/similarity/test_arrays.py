@@ -1,13 +1,13 @@
 """What goes in: types, layouts, refusals; and when the exact route is taken."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import reference
 import torch
 
-from transfusion import similarity
 from transfusion.errors import InputError
-from transfusion.similarity import Sums, arrays, cca, linear_cka, procrustes
+from transfusion.similarity import MEASURES, Sums, arrays, cca, linear_cka, procrustes
 
 
 @pytest.mark.parametrize(
@@ -20,8 +20,10 @@ from transfusion.similarity import Sums, arrays, cca, linear_cka, procrustes
         torch.from_numpy,
         lambda x: torch.from_numpy(x).requires_grad_(),
         lambda x: x.tolist(),
+        pd.DataFrame,
+        lambda x: np.ma.masked_array(x, mask=False),
     ],
-    ids=["fortran", "reversed", "big-endian", "strided", "tensor", "with gradient", "lists"],
+    ids=["fortran", "reversed", "big-endian", "strided", "tensor", "with gradient", "lists", "frame", "nothing masked"],
 )
 def test_any_layout_gives_the_same_answer(convert):
     x, y = reference.related()
@@ -45,7 +47,17 @@ def test_integers_and_read_only_arrays():
         (np.array([["a"]] * 6), "x is of type <U1; similarity needs real numbers"),
         (torch.ones((6, 2), dtype=torch.bool), r"x is of type torch\.bool"),
         (np.full((6, 2), np.nan), "holds NaN, infinite or huge values"),
-        (np.arange(12.0).reshape(6, 2) * 1e200, "holds NaN, infinite or huge values"),
+        (np.full((6, 2), np.inf), "holds NaN, infinite or huge values"),
+        (np.ma.masked_greater(np.arange(12.0).reshape(6, 2), 9), "x has 2 masked values"),
+        (
+            pd.DataFrame({"a": range(6), "b": "text"}),
+            "x is of type object; similarity needs real numbers",
+        ),
+        (pd.DataFrame({"a": [1, None] * 3}, dtype="Float64"), "holds NaN, infinite or huge values"),
+        (
+            np.arange(12.0).reshape(6, 2) * [1, 1e-160],
+            "Feature 1 of x varies by less than 1e-120",
+        ),
     ],
 )
 def test_refusals(x, message):
@@ -128,12 +140,111 @@ def test_many_well_conditioned_rows_are_multiplied_in_float32(singles, kind, off
     assert not any(singles[2:])
 
 
-@pytest.mark.parametrize("name", ["svcca", "pwcca"])
-def test_measures_that_whiten_share_it(singles, name):
+@pytest.mark.parametrize("name", sorted(set(MEASURES) - {"cca", "cca_squared"}))
+def test_measures_that_can_jump_never_take_it(singles, name):
+    """They depend on single canonical vectors or on a cut, whose error has no bound that holds on every machine."""
     x, y = _white()
-    single, double = (getattr(similarity, name)(x.astype(kind), y.astype(kind)) for kind in ("f4", "f8"))
-    assert singles == [False, True, False]
-    assert single.value == pytest.approx(double.value, abs=1e-8)
+    single, double = (arrays.similarity(MEASURES[name], x.astype(kind), y.astype(kind)) for kind in ("f4", "f8"))
+    assert not any(singles)
+    assert single.value == pytest.approx(double.value, abs=1e-12)
+
+
+def test_frames_whose_labels_differ_are_refused():
+    x, y = (pd.DataFrame(each) for each in reference.related())
+    with pytest.raises(InputError, match="frames with different index labels"):
+        cca(x.sample(frac=1, random_state=0), y)
+    assert float(cca(x, y.to_numpy())) == float(cca(x, y))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e-100, 1e100, 1e200])
+@pytest.mark.parametrize("name", MEASURES)
+def test_any_scale_gives_the_same_answer(name, scale):
+    x, y = reference.related()
+    expected, found = (arrays.similarity(MEASURES[name], k * x, y / k) for k in (1, scale))
+    assert found.value == pytest.approx(expected.value, abs=1e-9)
+    assert found.ranks == expected.ranks
+
+
+def _one_direction(seed, kind="f8", n=50_000):
+    draw = np.random.default_rng(seed)
+    z = draw.normal(size=n)
+    return z.astype(kind), (z + 0.1 * draw.normal(size=n)).astype(kind)
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("kind", ["f8", "f4"])
+def test_multiples_of_one_feature_have_rank_one(seed, kind):
+    z, w = _one_direction(seed, kind)
+    y = np.stack([w, np.random.default_rng(100 + seed).normal(size=len(w)).astype(kind)], axis=1)
+    answer = cca(np.stack([z, 3 * z], axis=1).astype("f8"), y)
+    assert answer.ranks == (1, 2)
+    assert answer.value == pytest.approx(reference.canonical_correlations(z[:, None], y).max(), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["f8", "f4", "f2"])
+@pytest.mark.parametrize("shift", [0, 3])
+@pytest.mark.parametrize("n", [300, 50_000])
+def test_two_class_probabilities_have_rank_one(kind, shift, n):
+    probabilities = [
+        torch.softmax(
+            torch.from_numpy(np.stack([2 * z + shift, -2 * z], axis=1)).float()
+            if kind != "f8"
+            else torch.from_numpy(np.stack([2 * z + shift, -2 * z], axis=1)),
+            dim=1,
+        )
+        .numpy()
+        .astype(kind)
+        for z in _one_direction(0, n=n)
+    ]
+    answer = cca(*(each.astype("f8") for each in probabilities))
+    assert answer.ranks == (1, 1)
+    truth = np.corrcoef(*(each[:, 0].astype("f8") for each in probabilities))[0, 1]
+    assert answer.value == pytest.approx(truth, abs=1e-3 if kind == "f2" else 1e-6)
+
+
+@pytest.mark.parametrize("offset", [0, 1e3, 1e6])
+@pytest.mark.parametrize("seed", range(4))
+def test_an_offset_is_no_direction(offset, seed):
+    draw = np.random.default_rng(seed)
+    x = draw.normal(size=(2000, 33)) @ draw.normal(size=(33, 64))
+    x = x / x.std(axis=0) + offset * draw.choice([-1, 1], size=64)
+    answer = cca(x, draw.normal(size=(2000, 8)))
+    assert answer.ranks == (33, 8)
+
+
+def test_directions_at_the_rounding_of_float32_are_told():
+    z, w = _one_direction(0, "f4")
+    x = np.stack([z, 3 * z], axis=1).astype("f8") * np.pi
+    assert any("If its numbers ever were float32" in warning for warning in cca(x, w[:, None]).warnings)
+    well = reference.conditioned(600, 8, 1e5)
+    assert cca(well, reference.related()[1]).warnings == ()
+
+
+@pytest.mark.parametrize("container", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("spread", [0.05, 0.03, 0.02])
+def test_bfloat16_features_beside_a_mean(container, spread):
+    x, y = reference.related(2000)
+    x = torch.from_numpy(1 + spread * x / x.std(axis=0)).bfloat16()
+    answer = cca(x.to(container), torch.from_numpy(y))
+    assert answer.ranks == (8, 6)
+    assert answer.value == pytest.approx(reference.canonical_correlations(x.double(), y).mean(), abs=1e-9)
+    assert any("Rounding to bfloat16 makes up to" in warning for warning in answer.warnings) == (spread < 0.025)
+
+
+def test_bfloat16_features_that_hold_nothing_beside_their_mean():
+    x, y = reference.related(2000)
+    x = torch.from_numpy(1 + 0.004 * x / x.std(axis=0)).bfloat16()
+    answer = cca(x, torch.from_numpy(y))
+    assert np.isnan(answer.value)
+    assert answer.warnings[0] == (
+        "No value: x is constant to within the rounding of bfloat16 (subtract the mean before converting)."
+    )
+
+
+def test_whole_numbers_have_no_rounding():
+    draw = np.random.default_rng(0)
+    x = 1000 + draw.integers(0, 3, size=(2000, 4)).astype(np.float64)
+    assert cca(x, x).ranks == (4, 4)
 
 
 def test_images_of_many_rows_are_never_matched_with_themselves(singles):

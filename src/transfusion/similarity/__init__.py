@@ -17,7 +17,8 @@ from dataclasses import replace
 from functools import partial
 
 from transfusion.errors import InputError
-from transfusion.similarity.arrays import Array, similarity
+from transfusion.similarity.arrays import similarity
+from transfusion.similarity.inputs import Array
 from transfusion.similarity.measures import MEASURES, SVCCA_VARIANCE, measure, svcca_score
 from transfusion.similarity.pair import Pair
 from transfusion.similarity.result import Similarity, judge

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from transfusion.errors import InputError
 from transfusion.similarity.exact import exact_pair
 from transfusion.similarity.gram import BLOCK
+from transfusion.similarity.inputs import Array, check_same_rows, moderate, rounding_unit, samples
 from transfusion.similarity.measures import Measure
 from transfusion.similarity.pair import EPS, SAFE_SPREAD, Pair, View
 from transfusion.similarity.result import Similarity, judge
 from transfusion.similarity.sums import Sums, partner
 
-Array = npt.NDArray[np.generic] | Tensor
 _SINGLE_ENOUGH = (torch.float32, torch.float16, torch.bfloat16)
 # Rows times squared columns from which float32 products save time.
 _LEAST_WORK = 1e9
@@ -42,12 +39,15 @@ def similarity(measure: Measure, x: Array, y: Array, rows_per_image: int = 1) ->
     Raises:
         InputError: where the arrays cannot be compared.
     """
-    first, second = _samples(x, "x"), _samples(y, "y")
+    check_same_rows(x, y)
+    first, second = samples(x, "x"), samples(y, "y")
     _check(first, second, rows_per_image)
+    first, second = (moderate(each, name, measure.whitens) for each, name in ((first, "x"), (second, "y")))
     second = second.to(first.device)
     rematched = measure.chance is None or rows_per_image > 1
-    new = partial(Sums, (first.shape[1], second.shape[1]), measure.norms, rematched, first.device)
-    pair = _pair(new, first, second, rows_per_image, measure.whitens)
+    eps = [rounding_unit(each) for each in (first, second)]
+    new = partial(Sums, (first.shape[1], second.shape[1]), measure.norms, rematched, first.device, eps)
+    pair = _pair(new, first, second, rows_per_image, measure.single)
     if measure.whitens and (_needs_exact(pair.x) or _needs_exact(pair.y)):
         away = partner(len(first), rows_per_image) if rematched else 0
         pair = _exact(first, second, (pair.x.eps, pair.y.eps), away)
@@ -113,33 +113,6 @@ def _exact(x: Tensor, y: Tensor, eps: tuple[float, float], away: int) -> Pair:
 
 def _needs_exact(view: View) -> bool:
     return view.eps == EPS and bool(view.alive.any()) and view.basis.spread < SAFE_SPREAD
-
-
-def _samples(array: Array, name: str) -> Tensor:
-    tensor = array.detach() if isinstance(array, Tensor) else _from_numpy(np.asarray(array), name)
-    if tensor.is_complex() or tensor.dtype == torch.bool:
-        raise InputError(f"{name} is of type {tensor.dtype}; similarity needs real numbers. Convert it.")
-    if tensor.ndim != 2 or not tensor.shape[1]:
-        raise InputError(
-            f"{name} has shape {tuple(tensor.shape)}; similarity needs (samples, features). Flatten a map of shape "
-            "(images, channels, height, width) by x.movedim(1, -1).reshape(-1, channels) and give rows_per_image."
-        )
-    # Apple's GPUs have no float64.
-    return tensor.cpu() if tensor.device.type == "mps" else tensor
-
-
-def _from_numpy(array: npt.NDArray[np.generic], name: str) -> Tensor:
-    if array.dtype.kind not in "fiu":
-        raise InputError(f"{name} is of type {array.dtype}; similarity needs real numbers. Convert it.")
-    if array.dtype.itemsize > 8 or array.dtype.kind == "u":
-        array = array.astype(np.float64)
-    # PyTorch knows neither foreign byte orders nor steps backwards.
-    backwards = any(step < 0 for step in array.strides)
-    native = np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C" if backwards else "K")
-    with warnings.catch_warnings():
-        # A read-only memory map is fine: nothing here writes into it.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(native)
 
 
 def _check(x: Tensor, y: Tensor, rows_per_image: int) -> None:

@@ -45,6 +45,8 @@ class Measure:
         chance: from a pair and its score to the value expected under random pairing; None where only re-matched
             sums can tell.
         whitens: whether it divides by small eigenvalues, and so gains from the exact route.
+        single: whether products in float32 change it by a sum of many small errors, and so by next to nothing; what
+            depends on single canonical vectors, or on where a spectrum is cut, can jump.
         norms: whether it needs sums that were taken with ``norms``.
         unbiased: whether few samples do not raise it.
     """
@@ -52,6 +54,7 @@ class Measure:
     score: Callable[[Pair], Score]
     chance: Callable[[Pair, Score], float] | None
     whitens: bool = False
+    single: bool = False
     norms: bool = False
     unbiased: bool = False
 
@@ -148,8 +151,8 @@ def _chance_debiased(pair: Pair, score: Score) -> float:
 
 
 MEASURES = {
-    "cca": Measure(cca_score, _chance_mean, whitens=True),
-    "cca_squared": Measure(cca_squared_score, _chance_mean_square, whitens=True),
+    "cca": Measure(cca_score, _chance_mean, whitens=True, single=True),
+    "cca_squared": Measure(cca_squared_score, _chance_mean_square, whitens=True, single=True),
     "svcca": Measure(svcca_score, _chance_mean, whitens=True),
     "pwcca": Measure(pwcca_score, _chance_mean, whitens=True),
     "linear_cka": Measure(linear_cka_score, _chance_cka),

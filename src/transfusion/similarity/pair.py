@@ -6,7 +6,7 @@ T = Wx' (X'Y) Wy holds the cosines between the two subspaces; its singular value
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -16,6 +16,10 @@ EPS = torch.finfo(torch.float64).eps
 # Moments of float64 data agree with QR to 1e-9 down to this ratio of eigenvalues: benchmarks/similarity_accuracy.py.
 SAFE_SPREAD = 1e-6
 _LEAST_SQUARE = 1e-10
+# Rounding units that noise may reach. A float32 or float64 number is a sum of many rounded terms; a half type is what
+# such a sum was rounded to once, by 1 / sqrt(12) units.
+_UNITS_OF_NOISE = 2.0
+_UNITS_OF_NOISE_IN_HALF = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +51,7 @@ class View:
         norms: sum over samples of |x - mean|^4.
         eps: rounding unit of the type that the features came in.
         offset: (d,) mean less the shift about which the sums were made.
+        jitter: largest standard deviation of a feature that is not alive, in rounding units of its mean.
     """
 
     n: int
@@ -55,6 +60,7 @@ class View:
     norms: float
     eps: float
     offset: Tensor
+    jitter: float = 0.0
 
     @property
     def width(self) -> int:
@@ -63,13 +69,37 @@ class View:
 
     @cached_property
     def alive(self) -> Tensor:
-        """Features that vary by more than the rounding of their mean: variance > (4 eps |mean|)^2."""
-        return self.variance > (4 * self.eps * self.mean).square()
+        """Features that vary by more than the rounding of their mean: std > 2 noise units, see ``units_of_noise``."""
+        return self.variance > (2 * units_of_noise(self.eps) * self.mean).square()
 
     @property
     def variance(self) -> Tensor:
         """Variance of each feature."""
         return self.moment.diagonal() / self.n
+
+    def without_dead(self) -> View:
+        """Itself without the features that are not alive, which are left out of every measure."""
+        dead = ~self.alive
+        if not bool(dead.any()):
+            return self
+        units = self.variance[dead].clamp(min=0).sqrt() / (self.eps * self.mean[dead]).abs().clamp(min=1e-300)
+        return replace(self, moment=self._zeroed(~dead), jitter=float(units.max().item()))
+
+    def _zeroed(self, alive: Tensor) -> Tensor:
+        return self.moment * torch.outer(alive, alive)
+
+    @property
+    def coarseness(self) -> float:
+        """Largest share of a feature's variance that is the rounding of values about as large as its mean."""
+        noise = (self.eps * self.mean).square()[self.alive] / 12
+        return float((noise / self.variance[self.alive]).max().item()) if len(noise) else 0.0
+
+    @property
+    def doubt(self) -> str:
+        """What may be wrong with small directions that were kept; empty where nothing."""
+        if self.eps == EPS and 0 < self.basis.spread < SAFE_SPREAD:
+            return "is ill-conditioned: beyond 1e-9 trust only the arrays, not sums over batches."
+        return ""
 
     @cached_property
     def trace(self) -> float:
@@ -82,13 +112,13 @@ class View:
         keep = self.alive.nonzero().squeeze(1)
         scale = self.moment.diagonal()[keep].sqrt()
         unit = self._moment_of(keep) / torch.outer(scale, scale)
-        weights, spread = _whiten(unit, self.noise[keep], self.eps)
+        weights, spread = _whiten(unit, self.noise[keep], self.eps, self._least(len(keep)))
         return Basis(self._embed(weights / scale[:, None], keep), spread if len(keep) else 0.0)
 
     @property
     def noise(self) -> Tensor:
-        """Rounding noise of each feature as a share of its variance, with a margin of two rounding units."""
-        return (2 * self.eps * self.mean).square() / self.variance
+        """Rounding noise of each feature's mean as a share of its variance, at most."""
+        return (units_of_noise(self.eps) * self.mean).square() / self.variance
 
     def principal(self, variance: float) -> Basis:
         """The fewest leading principal components that hold a share ``variance`` of the total variance."""
@@ -97,9 +127,14 @@ class View:
             return self.basis
         values, vectors = torch.linalg.eigh(self._moment_of(keep))
         values, vectors = values.flip(0), vectors.flip(1)
-        rank = num_leading(values, variance, _least(len(keep), self.eps))
+        noise = (self.noise * self.moment.diagonal())[keep]
+        rank = num_leading(values, variance, rank_floor(values, vectors, noise, self._least(len(keep))))
         weights = vectors[:, :rank] / values[:rank].sqrt()
         return Basis(self._embed(weights, keep), float((values[rank - 1] / values[0]).item()))
+
+    def _least(self, width: int) -> float:
+        """Least eigenvalue as a share of the largest: the rounding of the features, and of sums over n samples."""
+        return max(self.n, width) * EPS if self.eps == EPS else max(width * EPS, units_of_noise(self.eps) ** 2)
 
     def _moment_of(self, keep: Tensor) -> Tensor:
         return self.moment if len(keep) == self.width else self.moment[keep][:, keep]
@@ -150,23 +185,28 @@ class Pair:
         return self.correlations_between(self.x.basis, self.y.basis)
 
 
+def units_of_noise(eps: float) -> float:
+    """Rounding noise relative to a number's size, at most, from the rounding unit of its type."""
+    return eps * (_UNITS_OF_NOISE_IN_HALF if eps >= torch.finfo(torch.float16).eps else _UNITS_OF_NOISE)
+
+
 def rank_floor(values: Tensor, directions: Tensor, noise: Tensor, least: float) -> Tensor:
-    """Least eigenvalue of a correlation matrix that each direction needs to count as real.
+    """Least eigenvalue of a correlation or covariance matrix that each direction needs to count as real.
 
     Args:
         values: (d,) eigenvalues.
         directions: (d, d) eigenvectors in columns.
-        noise: (d,) rounding noise of each unit-variance feature, which grows with |mean| / std.
+        noise: (d,) rounding noise of each feature in the matrix's units, which grows with |mean| / std.
         least: the floor as a share of the largest eigenvalue.
     """
     return torch.maximum(least * values.max(), noise @ directions.square())
 
 
-def num_leading(values: Tensor, variance: float, least: float) -> int:
-    """How many of descending ``values`` hold a share ``variance`` of their sum, none below ``least`` of the first."""
+def num_leading(values: Tensor, variance: float, floor: Tensor) -> int:
+    """How many of descending ``values`` hold a share ``variance`` of their sum, as far as they exceed the floor."""
     rest = values.clamp(min=0).flip(0).cumsum(0).flip(0)
     wanted = (rest > (1 - variance) * rest[0]).sum()
-    return int(torch.minimum(wanted, (values > least * values[0]).sum()).item())
+    return int(torch.minimum(wanted, (values > floor).sum()).item())
 
 
 def _singular_values(cosines: Tensor) -> Tensor:
@@ -183,24 +223,20 @@ def _singular_values(cosines: Tensor) -> Tensor:
     return squares.flip(0).clamp(0, 1).sqrt()
 
 
-def _least(width: int, eps: float) -> float:
-    return max(width * EPS, (2 * eps) ** 2)
-
-
-def _whiten(unit: Tensor, noise: Tensor, eps: float) -> tuple[Tensor, float]:
+def _whiten(unit: Tensor, noise: Tensor, eps: float, least: float) -> tuple[Tensor, float]:
     """W of the legend for a unit-diagonal S, and the spread of its eigenvalues."""
     if not len(unit):
         return unit, 0.0
-    quick = _whiten_full_rank(unit, noise, eps)
+    quick = _whiten_full_rank(unit, noise, eps, least)
     if quick is not None:
         return quick
     values, vectors = torch.linalg.eigh(unit)
-    kept = values > rank_floor(values, vectors, noise, _least(len(unit), eps))
+    kept = values > rank_floor(values, vectors, noise, least)
     weights = vectors[:, kept] / values[kept].sqrt()
     return weights, float((values[0] / values[-1]).item()) if bool(kept.all()) else 0.0
 
 
-def _whiten_full_rank(unit: Tensor, noise: Tensor, eps: float) -> tuple[Tensor, float] | None:
+def _whiten_full_rank(unit: Tensor, noise: Tensor, eps: float, least: float) -> tuple[Tensor, float] | None:
     """W = inv(L)' from S = LL', a tenth of an eigendecomposition, where it proves that nothing is to be dropped.
 
     1 / |inv(L)|_F^2 bounds the smallest eigenvalue from below, |S|_F the largest from above.
@@ -210,7 +246,7 @@ def _whiten_full_rank(unit: Tensor, noise: Tensor, eps: float) -> tuple[Tensor, 
         return None
     inverse = torch.linalg.solve_triangular(factor, torch.eye(len(unit)).to(unit), upper=False)
     smallest, largest = 1 / inverse.square().sum(), torch.linalg.matrix_norm(unit)
-    floor = max(_least(len(unit), eps) * float(largest.item()), float(noise.max().item()))
+    floor = max(least * float(largest.item()), float(noise.max().item()))
     # The bound itself carries rounding of the order of the floor: a hundredfold distance settles it.
     if float(smallest.item()) <= 100 * floor:
         return None

@@ -8,9 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from transfusion.similarity.measures import Measure, Score
-from transfusion.similarity.pair import EPS, SAFE_SPREAD, Pair, View
+from transfusion.similarity.pair import Pair, View
+
+_TYPES = {
+    torch.finfo(kind).eps: str(kind).removeprefix("torch.")
+    for kind in (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+}
+# Share of a feature's variance that is rounding, from which it is told.
+_MOST_COARSE = 0.01
+# Rounding units of the mean: what float64 sums leave of a constant is less, one step of the type in few samples more.
+_LEAST_JITTER = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +90,24 @@ def _warnings(measure: Measure, pair: Pair, score: Score) -> Iterator[str]:
 
 def _of_view(name: str, view: View, whitens: bool) -> Iterator[str]:
     dead = view.width - int(view.alive.sum().item())
+    how = _how_constant(view)
     if dead == view.width:
-        yield f"No value: {name} is constant."
+        yield f"No value: {name} is constant{how}."
     elif dead:
-        yield f"{dead} of {view.width} features of {name} are constant and left out."
+        yield f"{dead} of {view.width} features of {name} are constant{how} and left out."
     if whitens and view.basis.rank < view.width - dead:
         yield f"{name} has rank {view.basis.rank} with {view.width - dead} varying features."
-    elif whitens and view.eps == EPS and dead < view.width and view.basis.spread < SAFE_SPREAD:
-        yield f"{name} is ill-conditioned: beyond 1e-9 trust only the arrays, not sums over batches."
+    if whitens and view.doubt:
+        yield f"{name} {view.doubt}"
+    if view.coarseness > _MOST_COARSE:
+        yield (
+            f"Rounding to {_TYPES[view.eps]} makes up to {view.coarseness:.0%} of the variance of features of {name}, "
+            "so the value is too low: subtract the mean before converting."
+        )
+
+
+def _how_constant(view: View) -> str:
+    """What to do about features that do vary, but by no more than their type can hold beside their mean."""
+    if view.jitter < _LEAST_JITTER:
+        return ""
+    return f" to within the rounding of {_TYPES[view.eps]} (subtract the mean before converting)"

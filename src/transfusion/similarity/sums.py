@@ -12,7 +12,6 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -40,6 +39,7 @@ class Sums:
         rematched: also sum the products of re-matched images (each with another of its batch), from which every
             pair's baseline comes.
         device: where the sums live; that of the activations.
+        eps: rounding unit of each representation, where its numbers come in a finer type than they were rounded to.
 
     Example:
         >>> x = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
@@ -56,9 +56,10 @@ class Sums:
         norms: bool = True,
         rematched: bool = False,
         device: torch.device | str = "cpu",
+        eps: Sequence[float] | None = None,
     ) -> None:
         self.widths = tuple(widths)
-        self.eps = [0.0] * len(self.widths)
+        self.eps = list(eps) if eps else [0.0] * len(self.widths)
         starts = [0]
         for width in self.widths:
             starts.append(starts[-1] + width + norms)
@@ -209,10 +210,7 @@ class Sums:
         centred, width = self._centred(k, k), self.widths[k]
         offset = self._gram[-1, at][:width] / self.n
         moment, norms = centred[:width, :width], self._norm_products(centred, k, k)
-        view = View(self.n, self._shifts[k] + offset, moment, norms, self.eps[k], offset)
-        alive = view.alive
-        # What varies by no more than rounding is left out of every measure.
-        return view if bool(alive.all()) else replace(view, moment=moment * torch.outer(alive, alive))
+        return View(self.n, self._shifts[k] + offset, moment, norms, self.eps[k], offset).without_dead()
 
     def _pair(self, views: Sequence[View], a: int, b: int, rematched: bool = False, null: Pair | None = None) -> Pair:
         centred = self._centred(a, b, rematched)
