@@ -260,7 +260,7 @@ def report(folders: tuple[str, ...], out: str | None) -> None:
     callback=_listed(str),
     default="cca,linear_cka",
     show_default=True,
-    help="Also cca_squared, svcca, pwcca, debiased_cka, procrustes.",
+    help=f"Of {_names(terms.Measure)}.",
 )
 @click.option("--images", default=500, show_default=True, help="Images to look at, held-out ones where there are.")
 @click.option("--positions", default=16, show_default=True, help="Positions per image and stage; 0 takes all.")

@@ -9,3 +9,4 @@ Head = Literal["random", "kaiming", "default"]  # the schemes that need no donor
 BatchNorm = Literal["identity", "mean_var", "pretrained"]
 Layout = Literal["auto", "folder", "csv", "npz", "nih", "eyepacs", "cifar", "embedded"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+Measure = Literal["cca", "cca_squared", "svcca", "pwcca", "linear_cka", "debiased_cka", "procrustes"]
