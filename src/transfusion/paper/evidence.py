@@ -1,0 +1,220 @@
+"""What the runs of a recipe say about an estimand: paired over seeds, with a reason wherever there is no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from transfusion.metrics import Interval
+from transfusion.paper.rules import Outcome, log_margin, ordered, same
+from transfusion.verdict.curves import Curve, Grid, read
+from transfusion.verdict.effects import RISE_SHARE, Rise
+from transfusion.verdict.inference import Floats, log_ratios, mean_interval, share_interval
+
+Quantity = Callable[[Curve], float]
+
+
+class NotRunError(Exception):
+    """Runs that an estimand needs are not there."""
+
+
+class NotTestableError(Exception):
+    """A precondition of an estimand fails on these data."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of one claim.
+
+    Attributes:
+        outcome: see ``rules.Outcome``.
+        estimate: the number that it rests on most, with its 95 % interval over seeds; None where there is none.
+        unit: of the estimate: the metric's name, ``times``, ``share``, ``way`` (from chance to identity).
+        why: what is missing or what else matters, in a sentence; may be empty.
+    """
+
+    outcome: Outcome
+    estimate: Interval | None = None
+    unit: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The curves of one part of a recipe, and what its networks look like.
+
+    Attributes:
+        frame: tidy, as ``Study.frame`` gives it.
+        similarity: comparisons of networks, as ``runs.frames.similarity`` gives them; may be empty.
+        stages: of the network, in order.
+        gabor: start, seed, when, share: how many first-layer filters are Gabor-like; may be empty.
+    """
+
+    frame: pd.DataFrame
+    similarity: pd.DataFrame = field(default_factory=pd.DataFrame)
+    stages: tuple[str, ...] = ()
+    gabor: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+@dataclass(frozen=True)
+class Arms:
+    """The runs of one size of one part: starts against each other, paired over seeds."""
+
+    grid: Grid
+    metric: str
+
+    def runs(self, start: str) -> dict[int, Curve]:
+        """Its curves by seed.
+
+        Raises:
+            NotRunError: there are none.
+        """
+        found = self.grid.find(start)
+        if not found:
+            raise NotRunError(f"There are no runs of {start}.")
+        return found
+
+    def gap(self, a: str, b: str, of: Quantity | None = None) -> Floats:
+        """A quantity of ``a`` minus that of ``b`` for every seed whose two runs are complete, (seeds,).
+
+        Args:
+            a: label of a start.
+            b: label of another.
+            of: of a curve; the final performance if not given.
+        """
+        measure = of or final
+        ours, theirs = self.runs(a), self.runs(b)
+        budget = self.grid.budget
+        both = [seed for seed in ours if seed in theirs and _complete(budget, ours[seed], theirs[seed])]
+        if not both:
+            raise NotRunError(f"No seed has complete runs of {a} and {b}.")
+        return np.array([measure(ours[seed]) - measure(theirs[seed]) for seed in both])
+
+    @cached_property
+    def level(self) -> float:
+        """80 % of the rise of ``random``, which every speed is measured at.
+
+        Raises:
+            NotTestableError: it does not rise beyond the noise of its evaluations.
+        """
+        rise = Rise.of(self.runs("random"))
+        if not rise.is_clear:
+            raise NotTestableError("random does not rise beyond the noise of its evaluations: nothing can be timed.")
+        return rise.level(RISE_SHARE)
+
+    def log_speed(self, slow: str, fast: str) -> tuple[Floats, Floats, Floats]:
+        """Log of steps(slow) / steps(fast) to ``level``: least, best and greatest that evaluations allow, (seeds,)."""
+        others, own = self.runs(slow), self.runs(fast)
+        seeds = [seed for seed in own if seed in others]
+        if not seeds:
+            raise NotRunError(f"No seed has runs of {slow} and {fast}.")
+        crossings = [[runs[seed].crossing(self.level) for seed in seeds] for runs in (others, own)]
+        if all(c.earliest == 0 for side in crossings for c in side):
+            raise NotTestableError(f"{slow} and {fast} were there by the first evaluation: evaluate earlier.")
+        return log_ratios(crossings[0], crossings[1])
+
+    def is_full(self, start: str) -> bool:
+        """Whether all its runs reached the last step."""
+        return all(_complete(self.grid.budget, curve) for curve in self.runs(start).values())
+
+
+def final(curve: Curve) -> float:
+    """Performance where training ends."""
+    return curve.final
+
+
+def area(curve: Curve) -> float:
+    """Mean height of the whole curve."""
+    return curve.area
+
+
+def higher(gap: Floats, above: float, unit: str, level: float = 0.95) -> Finding:
+    """Whether a mean difference is above a bound."""
+    interval = mean_interval(gap, level)
+    return Finding(ordered(interval, above), interval, unit)
+
+
+def alike(gap: Floats, margin: float, unit: str, level: float = 0.95) -> Finding:
+    """Whether a mean difference is 0 within a margin."""
+    wide, narrow = mean_interval(gap, level), mean_interval(gap, 2 * level - 1)
+    return Finding(same(wide, narrow, margin), wide, unit)
+
+
+def faster(logs: tuple[Floats, Floats, Floats], more_than: float = 1.0) -> Finding:
+    """Whether a ratio of steps is above a bound; logs of the least, best and greatest ratio per seed."""
+    interval = ratio(logs)
+    return Finding(ordered(interval, more_than), interval, "times")
+
+
+def paced(logs: tuple[Floats, Floats, Floats]) -> Finding:
+    """Whether a ratio of steps is 1 within the margin of similar pace."""
+    wide, narrow = (_bounded(logs, level) for level in (0.95, 0.90))
+    return Finding(same(wide, narrow, log_margin()), _exponential(wide), "times")
+
+
+def ratio(logs: tuple[Floats, Floats, Floats], level: float = 0.95) -> Interval:
+    """Geometric mean of ratios that are known within bounds; an end that no evaluation bounds is open."""
+    return _exponential(_bounded(logs, level))
+
+
+def scaling_share(part: tuple[Floats, Floats, Floats], whole: tuple[Floats, Floats, Floats]) -> Interval:
+    """Log speed-up of a part over that of the whole, by the best single numbers (Fieller)."""
+    return share_interval(part[1], whole[1])
+
+
+def _bounded(logs: tuple[Floats, Floats, Floats], level: float) -> Interval:
+    least, best, most = logs
+    low = -np.inf if np.isinf(least).any() else mean_interval(least, level).low
+    high = np.inf if np.isinf(most).any() else mean_interval(most, level).high
+    return Interval(float(best.mean()), low, high, len(best))
+
+
+def _exponential(interval: Interval) -> Interval:
+    estimate, low, high = np.exp([interval.estimate, interval.low, interval.high]).tolist()
+    return Interval(estimate, low, high, interval.n, interval.reason)
+
+
+def _complete(budget: float, *curves: Curve) -> bool:
+    return all(curve.is_complete(budget) for curve in curves)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All parts of a recipe that have been run.
+
+    Attributes:
+        parts: name -> its curves.
+    """
+
+    parts: Mapping[str, Part]
+
+    def part(self, name: str) -> Part:
+        """One part.
+
+        Raises:
+            NotRunError: it is not there.
+        """
+        if name not in self.parts or not len(self.parts[name].frame):
+            raise NotRunError(f"Part {name} of the recipe has no curves yet.")
+        return self.parts[name]
+
+    def grids(self, part: str, metric: str) -> list[Arms]:
+        """The runs of every size, smallest first, all images last."""
+        frame = self.part(part).frame
+        if metric not in frame or not np.isfinite(frame[metric].to_numpy(np.float64)).any():
+            raise NotTestableError(f"{metric} cannot be computed on these test images.")
+        return [Arms(grid, metric) for grid in read(frame, metric)]
+
+    def arms(self, part: str, metric: str) -> Arms:
+        """The runs of the largest size."""
+        return self.grids(part, metric)[-1]
+
+
+def worst_of(findings: Sequence[Finding], outcome: Outcome) -> Finding:
+    """The finding that decides a claim of several parts, with the outcome of the whole."""
+    deciding = next((each for each in findings if each.outcome == outcome), findings[0])
+    return Finding(outcome, deciding.estimate, deciding.unit, deciding.why)
