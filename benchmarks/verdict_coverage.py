@@ -20,7 +20,7 @@ from transfusion.metrics import Interval
 from transfusion.verdict import conclude
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "verdict"))
+sys.path.insert(0, str(ROOT / "tests"))
 from planted import Planted  # noqa: E402
 
 SEEDS, NOISES = (3, 5, 10), (0.003, 0.02)

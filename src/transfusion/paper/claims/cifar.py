@@ -1,0 +1,116 @@
+"""Claims about CIFAR-10 by the amount of data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from transfusion.paper.claims import printed
+from transfusion.paper.claims.claim import Claim, together
+from transfusion.paper.claims.judges import M, P, R, num_images
+from transfusion.paper.evidence import (
+    Arms,
+    Evidence,
+    Finding,
+    NotRunError,
+    alike,
+    faster,
+    higher,
+    paced,
+)
+from transfusion.paper.rules import COMPARABLE, Outcome
+
+
+def _small_data_only(evidence: Evidence) -> Finding:
+    grids = evidence.grids("t4", "accuracy")
+    found = []
+    for arms, share in zip(grids, _shares(evidence, grids), strict=True):
+        gap = arms.gap(P, R)
+        if share <= 0.2:
+            found.append(higher(gap, 0.0, "accuracy"))
+        else:
+            found.append(_not_above(higher(gap, COMPARABLE, "accuracy")))
+    return together(found)
+
+
+def _not_above(found: Finding) -> Finding:
+    """A claim that it is *not* above a bound: only an interval above it speaks against."""
+    against = found.outcome is Outcome.REPLICATED
+    return Finding(Outcome.CONTRADICTED if against else Outcome.REPLICATED, found.estimate, found.unit)
+
+
+def _shares(evidence: Evidence, grids: list[Arms]) -> list[float]:
+    """Training sizes as shares of CIFAR-10's 50,000 images, whatever subset they come from."""
+    return [num_images(evidence, arms) / 50_000 for arms in grids]
+
+
+def _ends_alike_with_data(evidence: Evidence) -> Finding:
+    grids = evidence.grids("t4", "accuracy")
+    many = [arms for arms, share in zip(grids, _shares(evidence, grids), strict=True) if share >= 0.4]
+    if not many:
+        raise NotRunError("There are no sizes from 40 % on.")
+    pairs = [(P, R), (P, M), (M, R)]
+    level = 1 - 0.05 / (len(pairs) * len(many))
+    return together([alike(arms.gap(*pair), COMPARABLE, "accuracy", level) for arms in many for pair in pairs])
+
+
+def _smallest(evidence: Evidence, test: Callable[[Arms], Finding]) -> Finding:
+    return test(evidence.grids("t4", "accuracy")[0])
+
+
+def _ordered_pace(arms: Arms) -> Finding:
+    return together([faster(arms.log_speed(*pair)) for pair in ((R, P), (R, M), (M, P))])
+
+
+def _same_pace_with_all(evidence: Evidence) -> Finding:
+    grids = evidence.grids("t4", "accuracy")
+    if _shares(evidence, grids)[-1] < 1:
+        raise NotRunError("There is no size of 100 %.")
+    return together([paced(grids[-1].log_speed(R, start)) for start in (P, M)])
+
+
+CIFAR = (
+    Claim(
+        "E1",
+        "5.2",
+        "Transfer “does not dominate … except in the very small data setting”.",
+        "Final accuracy of pretrained above random up to 20 % of the data, and not by more than 0.005 from 40 % on.",
+        _small_data_only,
+        printed.all_printed(printed.order("T4", "10%", P, R), printed.order("T4", "20%", P, R)),
+    ),
+    Claim(
+        "E2",
+        "5.2",
+        "“Performances remain comparable except when there is very little data”.",
+        "Final accuracies within 0.005 from 40 % on, every pair (Bonferroni).",
+        _ends_alike_with_data,
+        printed.all_printed(
+            *(
+                printed.sameness("T4", column, *pair)
+                for column in ("40%", "60%", "80%", "100%")
+                for pair in ((P, R), (P, M), (M, R))
+            )
+        ),
+    ),
+    Claim(
+        "E3",
+        "5.2",
+        "With 10 % there is “a clear ordering in convergence speeds”.",
+        "Ratios of steps above 1 at the smallest size, every pair.",
+        lambda e: _smallest(e, _ordered_pace),
+    ),
+    Claim(
+        "E4",
+        "5.2",
+        "“With more data, convergence is approximately the same for all”.",
+        "Ratios of steps at 100 % within 1.25.",
+        _same_pace_with_all,
+    ),
+    Claim(
+        "E5",
+        "5.2",
+        "With 10 % Mean Var ends above random (Table 4).",
+        "Final accuracy of mean_var minus random above 0 at the smallest size.",
+        lambda e: _smallest(e, lambda arms: higher(arms.gap(M, R), 0.0, "accuracy")),
+        printed.order("T4", "10%", M, R),
+    ),
+)

@@ -1,0 +1,245 @@
+"""Claims about fundus photographs: where training ends, how fast, batch norm, amounts of data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+
+import numpy as np
+
+from transfusion.paper.claims import printed
+from transfusion.paper.claims.claim import Claim, all_of, together
+from transfusion.paper.claims.judges import H, M, P, R, S, ends_alike, is_faster, is_paced, num_images, several
+from transfusion.paper.evidence import (
+    Arms,
+    Evidence,
+    Finding,
+    NotRunError,
+    alike,
+    area,
+    higher,
+    paced,
+    scaling_share,
+)
+from transfusion.paper.published import TABLES
+from transfusion.paper.rules import COMPARABLE, Outcome, ordered
+from transfusion.verdict.curves import Curve
+
+AREA_MARGIN = 0.01  # of the metric, on the mean height of a curve
+
+
+def _small_gain(evidence: Evidence) -> Finding:
+    found = higher(evidence.arms("t1", "auc").gap(P, R), 0.0, "auc")
+    assert found.estimate is not None
+    within = found.estimate.high < COMPARABLE
+    if found.outcome is Outcome.REPLICATED and not within:
+        beyond = found.estimate.low > COMPARABLE
+        return Finding(Outcome.CONTRADICTED if beyond else Outcome.CANNOT_TELL, found.estimate, "auc")
+    return found
+
+
+def _scaling(evidence: Evidence) -> Finding:
+    arms = evidence.arms("t1", "auc")
+    share = scaling_share(arms.log_speed(R, M), arms.log_speed(R, P))
+    if np.isnan(share.low):
+        return Finding(Outcome.CANNOT_TELL, share, "share", share.reason or "")
+    return Finding(ordered(share), share, "share")
+
+
+def _meeting(evidence: Evidence) -> Finding:
+    arms = evidence.arms("t1", "auc")
+    later = [arms.gap(P, R, _quarter(3)) - arms.gap(P, R, _quarter(0))]
+    shrinks = higher(-later[0], 0.0, "auc")
+    ends = ends_alike("t1", "auc", (P, R), (M, R), (P, M))(evidence)
+    return together([ends, shrinks])
+
+
+def _quarter(number: int) -> Callable[[Curve], float]:
+    def mean(curve: Curve) -> float:
+        share = curve.steps / curve.steps[-1]
+        inside = (share >= number / 4) & (share <= (number + 1) / 4)
+        return float(curve.values[inside].mean()) if inside.any() else float("nan")
+
+    return mean
+
+
+_MODES = (M, f"{M} bn=mean_var", f"{M} bn=pretrained")
+
+
+def _modes_alike(evidence: Evidence) -> Finding:
+    arms, pairs = evidence.arms("f5", "auc"), list(combinations(_MODES, 2))
+    return together([alike(arms.gap(a, b, area), AREA_MARGIN, "auc", 1 - 0.05 / len(pairs)) for a, b in pairs])
+
+
+def _identity_best(evidence: Evidence) -> Finding:
+    arms = evidence.arms("f5", "auc")
+    return together([higher(arms.gap(_MODES[0], other, area), 0.0, "auc", 1 - 0.05 / 2) for other in _MODES[1:]])
+
+
+def _pretrained_worst(evidence: Evidence) -> Finding:
+    arms = evidence.arms("f5", "auc")
+    return together([higher(arms.gap(other, _MODES[2], area), 0.0, "auc", 1 - 0.05 / 2) for other in _MODES[:2]])
+
+
+def _gap_grows(evidence: Evidence) -> Finding:
+    first, *_, last = several(evidence.grids("t2", "auc"))
+    return together([higher(_by_seed(first, last, P, other), 0.0, "auc") for other in (R, M)])
+
+
+def _by_seed(small: Arms, large: Arms, a: str, b: str) -> np.ndarray:
+    gaps = small.gap(a, b), large.gap(a, b)
+    if len(gaps[0]) != len(gaps[1]):
+        raise NotRunError("The smallest and the largest size have different seeds.")
+    return gaps[0] - gaps[1]
+
+
+def _ends_alike_at_all_but_the_smallest(evidence: Evidence) -> Finding:
+    grids = several(evidence.grids("t2", "auc"))[1:]
+    level = 1 - 0.05 / (2 * len(grids))
+    return together([alike(arms.gap(P, other), COMPARABLE, "auc", level) for arms in grids for other in (R, M)])
+
+
+def _slope(evidence: Evidence, of: Callable[[Arms], np.ndarray], base: float) -> np.ndarray:
+    grids = several(evidence.grids("t2", "auc"))
+    sizes = [num_images(evidence, arms) for arms in grids]
+    values = [of(arms) for arms in grids]
+    num = min(map(len, values))
+    x = np.log(sizes) / np.log(base)
+    slopes: np.ndarray = np.polyfit(x, np.array([each[:num] for each in values]), 1)[0]
+    return slopes
+
+
+def _flat_gap(evidence: Evidence) -> Finding:
+    return alike(_slope(evidence, lambda arms: arms.gap(P, R), 2.0), COMPARABLE, "auc")
+
+
+def _steady_speed(evidence: Evidence) -> Finding:
+    found = []
+    for start in (P, M):
+        slopes = _slope(evidence, lambda arms, start=start: arms.log_speed(R, start)[1], 10.0)  # type: ignore[misc]
+        found.append(paced((slopes, slopes, slopes)))
+    return together(found)
+
+
+FUNDUS = (
+    Claim(
+        "A1",
+        "4.2",
+        "All three starts “achieve comparable performance”.",
+        "Final differences within 0.005, every pair.",
+        ends_alike("t1", "auc", (P, R), (M, R), (P, M)),
+        printed.all_printed(
+            printed.sameness("T1", "all", P, R),
+            printed.sameness("T1", "all", M, R),
+            printed.sameness("T1", "all", P, M),
+        ),
+    ),
+    Claim(
+        "A2",
+        "4.2",
+        "“Only very small gains for transfer learning”.",
+        "Final pretrained minus random above 0 and below 0.005.",
+        _small_gain,
+        printed.order("T1", "all", P, R),
+    ),
+    Claim(
+        "A3",
+        "4.2",
+        "Transfer “converges the fastest, much faster than random”.",
+        "Speed-up of pretrained above 1.",
+        is_faster("t1", "auc", R, P),
+    ),
+    Claim(
+        "A4",
+        "4.2",
+        "Mean Var gives a “significant speedup over Random”.",
+        "Speed-up of mean_var above 1.",
+        is_faster("t1", "auc", R, M),
+    ),
+    Claim(
+        "A5",
+        "4.2",
+        "Transfer is faster than Mean Var.",
+        "Steps of mean_var over those of pretrained above 1.",
+        is_faster("t1", "auc", M, P),
+    ),
+    Claim(
+        "A6",
+        "4.2",
+        "“Some of the speedup is due to better scaling”.",
+        "Share of the log speed-up of pretrained that mean_var has too, above 0.",
+        _scaling,
+    ),
+    Claim(
+        "A7",
+        "4.3",
+        "Mean Var converges “as fast as sampling from the full empirical distribution”.",
+        "Ratios of steps to sampling and shuffled within 1.25.",
+        all_of(is_paced("f4", "auc", M, S), is_paced("f4", "auc", M, H)),
+    ),
+    Claim(
+        "A8",
+        "4.3",
+        "Sampling and shuffling beat random.",
+        "Speed-ups of both above 1.",
+        all_of(is_faster("f4", "auc", R, S), is_faster("f4", "auc", R, H)),
+    ),
+    Claim(
+        "A9",
+        "4.2",
+        "The three curves meet in the end.",
+        "As A1, and the gap of pretrained to random shrinks from the first to the last quarter.",
+        _meeting,
+    ),
+    Claim(
+        "B1",
+        "4.4",
+        "The batch-norm modes “perform similarly”.",
+        "Mean heights of the curves within 0.01, every pair (Bonferroni).",
+        _modes_alike,
+    ),
+    Claim(
+        "B2",
+        "4.4",
+        "Identity performs “slightly better”.",
+        "Mean height of identity above both others (Bonferroni).",
+        _identity_best,
+    ),
+    Claim(
+        "B3",
+        "4.4",
+        "Transferred batch norm “performs the worst”.",
+        "Mean height of pretrained below both others (Bonferroni).",
+        _pretrained_worst,
+    ),
+    Claim(
+        "C1",
+        "4.5",
+        "For very small data there is “a slightly larger gap”.",
+        "Final gap at the smallest size minus at the largest above 0, to random and to mean_var.",
+        _gap_grows,
+        printed.gap_grows,
+    ),
+    Claim(
+        "C2",
+        "4.5",
+        "“Otherwise the performance remains comparable”.",
+        "Final differences within 0.005 at every size but the smallest (Bonferroni).",
+        _ends_alike_at_all_but_the_smallest,
+        printed.all_printed(*(printed.sameness("T2", c, P, o) for c in list(TABLES["T2"].cells)[1:] for o in (R, M))),
+    ),
+    Claim(
+        "C3",
+        "Abstract",
+        "“Negligible effects on performance”, whatever the amount of data.",
+        "Slope of the final gap within 0.005 per doubling of the data.",
+        _flat_gap,
+    ),
+    Claim(
+        "C5",
+        "C",
+        "Differences in speed are “relatively stable over dataset size”.",
+        "Slopes of the log speed-ups within a factor of 1.25 per tenfold of the data.",
+        _steady_speed,
+    ),
+)

@@ -1,0 +1,150 @@
+"""Planted curves whose truth is known, and the paper's own tables under the same rules."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from planted import Planted
+
+from transfusion.paper.claims.chest import CHEST
+from transfusion.paper.claims.cifar import CIFAR
+from transfusion.paper.claims.fundus import FUNDUS
+from transfusion.paper.claims.networks import NETWORKS
+from transfusion.paper.evidence import Evidence, Part
+from transfusion.paper.rules import Outcome
+
+CLAIMS = {claim.id: claim for claim in (*FUNDUS, *CHEST, *CIFAR, *NETWORKS)}
+R, C, U, X, N = Outcome.REPLICATED, Outcome.CONTRADICTED, Outcome.CANNOT_TELL, Outcome.NOT_TESTABLE, Outcome.NOT_RUN
+
+
+@pytest.mark.parametrize(
+    ("claim", "outcome"),
+    [("A1", R), ("A2", R), ("C1", U), ("C2", R), ("D1", U), ("D3", U), ("D6", C), ("E1", R), ("E2", U), ("E5", R)],
+)
+def test_the_papers_own_tables_under_the_same_rules(claim, outcome):
+    assert CLAIMS[claim].own().outcome is outcome
+
+
+def test_three_diseases_do_not_carry_the_sentence_on_a_large_group():
+    found = CLAIMS["D3"].own()
+    assert (found.estimate.estimate, found.estimate.n) == (3 / 8, 8)
+
+
+def evidence(part, speedups, tops=None, *, num_seeds=5, **columns):
+    frame = Planted(speedups, tops or {}, num_seeds=num_seeds, noise=0.001, spread=0.005, every=5, budget=1000).frame(3)
+    return Evidence({part: Part(frame.assign(**columns))})
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=lambda claim: claim.id)
+def test_every_claim_says_so_where_nothing_was_run(claim):
+    found = claim.judge(Evidence({}))
+    assert found.outcome is N
+    assert found.why
+
+
+PAPER = {"random": 1.0, "mean_var": 2.0, "pretrained": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("claim", "speedups", "tops", "outcome"),
+    [
+        ("A1", PAPER, {}, R),
+        ("A1", PAPER, {"pretrained": 0.95}, C),
+        ("A2", PAPER, {"pretrained": 0.95}, C),
+        ("A3", PAPER, {}, R),
+        ("A3", {"random": 2.0, "pretrained": 1.0, "mean_var": 1.0}, {}, C),
+        ("A4", PAPER, {}, R),
+        ("A5", PAPER, {}, R),
+        ("A5", {"random": 1.0, "mean_var": 4.0, "pretrained": 2.0}, {}, C),
+        ("A6", PAPER, {}, R),
+        ("A6", {"random": 1.0, "mean_var": 1.0, "pretrained": 4.0}, {}, U),
+    ],
+)
+def test_planted_effects_are_found(claim, speedups, tops, outcome):
+    assert CLAIMS[claim].judge(evidence("t1", speedups, tops)).outcome is outcome
+
+
+def test_a_baseline_that_learns_nothing_makes_speeds_untestable():
+    flat = evidence("t1", PAPER, dict.fromkeys(PAPER, 0.5))
+    assert CLAIMS["A3"].judge(flat).outcome is X
+
+
+def test_one_seed_replicates_nothing():
+    assert CLAIMS["A3"].judge(evidence("t1", PAPER, num_seeds=1)).outcome is U
+
+
+def test_sampling_as_fast_as_mean_var():
+    same = {"random": 1.0, "mean_var": 2.0, "sampling": 2.0, "shuffled": 2.0}
+    assert CLAIMS["A7"].judge(evidence("f4", same)).outcome is R
+    assert CLAIMS["A7"].judge(evidence("f4", same | {"sampling": 4.0})).outcome is C
+    assert CLAIMS["A8"].judge(evidence("f4", same)).outcome is R
+
+
+def sized(part, gaps, metric="auc"):
+    """Part with sizes, each with its own final level of pretrained."""
+    frames = [
+        Planted(PAPER, {"pretrained": 0.9 + gap}, num_seeds=5, noise=0.001, spread=0.01, every=5)
+        .frame(int(size))
+        .assign(size=size)
+        for size, gap in gaps.items()
+    ]
+    frame = pd.concat([each.assign(run=each["run"] + f"-{n}") for n, each in enumerate(frames)], ignore_index=True)
+    return Evidence({part: Part(frame.rename(columns={"auc": metric}).assign(size=frame["size"].astype("Int64")))})
+
+
+def test_a_gap_that_grows_with_fewer_images():
+    assert CLAIMS["C1"].judge(sized("t2", {100: 0.05, 1000: 0.0})).outcome is R
+    assert CLAIMS["C1"].judge(sized("t2", {100: 0.0, 1000: 0.05})).outcome is C
+    assert CLAIMS["C1"].judge(sized("t2", {100: 0.05})).outcome is N
+
+
+def test_cifar_sizes_are_shares_of_its_fifty_thousand_images():
+    assert CLAIMS["E1"].judge(sized("t4", {5000: 0.05, 50_000: 0.0}, "accuracy")).outcome is R
+    assert CLAIMS["E1"].judge(sized("t4", {5000: 0.05, 50_000: 0.05}, "accuracy")).outcome is C
+    assert CLAIMS["E3"].judge(sized("t4", {5000: 0.05}, "accuracy")).outcome is R
+    assert CLAIMS["E4"].judge(sized("t4", {5000: 0.05}, "accuracy")).outcome is N
+
+
+def gabor(shares):
+    rows = [
+        {"start": start, "seed": seed, "when": when, "share": share + 0.001 * seed * (start != "pretrained")}
+        for (start, when), share in shares.items()
+        for seed in range(4)
+    ]
+    frame = Planted(PAPER, {}, num_seeds=4).frame(0)
+    return Evidence({"t1": Part(frame, gabor=pd.DataFrame(rows))})
+
+
+def test_filters_that_stay_far_from_gabors():
+    shares = {(start, when): 0.04 for start in PAPER for when in ("before", "after", "difference")}
+    shares[("pretrained", "before")] = 0.9
+    assert [CLAIMS[name].judge(gabor(shares)).outcome for name in ("A10", "F1", "F2")] == [R, R, R]
+    shares[("random", "after")] = 0.5
+    assert CLAIMS["F1"].judge(gabor(shares)).outcome is C
+    assert CLAIMS["F1"].judge(Evidence({"t1": Part(Planted(PAPER, {}).frame(0))})).outcome is X
+
+
+def test_stages_that_carry_the_speed():
+    starts = {"random": 1.0, "pretrained": 4.0, "pretrained upto layer1": 2.0}
+    starts |= {"pretrained upto layer2": 4.0, "pretrained upto layer3": 4.0}
+    frame = Planted(starts, {}, num_seeds=5, noise=0.001, spread=0.01, every=5).frame(1)
+    frame = frame.assign(start=frame["scheme"])
+    stages = ("stem", "layer1", "layer2", "layer3", "head")
+    found = Evidence({"f10": Part(frame, stages=stages)})
+    assert [CLAIMS[f"H{number}"].judge(found).outcome for number in (1, 2, 3, 5)] == [R, R, R, R]
+    short = Evidence({"f10": Part(frame, stages=("stem", "layer1", "head"))})
+    assert CLAIMS["H1"].judge(short).outcome is X
+
+
+def test_a_jackknife_of_pairs_covers_their_mean():
+    from transfusion.paper.claims.networks import jackknife
+
+    generator, inside = np.random.default_rng(0), 0
+    for _ in range(300):
+        effects = generator.normal(size=6)
+
+        def mean(seeds, effects=effects):
+            return float(np.mean([effects[a] + effects[b] for a in seeds for b in seeds if a < b]))
+
+        found = jackknife(range(6), mean)
+        inside += found.low < 0 < found.high
+    assert 0.91 < inside / 300 < 0.985
