@@ -38,6 +38,13 @@ TIMM = {
     "repvgg_a0": "stem stage1 stage2 stage3 stage4 head",
     "resnetv2_50": "stem stage1 stage2 stage3 stage4 head",
     "swin_tiny_patch4_window7_224": "stem layer1 layer2 layer3 layer4 head",
+    "tresnet_m": "stem layer1 layer2 layer3 layer4 head",
+    "coat_lite_tiny": "stem serial_blocks1 serial_blocks2 serial_blocks3 serial_blocks4 head",
+    "visformer_tiny": "stem stage1 stage2 stage3 head",
+    "vit_medium_patch16_gap_240": TORCHVISION["vit_b_32"],
+    "caformer_s18": "stem stage1 stage2 stage3 stage4 head",
+    "dpn68": "conv1 conv2 conv3 conv4 conv5 head",
+    "cait_m36_384": "stem " + " ".join(f"block{i}-{i + 2}" for i in range(1, 37, 3)) + " blocks_token_only head",
 }
 
 
@@ -67,7 +74,8 @@ def test_torchvision(name, expected):
 @pytest.mark.parametrize(("name", "expected"), TIMM.items())
 def test_timm(name, expected):
     timm = pytest.importorskip("timm")
-    model = timm.create_model(name, num_classes=3)
+    with torch.device("meta"):
+        model = timm.create_model(name, num_classes=3)
     assert list(stages(model)) == expected.split()
     assert_covered(model)
 
@@ -180,3 +188,66 @@ def test_lone_layers_have_no_head(model):
 
 def test_nothing_to_name():
     assert stages(nn.ReLU()) == {}
+
+
+def sizes(model):
+    total = {}
+    owner = stage_of(model)
+    for name, parameter in model.named_parameters():
+        total[owner[name]] = total.get(owner[name], 0) + parameter.numel()
+    return total
+
+
+@pytest.mark.parametrize("name", ["nest_tiny", "vit_large_patch16_224", "inception_v4", "nasnetalarge", "volo_d1_224"])
+def test_no_stage_is_nearly_all_and_there_are_not_too_many(name):
+    timm = pytest.importorskip("timm")
+    with torch.device("meta"):
+        model = timm.create_model(name, num_classes=3)
+    found = sizes(model)
+    assert max(found.values()) < 0.9 * sum(found.values())
+    assert len(stages(model)) <= 22
+    assert_covered(model)
+
+
+class MultiTask(nn.Module):
+    def __init__(self, backbone):
+        super().__init__()
+        self.net = backbone
+        self.grade, self.oedema = nn.Linear(512, 5), nn.Linear(512, 3)
+
+
+def test_a_wrapper_has_the_stages_of_its_backbone():
+    timm = pytest.importorskip("timm")
+    with torch.device("meta"):
+        inner = timm.create_model("resnet18", num_classes=0)
+    body = list(stages(inner))
+    assert body == "stem layer1 layer2 layer3 layer4".split()
+    assert list(stages(nn.Sequential(inner, nn.Linear(512, 2)))) == [*body, "head"]
+    assert list(stages(MultiTask(inner))) == [*body, "grade", "oedema"]
+    assert_covered(MultiTask(inner))
+
+
+def test_a_detector_has_the_stages_of_its_backbone():
+    from torchvision.models.detection import fasterrcnn_resnet50_fpn
+
+    model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
+    assert list(stages(model)) == "stem layer1 layer2 layer3 layer4 fpn rpn roi_heads".split()
+    assert_covered(model)
+
+
+def test_two_backbones_are_told_apart():
+    layers = lambda: nn.Sequential(*(nn.TransformerEncoderLayer(8, 2, 16) for _ in range(2)))  # noqa: E731
+    model = nn.Module()
+    model.encoder, model.encoder_b = nn.ModuleDict({"layers": layers()}), nn.ModuleDict({"layers": layers()})
+    assert list(stages(model)) == ["layer1", "layer2", "encoder_b.layer1", "encoder_b.layer2"]
+    assert_covered(model)
+
+
+def test_blocks_of_a_transformer_are_grouped_beyond_twelve():
+    layer = lambda: nn.TransformerEncoderLayer(8, 2, 16)  # noqa: E731
+    for num, expected in ((12, 12), (13, 7), (24, 12), (66, 11)):
+        model = nn.ModuleDict({"blocks": nn.Sequential(*(layer() for _ in range(num)))})
+        found = stages(model)
+        assert len(found) == expected
+        assert [name for names in found.values() for name in names] == [f"blocks.{i}" for i in range(num)]
+    assert list(found)[-1] == "block61-66"
