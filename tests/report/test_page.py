@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from transfusion.errors import InputError, StoreError
 from transfusion.report.page import render, write_page
-from transfusion.report.parts import Cell, Chart, Listing, Picture, Section, Series, Source, Table, Trace
+from transfusion.report.parts import Cell, Chart, Listing, Picture, Said, Section, Series, Source, Table, Trace
 from transfusion.runs.store import Store
 from transfusion.spec import RunSpec, StudySpec, TaskSpec
 
@@ -103,13 +103,14 @@ def test_a_table_with_a_short_row_is_an_error(tmp_path):
 
 
 def test_the_advice_comes_first_then_groups_then_notes_then_sections(tmp_path):
-    verdict = [Listing(("fast (95 % interval 1 to 2; n = 3 seeds).",), "Speed"), "Recommendation: go."]
+    fast = Said("fast <1. Measured: 95 % of <3, n = 3.", ("Measured: 95 % of <3, n = 3.",))
+    verdict = [Listing((fast,), "Speed"), "Recommendation: go."]
     page = render("t", "s", verdict, [Section("a", "Curves", ("words",))], folder=tmp_path, notes=["a run failed"])
     places = [
         page.index(text) for text in ("Recommendation: go.", "<h3>Speed</h3>", "<li>a run failed", ">Curves</h2>")
     ]
     assert places == sorted(places)
-    assert '<span class="soft">(95\xa0% interval 1 to 2; n\xa0=\xa03 seeds)</span>.' in page
+    assert 'fast &lt;1. <span class="soft">Measured: 95\xa0% of &lt;3, n\xa0=\xa03.</span>' in page
 
 
 def test_nothing_to_keep_in_mind_is_not_mentioned(tmp_path):
@@ -177,8 +178,8 @@ def test_a_finished_study_s_page_needs_nothing_to_be_kept_in_mind_but_its_data(q
     assert "6 of 6 runs finished" in page
     notes = page[page.index('id="notes"') : page.index('id="convergence"')]
     assert notes.count("<li>") == 2  # patients in both splits, one torn file
-    assert "Recommendation: " in page
-    assert page.index("Recommendation: ") < page.index("Where training ends") < page.index("How fast it gets there")
+    titles = ('class="advice"', "Where training ends", "How fast it gets there")
+    assert sorted(titles, key=page.index) == list(titles)
 
 
 def test_a_rebuilt_page_is_the_same(tmp_path):

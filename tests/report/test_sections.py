@@ -1,14 +1,11 @@
 """The sections on curves, sizes and weights, from small studies written to disk."""
 
 import numpy as np
-import pytest
 import torch
 
 from transfusion.files import write_text
-from transfusion.metrics import Interval
 from transfusion.report import convergence as curves
 from transfusion.report import sizes, weights
-from transfusion.report.intervals import brief
 from transfusion.report.layers import first_layer
 from transfusion.report.material import Material
 from transfusion.report.parts import Chart, Picture, Table
@@ -145,17 +142,3 @@ def test_the_first_layer_is_the_first_convolution_that_has_a_picture():
     tensors = {"a": torch.zeros(4, 3, 1, 1), "b": torch.zeros(4, 3, 3, 3), "c": torch.zeros(4, 3, 7, 7)}
     assert first_layer(dict.fromkeys("abc", "stem"), tensors) == "b"
     assert first_layer({"a": "stem"}, tensors) is None
-
-
-@pytest.mark.parametrize(
-    ("interval", "said"),
-    [
-        (Interval(2, 1, 3, 3), "2.00 [1.00, 3.00]"),
-        (Interval(2, 1, np.inf, 3), "≥ 2.00 [1.00, ∞]"),
-        (Interval(2, 0, 3, 3), "≤ 2.00 [0.00, 3.00]"),
-        (Interval(2, np.nan, np.nan, 1), "2.00"),
-        (Interval.undefined(0, "nothing"), "unknown"),
-    ],
-)
-def test_intervals_in_brief(interval, said):
-    assert brief(interval, ".2f") == said

@@ -46,12 +46,15 @@ def test_a_percentile_bootstrap_of_three_seeds_does_not():
     assert np.mean((low <= 0.3) & (high >= 0.3)) < 0.85
 
 
-def test_one_seed_and_seeds_that_agree_have_no_interval():
-    for values, reason in (([0.1], "one seed"), ([0.1, 0.1, 0.1], "all 3 seeds agree")):
+def test_one_seed_and_two_that_agree_have_no_interval_and_three_one_of_no_width():
+    for values, reason in (([0.1], "one seed"), ([0.1, 0.1], "all 2 seeds agree")):
         measured = mean_interval(np.array(values))
         assert measured.estimate == pytest.approx(0.1)
         assert np.isnan([measured.low, measured.high]).all()
         assert reason in measured.reason
+    three = mean_interval(np.array([0.1, 0.1, 0.1]))
+    assert three.low == three.estimate == three.high == pytest.approx(0.1)
+    assert "all 3 seeds agree" in three.reason
     assert mean_interval(np.array([])).n == 0
 
 
@@ -117,8 +120,8 @@ def test_share_interval_covers_at_its_level(n):
 
 def test_share_is_undefined_where_the_whole_is_not_above_zero_beyond_doubt():
     part = np.array([0.3, 0.5, 0.4])
-    for whole in (np.array([0.5, -0.2, 0.3]), np.array([-1.0, -1.1, -0.9]), np.array([0.5, 0.5, 0.5])):
-        share = share_interval(part, whole)
+    for whole in (np.array([0.5, -0.2, 0.3]), np.array([-1.0, -1.1, -0.9]), np.array([0.5, 0.5])):
+        share = share_interval(part[: len(whole)], whole)
         assert np.isnan(share.estimate)
         assert share.reason
     assert share_interval(part, np.array([1.0, 1.1, 0.9])).reason is None
@@ -131,9 +134,11 @@ def test_equivalence_is_claimed_wrongly_at_its_stated_rate(n):
     assert plausible(claims, 0.05)
 
 
-def test_equivalence_needs_a_spread():
+def test_equivalence_needs_a_spread_or_three_that_agree():
     assert np.isnan(equivalence_p(np.array([0.001]), 0.01))
-    assert np.isnan(equivalence_p(np.array([0.0, 0.0, 0.0]), 0.01))
+    assert np.isnan(equivalence_p(np.array([0.0, 0.0]), 0.01))
+    assert equivalence_p(np.array([0.0, 0.0, 0.0]), 0.01) == 0
+    assert equivalence_p(np.array([0.01, 0.01, 0.01]), 0.01) == 1
     assert equivalence_p(np.array([0.001, -0.001, 0.0]), 0.01) < 0.05
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from transfusion.verdict.likeness import MARGIN, read_likeness
+from transfusion.verdict.wording.networks import statements
 
 STAGES = ("stem", "middle", "head")
 STARTS = ("pretrained", "mean_var", "random")
@@ -56,26 +57,31 @@ def read(seeds=4, **truth):
     return read_likeness(curves(seeds), comparisons(seeds, **truth), "pretrained", "random")
 
 
+def said(likeness):
+    """Outcome -> statement, of what is said of networks."""
+    return {one.outcome: one for one in statements(likeness)}
+
+
 def test_where_the_pretrained_network_changes_least_and_most():
     likeness = read()
     assert likeness.stages == STAGES
     assert likeness.change["pretrained"]["stem"].value.estimate == pytest.approx(0.9, abs=0.01)
     assert likeness.change["pretrained"]["stem"].value.n == 4
-    line = likeness.lines[0]
-    assert line.startswith("Training changes pretrained least at stem: CCA similarity of before and after 0.90")
-    assert "most at head: 0.30" in line
-    assert "n = 4 seeds" in line
-    assert "chance gives 0.10" in line
+    found = said(likeness)
+    assert found["least"].estimate == pytest.approx(0.9, abs=0.01)
+    assert found["most"].estimate == pytest.approx(0.3, abs=0.01)
+    assert "at stem" in found["least"].text
+    assert "at head" in found["most"].text
 
 
 def test_stages_are_ranked_by_the_way_from_chance_to_identity():
     frame = with_chance(comparisons(kept=(0.70, 0.5, 0.75), noise=0.001), stem=0.2, middle=0.45, head=0.53)
-    line = read_likeness(curves(4), frame, "pretrained", "random").lines[0]
-    assert line.startswith("Training changes pretrained least at stem: CCA similarity of before and after 0.70")
-    assert "where chance gives 0.20 (62% of the way from chance to identity); most at middle: 0.50" in line
-    assert "where chance gives 0.45 (9% of the way from chance to identity)." in line
+    found = said(read_likeness(curves(4), frame, "pretrained", "random"))
+    assert "at stem" in found["least"].text
+    assert "62 % of the way from chance to identity" in found["least"].text
+    assert "at middle" in found["most"].text
     below = with_chance(comparisons(kept=(0.70, 0.5, 0.4)), stem=0.2, middle=0.45, head=0.53)
-    assert "gives 0.53 (no more than chance)." in read_likeness(curves(4), below, "pretrained", "random").lines[0]
+    assert "no more than chance" in said(read_likeness(curves(4), below, "pretrained", "random"))["most"].text
 
 
 def test_a_stage_without_a_finite_similarity_is_never_named():
@@ -83,10 +89,11 @@ def test_a_stage_without_a_finite_similarity_is_never_named():
         frame = comparisons()
         frame.loc[frame["stage"] == lost, "value"] = np.nan
         likeness = read_likeness(curves(4), frame, "pretrained", "random")
-        assert not any(word in line for line in likeness.lines for word in ("nan", f"at {lost}", "None"))
-        assert likeness.lines[0].startswith("Training changes pretrained least at ")
+        texts = [one.text for one in statements(likeness)]
+        assert not any(word in text for text in texts for word in ("nan", f"at {lost}", "None"))
+        assert {"least", "most"} <= set(said(likeness))
     frame.loc[frame["stage"] == "stem", "value"] = np.nan
-    assert not any("Training changes" in line for line in read_likeness(curves(4), frame, "pretrained", "random").lines)
+    assert not {"least", "most"} & set(said(read_likeness(curves(4), frame, "pretrained", "random")))
 
 
 def test_the_margin_is_of_the_room_above_chance():
@@ -95,10 +102,10 @@ def test_the_margin_is_of_the_room_above_chance():
     assert read_likeness(curves(4), frame, "pretrained", "random").alike_from == "stem"
     tight = read_likeness(curves(4), with_chance(frame, head=0.8), "pretrained", "random")
     assert tight.alike_from is None
-    assert "at head, " in tight.lines[1]
-    assert "less alike than two trainings of random" in tight.lines[1]
-    assert "by -0.04 in CCA similarity (95 % interval -0.04" in tight.lines[1]
-    assert "where chance gives 0.80: that is -20% (-21% to -19%) of the way from chance to identity." in tight.lines[1]
+    found = said(tight)["less alike"]
+    assert found.estimate == pytest.approx(-0.04, abs=0.005)
+    assert found.interval.high < 0
+    assert tight.gaps["head"][found.start, found.against].share.estimate == pytest.approx(-0.2, abs=0.01)
 
 
 def test_networks_no_more_alike_than_chance_are_never_called_alike():
@@ -107,7 +114,7 @@ def test_networks_no_more_alike_than_chance_are_never_called_alike():
     by_chance = read_likeness(curves(4), with_chance(frame, stem=0.5, middle=0.5, head=0.5), "pretrained", "random")
     assert by_chance.alike_from is None
     assert not any(gap.is_alike for gap in by_chance.gaps["head"].values())
-    assert "is open: they are not more alike than chance beyond doubt, and differ by " in by_chance.lines[1]
+    assert "not shown to be more alike than chance" in said(by_chance)["unknown"].text
 
 
 def test_every_comparison_is_held_against_its_own_chance():
@@ -124,7 +131,7 @@ def test_every_comparison_is_held_against_its_own_chance():
 def test_from_which_stage_on_all_starts_look_alike():
     likeness = read()
     assert likeness.alike_from == "head"
-    assert "From head on, trained networks of all starts look as alike as two trainings of random" in likeness.lines[1]
+    assert "From head on" in said(likeness)["alike"].text
     assert read(between_starts=(0.8, 0.8, 0.8)).alike_from == "stem"
 
 
@@ -132,13 +139,12 @@ def test_stages_where_chance_gives_nearly_1_say_nothing():
     frame = comparisons(between_starts=(0.4, 0.8, 0.8), kept=(0.9, 0.6, 0.95))
     frame.loc[frame["stage"] == "head", "baseline"] = 0.97
     likeness = read_likeness(curves(4), frame, "pretrained", "random")
-    assert "least at stem: " in likeness.lines[0]
-    assert "most at middle: " in likeness.lines[0]
+    assert "at stem" in said(likeness)["least"].text
+    assert "at middle" in said(likeness)["most"].text
     assert likeness.alike_from == "middle"
-    assert likeness.lines[2].startswith("Nothing can be said of head: chance alone gives a CCA similarity near 1")
+    assert "head" in said(likeness)["too few images"].text
     full = read_likeness(curves(4), frame.assign(baseline=1.0), "pretrained", "random")
-    assert len(full.lines) == 2
-    assert "open: at every stage chance" in full.lines[0]
+    assert set(said(full)) == {"unknown"}
 
 
 def test_no_interval_leaves_what_a_similarity_can_be():
@@ -149,8 +155,7 @@ def test_no_interval_leaves_what_a_similarity_can_be():
 def test_alike_in_the_middle_only_is_not_alike_from_there_on():
     likeness = read(between_starts=(0.4, 0.8, 0.4))
     assert likeness.alike_from is None
-    assert "At no stage do all starts look alike beyond doubt: at head" in likeness.lines[1]
-    assert "are less alike than two trainings of random" in likeness.lines[1]
+    assert "at head" in said(likeness)["less alike"].text.lower()
 
 
 def test_a_gap_of_just_the_margin_is_never_called_alike():
@@ -161,21 +166,19 @@ def test_a_gap_of_just_the_margin_is_never_called_alike():
 def test_much_noise_leaves_it_open():
     likeness = read(between_starts=(0.8, 0.8, 0.8), noise=0.2)
     assert likeness.alike_from is None
-    assert "is open" in likeness.lines[1]
+    assert "unknown" in said(likeness)
 
 
 def test_one_seed_has_no_yardstick_and_two_have_no_interval():
     alone, couple = read(1), read(2)
     assert alone.alike_from is couple.alike_from is None
-    assert "the yardstick is two trainings of random with different seeds, and n = 1" in alone.lines[1]
+    assert said(alone)["unknown"].interval is None
     assert "it takes two seeds" in alone.between_seeds["head"].reason
     gap = couple.gaps["head"]["pretrained", "random"]
     assert np.isnan(gap.value.low)
     assert not gap.is_alike
     assert "one pair, which shows no spread" in gap.value.reason
-    assert "is open: " in couple.lines[1]
-    assert "chance beyond doubt" not in couple.lines[1], "there is no interval to say so"
-    assert all("n = " in line for line in (*alone.lines, *couple.lines))
+    assert "than chance" not in said(couple)["unknown"].text, "there is no interval to say so"
 
 
 def test_the_interval_of_pairs_of_seeds_covers_the_truth():

@@ -13,11 +13,14 @@ from transfusion.metrics.evaluation import evaluate, events
 from transfusion.metrics.influence import Influence, influence
 from transfusion.metrics.interval import Interval
 from transfusion.metrics.readers import Evidence, contrast, evidence
+from transfusion.metrics.registry import METRICS, Metric, judging, metric_of
 
 __all__ = [
+    "METRICS",
     "Evidence",
     "Influence",
     "Interval",
+    "Metric",
     "Reliability",
     "auc_interval",
     "bootstrap_auc",
@@ -28,5 +31,7 @@ __all__ = [
     "events",
     "evidence",
     "influence",
+    "judging",
+    "metric_of",
     "reliability",
 ]

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from transfusion.report import figures
-from transfusion.report.intervals import WHOLE, brief, intervals, mean_and_sd, upto_intervals
+from transfusion.report.intervals import WHOLE, intervals, upto_intervals
 from transfusion.report.layers import stage_order
 from transfusion.report.material import Material
 from transfusion.report.palette import Style, styles_of, variants_of
 from transfusion.report.parts import Cell, Chart, Part, Picture, Section, Series, Table, Trace
-from transfusion.report.table import CurveTable, Row, schemes_of, span
+from transfusion.report.table import CurveTable, Row, schemes_of
 from transfusion.verdict import Verdict
+from transfusion.verdict.numbers import RATIO, SHARE, SIGNED, brief, mean_and_sd, span
 
 METRIC = "auc"
 SHOWN = METRIC.upper()
@@ -107,12 +108,12 @@ def _forest(verdict: Verdict, styles: Mapping[str, Style]) -> Iterator[Part]:
     draw = partial(figures.forest, frame, METRIC, verdict.baseline, styles)
     caption = (
         f"Every start against {verdict.baseline}, with 95 % intervals; n seeds are at the right of each row. An arrow "
-        "goes on beyond the panel, to an end in the table or without any; a hollow marker has no interval. Bars that "
-        f"leave out the vertical line are differences beyond doubt. Mean {SHOWN} is that over the whole course."
+        "goes on beyond the panel, to an end in the table or without any; a hollow marker has no interval. An "
+        f"interval that leaves out the vertical line excludes no effect. Mean {SHOWN} is that over the whole course."
     )
     alt = f"Estimates and intervals against {verdict.baseline}."
     if main is not None:
-        end, speed = brief(main.final_difference, "+.3f"), brief(main.speedup, ".2f")
+        end, speed = brief(main.final_difference, SIGNED), brief(main.speedup, RATIO)
         alt += f" {main.start.name}: difference in final {SHOWN} {end}, speed-up {speed}."
     yield Picture("verdict", draw, caption, alt)
     yield _verdict_table(verdict)
@@ -124,9 +125,9 @@ def _verdict_table(verdict: Verdict) -> Table:
             name,
             Cell(str(c.final_n), c.final_n),
             Cell(mean_and_sd(c.final_mean, c.final_std), c.final_mean),
-            Cell(brief(c.final_difference, "+.3f"), c.final_difference.estimate),
-            Cell(brief(c.speedup, ".2f"), c.speedup.estimate),
-            Cell(brief(c.area, "+.3f"), c.area.estimate),
+            Cell.interval(c.final_difference, SIGNED),
+            Cell.interval(c.speedup, RATIO),
+            Cell.interval(c.area, SIGNED),
         )
         for name, c in verdict.schemes.items()
     )
@@ -149,7 +150,7 @@ def _upto(verdict: Verdict, order: Sequence[str]) -> Iterator[Picture]:
         "(left) and share of the whole network's speed-up (right), with 95 % intervals over "
         f"n = {span(frame['n'])} seeds. The ends are none and all stages pretrained, with shares 0 and 1 by definition."
     )
-    shares = [f"{name} {brief(share, '.0%')}" for name, share in verdict.upto_shares.items()]
+    shares = [f"{name} {brief(share, SHARE)}" for name, share in verdict.upto_shares.items()]
     alt = f"Share of the full speed-up: {', '.join(shares)}."
     yield Picture("upto", partial(figures.upto, frame, stages), caption, alt)
 
@@ -159,7 +160,7 @@ def _modes(verdict: Verdict, whole: pd.DataFrame, styles: Mapping[str, Style]) -
     for scheme, (best, worst, gap) in verdict.modes.items():
         own = (whole["scheme"] == scheme) & whole["upto"].isna()
         rows = whole[own | (whole["start"] == verdict.baseline)]
-        said = f"{best} has the highest curve and {worst} the lowest: mean {SHOWN} differs by {brief(gap, '+.3f')}"
+        said = f"{best} has the highest curve and {worst} the lowest: mean {SHOWN} differs by {brief(gap, SIGNED)}"
         caption = f"Batch-norm modes of {scheme}, mean over {_seeds(rows)}; {said}, adjusted for the pick."
         draw = partial(figures.convergence, rows, METRIC, styles)
         yield Picture(f"batch-norm-{scheme}", draw, caption, f"Batch-norm modes of {scheme}: {said}. {_heights(rows)}")

@@ -1,11 +1,10 @@
-"""A verdict as tidy frames, for figures, and as short text, for cells of tables."""
+"""A verdict as tidy frames, for figures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from transfusion.metrics import Interval
@@ -13,21 +12,19 @@ from transfusion.verdict import Verdict
 
 WHOLE, SCALING = "pretrained", "mean_var"
 QUANTITIES = ("final_difference", "speedup", "area")
+COLUMNS = ["start", "scheme", "quantity", "estimate", "low", "high", "n"]
 
 
 def intervals(verdict: Verdict) -> pd.DataFrame:
-    """A verdict's comparisons as a tidy frame, for ``figures.forest``: one row per start and quantity.
+    """Every start against the baseline, for ``figures.forest``: one row per start and quantity.
 
     Returns:
         Columns ``start scheme quantity estimate low high n``.
     """
-    rows = [
-        {"start": name, "scheme": compared.start.scheme, "quantity": what, **_plain(getattr(compared, what))}
-        for name, compared in verdict.schemes.items()
-        for what in QUANTITIES
-    ]
-    frame: pd.DataFrame = pd.DataFrame(rows, columns=["start", "scheme", "quantity", "estimate", "low", "high", "n"])
-    return frame
+    frame = verdict.frame()
+    own = (frame["size"] == verdict.largest) & (frame["against"] == verdict.baseline)
+    rows: pd.DataFrame = frame.loc[own & frame["quantity"].isin(QUANTITIES), COLUMNS].reset_index(drop=True)
+    return rows
 
 
 def upto_intervals(verdict: Verdict) -> pd.DataFrame:
@@ -64,22 +61,3 @@ def _line_ends(verdict: Verdict, rest: str) -> Iterator[dict[str, Any]]:
 
 def _plain(interval: Interval) -> dict[str, float]:
     return {name: getattr(interval, name) for name in ("estimate", "low", "high", "n")}
-
-
-def mean_and_sd(mean: float, std: float) -> str:
-    """A mean, with its standard deviation where there is one."""
-    if np.isnan(mean):
-        return "-"
-    return f"{mean:.3f}" if np.isnan(std) else f"{mean:.3f} ± {std:.3f}"
-
-
-def brief(interval: Interval, form: str) -> str:
-    """An estimate with the ends of its interval, as far as they are known; a bound is shown as one."""
-    if np.isnan(interval.estimate):
-        return "unknown"
-    bound = "≥ " if interval.high == np.inf else "≤ " if interval.low in (0, -np.inf) else ""
-    said = format(interval.estimate, form)
-    if not interval.low <= interval.high or (bound and interval.low in (0, -np.inf) and interval.high == np.inf):
-        return said
-    low, high = ("∞" if end == np.inf else format(end, form) for end in (interval.low, interval.high))
-    return f"{bound}{said} [{low}, {high}]"

@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from transfusion.report.material import Material
-from transfusion.report.parts import Listing
+from transfusion.report.parts import Listing, Said
 from transfusion.runs import comparisons as representations
 from transfusion.runs.store import RunFiles
-
-GROUPS = ("Where training ends", "How fast it gets there", "Averaged over the whole training")
-REST = "What the gain is made of, and what limits it"
-LEARNED = "What the networks learned"
+from transfusion.verdict.statement import OPENING, TITLES, Statement
 
 
 def summary(material: Material) -> str:
@@ -26,19 +23,21 @@ def summary(material: Material) -> str:
     return f"{spec.model} on {data}{images}{donor}; {len(material.finished)} of {total} runs finished."
 
 
-def verdict(material: Material) -> list[str | Listing]:
-    """The recommendation, then the other sentences in groups."""
-    likeness = material.verdict.likeness
-    learned = likeness.lines if likeness else []
-    *said, advice = (line for line in material.verdict.lines if line not in learned)
-    if not said:
-        return [advice]
-    # final figures, speeds and areas come first, one sentence each for every start
-    num, groups = len(material.verdict.schemes), []
-    for place, title in enumerate(GROUPS):
-        groups.append(Listing(tuple(said[place * num : (place + 1) * num]), title))
-    groups += [Listing(tuple(said[len(GROUPS) * num :]), REST), Listing(tuple(learned), LEARNED)]
-    return [advice, *(group for group in groups if group.items)]
+def verdict(material: Material) -> list[Said | Listing]:
+    """What is read first, then the other statements under their titles."""
+    first: list[Said] = []
+    groups: dict[str, list[Said]] = {}
+    for statement in material.verdict.statements:
+        if statement.topic in OPENING:
+            first.append(said(statement))
+        else:
+            groups.setdefault(TITLES[statement.topic], []).append(said(statement))
+    return [*first, *(Listing(tuple(items), title) for title, items in groups.items())]
+
+
+def said(statement: Statement) -> Said:
+    """A statement as the page shows it."""
+    return Said(statement.text, statement.soft)
 
 
 def notes(material: Material) -> list[str]:

@@ -21,7 +21,7 @@ from transfusion.files import write_text
 from transfusion.report import chart, figures, inline, method, opening, representations, single_models, sizes, weights
 from transfusion.report import convergence as curves
 from transfusion.report.material import Material
-from transfusion.report.parts import Cell, Chart, Listing, Part, Picture, Section, Source, Table
+from transfusion.report.parts import Cell, Chart, Listing, Part, Picture, Said, Section, Source, Table
 from transfusion.runs.store import Store
 
 # in the order of the page; each gives None where a study has nothing of its kind
@@ -35,7 +35,6 @@ SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
 )
 
 FIGURES = "figures"  # folder beside the page
-INTERVAL = re.compile(r"\([^()]*\binterval\b[^()]*(?:\([^()]*\)[^()]*)*\)")
 
 UNBROKEN = re.compile(r"(?<=\bn) (?==)|(?<=\bn =) (?=\d)|(?<=\d) (?=%)")  # spaces where a line must not end
 
@@ -71,7 +70,7 @@ def write_page(store: Store, out: Path | None = None) -> Path:
 def render(
     title: str,
     summary: str,
-    verdict: Sequence[str | Listing],
+    verdict: Sequence[str | Said | Listing],
     sections: Sequence[Section],
     *,
     folder: Path,
@@ -84,7 +83,7 @@ def render(
     Args:
         title: heading of the page.
         summary: one sentence below it.
-        verdict: what was found. A string is shown large, and first; a listing is a group of sentences under its title.
+        verdict: what was found. Sentences are shown large, and first; a listing is a group of them under its title.
         sections: what follows, in order.
         folder: where the page will lie; figures are saved to ``figures/`` in it as SVG, PDF and PNG.
         notes: what a reader must keep in mind, such as what is missing.
@@ -104,7 +103,7 @@ def render(
         .render(
             title=title,
             summary=summary,
-            advice=[line for line in verdict if isinstance(line, str)],
+            advice=[line for line in verdict if not isinstance(line, Listing)],
             groups=[_listing(group) for group in verdict if isinstance(group, Listing)],
             notes=notes,
             sections=[_laid_out(section, folder) for section in sections],
@@ -133,14 +132,13 @@ def _read(name: str) -> str:
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
-def _softened(sentence: str) -> Markup:
-    """A sentence whose intervals step back, so that the eye finds what is said before how surely."""
-    sentence = UNBROKEN.sub("\u00a0", sentence)
-    parts, start = [], 0
-    for found in INTERVAL.finditer(sentence):
-        parts += [escape(sentence[start : found.start()]), Markup('<span class="soft">{}</span>').format(found.group())]
-        start = found.end()
-    return Markup("").join([*parts, escape(sentence[start:])])
+def _softened(said: str | Said) -> Markup:
+    """A sentence with its soft parts marked, and no line ending inside of a number."""
+    text, parts = (said, ()) if isinstance(said, str) else (said.text, said.soft)
+    marked = escape(text)
+    for soft in map(escape, parts):
+        marked = marked.replace(soft, Markup('<span class="soft">{}</span>').format(soft))
+    return Markup(UNBROKEN.sub("\u00a0", marked))
 
 
 def _names(sections: Sequence[Section], *kinds: type[Chart] | type[Picture] | type[Table]) -> Iterator[str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from matplotlib.figure import Figure
+
+from transfusion.metrics import Interval
+from transfusion.verdict.numbers import brief
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,12 @@ class Cell:
     @classmethod
     def number(cls, value: float, form: str = ".3f", unknown: str = "-") -> Cell:
         """A number in a format; NaN is shown as ``unknown`` and sorted last."""
-        return cls(unknown, float("nan")) if value != value else cls(format(value, form), float(value))
+        return cls(unknown, math.nan) if math.isnan(value) else cls(format(value, form), float(value))
+
+    @classmethod
+    def interval(cls, found: Interval, form: str) -> Cell:
+        """An estimate with the ends of its interval, sorted by the estimate."""
+        return cls(brief(found, form), found.estimate)
 
 
 @dataclass(frozen=True)
@@ -103,10 +112,18 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Said:
+    """A sentence or two of which some parts step back, so that the eye finds what is said before how surely."""
+
+    text: str
+    soft: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Listing:
     """A list of sentences, under a title of its own if it has one."""
 
-    items: tuple[str, ...]
+    items: tuple[str | Said, ...]
     title: str = ""
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from transfusion.files import write_text
-from transfusion.metrics import Interval
 from transfusion.report import opening
 from transfusion.report.convergence import chart_of_runs
 from transfusion.report.material import Material
 from transfusion.report.method import settings_of
 from transfusion.report.page import render
-from transfusion.report.parts import Cell, Listing, Section, Table
+from transfusion.report.parts import Cell, Listing, Said, Section, Table
 from transfusion.runs.store import Store
-from transfusion.verdict.effects import Comparison
+from transfusion.verdict.effects import Effect
+from transfusion.verdict.numbers import RATIO, SIGNED, mean_and_sd
+from transfusion.verdict.statement import OPENING
 
 Named = dict[str, Material]
 
@@ -59,11 +59,11 @@ def _named(materials: list[Material]) -> Named:
     }
 
 
-def _said(material: Material) -> Iterator[str]:
-    """The recommendation, and the final figure and speed of every start."""
-    *said, advice = material.verdict.lines
-    yield advice
-    yield from said[: 2 * len(material.verdict.schemes)]
+def _said(material: Material) -> Iterator[Said]:
+    """What is read first, and the end and speed of every start."""
+    for statement in material.verdict.statements:
+        if statement.topic in (*OPENING, "final", "pace"):
+            yield opening.said(statement)
 
 
 def _table(studies: Named) -> Table:
@@ -77,25 +77,15 @@ def _table(studies: Named) -> Table:
     return Table("comparison", caption, columns, tuple(rows))
 
 
-def _row(comparison: Comparison) -> tuple[Cell | str, ...]:
-    spread = "" if math.isnan(comparison.final_std) else f" ± {comparison.final_std:.3f}"
-    final = Cell.number(comparison.final_mean)
+def _row(effect: Effect) -> tuple[Cell | str, ...]:
     return (
-        comparison.start.name,
-        Cell.number(comparison.final_n, "d"),
-        Cell(final.text + spread, final.key),
-        _interval(comparison.final_difference, "+.3f"),
-        _interval(comparison.speedup, ".2f"),
-        _interval(comparison.area, "+.3f"),
+        effect.start.name,
+        Cell.number(effect.final_n, "d"),
+        Cell(mean_and_sd(effect.final_mean, effect.final_std), effect.final_mean),
+        Cell.interval(effect.final_difference, SIGNED),
+        Cell.interval(effect.speedup, RATIO),
+        Cell.interval(effect.area, SIGNED),
     )
-
-
-def _interval(interval: Interval, form: str) -> Cell:
-    if math.isnan(interval.estimate):
-        return Cell("unknown", math.nan)
-    if math.isnan(interval.low):
-        return Cell(f"{interval.estimate:{form}} (no interval)", interval.estimate)
-    return Cell(f"{interval.estimate:{form}} ({interval.low:{form}} to {interval.high:{form}})", interval.estimate)
 
 
 def _curves(place: int, name: str, material: Material) -> Section:

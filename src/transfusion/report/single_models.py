@@ -16,8 +16,9 @@ from transfusion.report.judged import Model, Rule, class_names, judged, last_row
 from transfusion.report.material import Material
 from transfusion.report.palette import styles_of
 from transfusion.report.parts import Cell, Part, Picture, Section, Table
-from transfusion.report.table import mean_sd, schemes_of, span
+from transfusion.report.table import schemes_of
 from transfusion.verdict.inference import mean_interval
+from transfusion.verdict.numbers import mean_sd, span
 
 METRICS = {"auc": "AUC", "auprc": "AUPRC", "accuracy": "accuracy", "brier": "Brier", "ece": "ECE"}
 BESIDE = ("auprc", "brier", "ece")
@@ -137,6 +138,8 @@ def _auc(aucs: pd.Series) -> tuple[Cell, Cell]:
 
 def _over_seeds(aucs: pd.Series) -> Interval:
     found = mean_interval(aucs.dropna().to_numpy(dtype=float))
+    if found.low == found.high:  # of no width, which says nothing of other seeds
+        return replace(found, low=np.nan, high=np.nan)
     low, high = np.clip([found.low, found.high], 0, 1)  # no AUC lies beyond, whatever Student's t allows
     return replace(found, low=float(low), high=float(high))
 

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from transfusion.report import figures
-from transfusion.report.intervals import brief
 from transfusion.report.material import Material
 from transfusion.report.palette import styles_of
 from transfusion.report.parts import Cell, Picture, Section, Table
-from transfusion.report.table import finals, mean_sd, schemes_of, span
+from transfusion.report.table import finals, schemes_of
 from transfusion.verdict import Verdict
+from transfusion.verdict.numbers import SIGNED, brief, mean_sd, span
 
 METRIC = "auc"
 SHOWN = METRIC.upper()
@@ -67,7 +67,7 @@ def _alt(verdict: Verdict) -> str:
         return "Nothing to compare."
     name = main.start.name
     said = [
-        f"{size} images {brief(schemes[name].final_difference, '+.3f')}"
+        f"{size} images {brief(schemes[name].final_difference, SIGNED)}"
         for size, schemes in verdict.by_size.items()
         if name in schemes
     ]

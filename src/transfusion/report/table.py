@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from transfusion.verdict.curves import with_starts
+from transfusion.verdict.numbers import mean_sd
 
 NUM_COLUMNS = 6  # evaluations shown; the last is always among them
 
@@ -83,21 +84,6 @@ def finals(frame: pd.DataFrame, metric: str = "auc") -> pd.DataFrame:
     return ended
 
 
-def span(counts: pd.Series) -> str:
-    """Least to most of some counts, or the one that all agree on."""
-    known = counts.dropna()
-    if not len(known):
-        return "0"
-    return f"{known.min():.0f}" + ("" if known.min() == known.max() else f" to {known.max():.0f}")
-
-
 def _spread(steps: list[int]) -> list[int]:
     places = np.linspace(0, len(steps) - 1, min(NUM_COLUMNS, len(steps))).round().astype(int)
     return [steps[place] for place in places]
-
-
-def mean_sd(values: pd.Series) -> str:
-    """Mean, and standard deviation where there are several; a dash for none."""
-    if not len(values):
-        return "-"
-    return f"{values.mean():.3f}" + (f" ± {values.std():.3f}" if len(values) > 1 else "")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 from scipy.interpolate import PchipInterpolator
 from sklearn.isotonic import isotonic_regression
@@ -20,7 +21,8 @@ from transfusion.verdict.inference import Crossing, Floats
 
 NEEDED = ["run", "scheme", "seed", "step"]
 PLAIN = {"batch_norm": "identity", "rest": "random"}  # what is meant where a frame leaves them out
-LOWER_IS_BETTER = ("loss", "train_loss", "brier", "ece", "num_undefined_auc", "time_s")
+VALIDATION = "val_"  # before a metric: the same on the validation split
+COLLAPSED = "collapsed"  # column: 1 where an evaluation's outputs are the same for all images
 FINAL_PART = 5  # the settled level is that of the last fifth of the evaluations
 SETTLED = 0.9  # of its own rise: a run this far by an evaluation may have been there long before
 
@@ -49,17 +51,28 @@ class Curve:
     Attributes:
         steps: (evaluations,), optimiser steps.
         values: (evaluations,), the metric.
+        picked: place of the evaluation that the validation split picks; None where there is no such split.
+        is_collapsed: whether its outputs were the same for all images at its last evaluation.
+        run: whose curve it is.
     """
 
     steps: Floats
     values: Floats
+    picked: int | None = None
+    is_collapsed: bool = False
+    run: Hashable = None
 
     def is_complete(self, budget: float) -> bool:
-        """Whether it was evaluated at the last step of the study."""
-        return bool(self.steps[-1] >= budget)
+        """Whether it was evaluated at the last step of the study, by a network that had not collapsed."""
+        return bool(self.steps[-1] >= budget) and not self.is_collapsed
 
     @property
     def final(self) -> float:
+        """The metric at the evaluation that the validation split picks, or at the last one."""
+        return self.last if self.picked is None else float(self.values[self.picked])
+
+    @property
+    def last(self) -> float:
         """The metric at the last evaluation."""
         return float(self.values[-1])
 
@@ -67,7 +80,7 @@ class Curve:
     def area(self) -> float:
         """Mean height of the curve between its first and last evaluation, in units of the metric."""
         width = self.steps[-1] - self.steps[0]
-        return float(trapezoid(self.values, self.steps) / width) if width else self.final
+        return float(trapezoid(self.values, self.steps) / width) if width else self.last
 
     @property
     def settled(self) -> float:
@@ -126,28 +139,26 @@ class Grid:
         """The last step that any run was evaluated at."""
         return max(float(curve.steps[-1]) for runs in self.starts.values() for curve in runs.values())
 
-    @property
-    def num_complete(self) -> int:
-        """Runs that were evaluated at the last step."""
-        return sum(curve.is_complete(self.budget) for runs in self.starts.values() for curve in runs.values())
+    def complete(self, name: str) -> dict[int, Curve]:
+        """The complete curves by seed of a start; see ``Curve.is_complete``."""
+        return {seed: curve for seed, curve in self.find(name).items() if curve.is_complete(self.budget)}
 
     def find(self, name: str) -> dict[int, Curve]:
         """The curves by seed of the start called ``name``; none if it has no runs."""
         return next((runs for start, runs in self.starts.items() if start.name == name), {})
 
 
-def read(frame: pd.DataFrame, metric: str) -> list[Grid]:
+def read(frame: pd.DataFrame, column: str) -> list[Grid]:
     """The curves of a tidy frame, smallest data size first, all images last.
 
     Rows without a value are left out, and so are runs that were never evaluated after step 0.
 
     Raises:
-        InputError: if a column is missing, the metric is one where lower is better, or two runs share start, size and
-            seed.
+        InputError: if a column is missing, or two runs share start, size and seed.
     """
-    table = _checked(frame, metric)
+    table = _checked(frame, column)
     grids: dict[int | None, dict[Start, dict[int, Curve]]] = {}
-    for first, curve in _split(table, metric):
+    for first, curve in _split(table, column):
         size = None if pd.isna(first["size"]) else int(first["size"])
         start = Start.of(first)
         runs = grids.setdefault(size, {}).setdefault(start, {})
@@ -161,16 +172,14 @@ def read(frame: pd.DataFrame, metric: str) -> list[Grid]:
     return [Grid(size, {start: dict(sorted(runs.items())) for start, runs in grids[size].items()}) for size in ordered]
 
 
-def _checked(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    missing = [column for column in [*NEEDED, metric] if column not in frame.columns]
+def _checked(frame: pd.DataFrame, judged: str) -> pd.DataFrame:
+    missing = [column for column in [*NEEDED, judged] if column not in frame.columns]
     if missing:
         raise InputError(f"The frame lacks {', '.join(missing)}; give a tidy frame as Study.frame() returns it.")
-    if metric in LOWER_IS_BETTER:
-        raise InputError(f"'{metric}' is better when lower; conclude from a metric such as auc, auprc or accuracy.")
     absent = [column for column in (*PLAIN, "upto", "size") if column not in frame.columns]
     table: pd.DataFrame = frame.assign(**dict.fromkeys(absent))
     table = table.astype(dict.fromkeys(PLAIN, object)).fillna(PLAIN)
-    table = table[np.isfinite(table[metric].to_numpy(np.float64, na_value=np.nan))]
+    table = table[np.isfinite(table[judged].to_numpy(np.float64, na_value=np.nan))]
     table = table.drop_duplicates(["run", "step"], keep="last")
     table = table[table.groupby("run")["step"].transform("max") > 0]
     return with_starts(table)
@@ -197,9 +206,18 @@ def _label(row: tuple[Any, ...], keys: tuple[str, ...]) -> str:
     return SchemeSpec.parse({key: value for key, value in zip(keys, row, strict=True) if not pd.isna(value)}).label
 
 
-def _split(table: pd.DataFrame, metric: str) -> Iterator[tuple[dict[Hashable, Any], Curve]]:
+def _split(table: pd.DataFrame, column: str) -> Iterator[tuple[dict[Hashable, Any], Curve]]:
     """First row and curve of every run, in the order of the frame."""
-    for _, rows in table.groupby("run", sort=False):
+    for run, rows in table.groupby("run", sort=False):
         order = np.argsort(rows["step"].to_numpy())
-        steps = rows["step"].to_numpy(np.float64)[order]
-        yield rows.iloc[0].to_dict(), Curve(steps, rows[metric].to_numpy(np.float64)[order])
+        steps, values = rows["step"].to_numpy(np.float64)[order], rows[column].to_numpy(np.float64)[order]
+        is_collapsed = COLLAPSED in rows and bool(rows[COLLAPSED].iloc[order[-1]] == 1)
+        yield rows.iloc[0].to_dict(), Curve(steps, values, _picked(rows, column, order), is_collapsed, run)
+
+
+def _picked(rows: pd.DataFrame, column: str, order: NDArray[np.intp]) -> int | None:
+    """The evaluation with the highest metric on the validation split, the first of several."""
+    if VALIDATION + column not in rows:
+        return None
+    judged = rows[VALIDATION + column].to_numpy(np.float64, na_value=np.nan)[order]
+    return int(np.nanargmax(judged)) if np.isfinite(judged).any() else None

@@ -1,12 +1,11 @@
-"""Every start of a grid against the baseline: how far it gets, how fast, and what share of the gain is whose."""
+"""One start against another: how far it gets, how fast, and what share of the gain is whose."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -27,6 +26,10 @@ RISE_SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 NOISE_FACTOR = 4
 ENOUGH_OF_SPEEDUP = 0.95
 EQUIVALENCE_LEVEL = 0.05
+PACE_MARGIN = 1.2  # times; a ratio of steps shown to be within it is about the same
+
+Ends: TypeAlias = Literal["higher", "slightly higher", "equal", "slightly lower", "lower", "unknown"]
+PaceWord: TypeAlias = Literal["faster", "same", "slower", "unknown"]
 
 Runs = dict[int, Curve]
 
@@ -67,98 +70,196 @@ class Rise:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One start against the baseline, paired over seeds.
+class Timing:
+    """What is known of the steps to the threshold, in runs.
+
+    Attributes:
+        n: pairs of runs.
+        own_never, against_never: that did not get there.
+        own_at_once, against_at_once: that were there by their first evaluation after step 0.
+        first_look: step of that evaluation.
+        budget: last step of the study.
+    """
+
+    n: int
+    own_never: int
+    against_never: int
+    own_at_once: int
+    against_at_once: int
+    first_look: float
+    budget: float
+
+    @classmethod
+    def of(cls, own: Sequence[Crossing], against: Sequence[Crossing], first_look: float, budget: float) -> Timing:
+        """Count."""
+        own_never, against_never = (sum(one.latest == np.inf for one in group) for group in (own, against))
+        own_at_once, against_at_once = (sum(one.earliest == 0 for one in group) for group in (own, against))
+        return cls(len(own), own_never, against_never, own_at_once, against_at_once, first_look, budget)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One start against another, paired over seeds.
 
     Attributes:
         start: the start that is compared.
-        final_mean: its mean over the complete runs at the last step.
+        against: name of the start that it is compared with, as a rule the baseline.
+        final_mean: mean over its complete runs at the end (see ``Curve.final``).
         final_std: standard deviation over those seeds, as the paper's tables give it; NaN for one.
         final_n: how many they are.
-        final_difference: its metric at the last step minus the baseline's.
-        speedup: steps of the baseline over its own steps to the threshold (80 % of the baseline's rise).
-        area: mean height of its curve minus that of the baseline's, over the whole budget.
+        against_mean: ``final_mean`` of the other.
+        final_difference: its metric at the end minus the other's.
+        last_difference: the same at the last step.
+        speedup: steps of the other over its own steps to the threshold (80 % of the baseline's rise).
+        area: mean height of its curve minus that of the other's, over the whole budget.
         speedup_at: share of the rise -> speed-up there.
-        equivalence_p: of "they differ by the margin or more at the last step".
+        timing: of the speed-up.
+        equivalence: the 90 % interval of ``final_difference``, which the two one-sided tests at 5 % look at.
+        equivalence_p: of "they differ by the margin or more at the end".
         num_seeds_needed: seeds with which such a difference could be ruled out; None where unknown.
+        margin: the smallest difference that matters.
+        num_lost: runs of the two that failed, diverged or collapsed.
+        adjusted: quantity -> interval that holds for its whole family of comparisons. Claims rest on it, see ``claim``.
     """
 
     start: Start
+    against: str
     final_mean: float
     final_std: float
     final_n: int
+    against_mean: float
     final_difference: Interval
+    last_difference: Interval
     speedup: Interval
     area: Interval
     speedup_at: dict[float, Interval]
+    timing: Timing
+    equivalence: Interval
     equivalence_p: float
     num_seeds_needed: int | None
+    margin: float
+    num_lost: int = 0
+    adjusted: Mapping[str, Interval] = field(default_factory=dict)
+
+    def claim(self, quantity: str) -> Interval:
+        """The interval that a claim about a quantity rests on: adjusted for its family where there is one."""
+        found: Interval = self.adjusted.get(quantity) or getattr(self, quantity)
+        return found
 
     @property
     def is_equivalent(self) -> bool:
-        """Whether a test, and not a mere lack of evidence, says that they differ by less than the margin."""
-        return self.equivalence_p < EQUIVALENCE_LEVEL
+        """Whether a test, and not a mere lack of evidence, says that they differ by less than the margin.
+
+        Not where a run of either was lost: those that survived say nothing of those that did not.
+        """
+        return self.equivalence_p < EQUIVALENCE_LEVEL and not self.num_lost
+
+    @property
+    def ends(self) -> Ends:
+        """Where it ends, as far as it is shown; less than the margin is ``equal`` or ``slightly``."""
+        found = self.claim("final_difference")
+        side = 1 if found.low > 0 else -1 if found.high < 0 else 0
+        if self.is_equivalent:
+            slightly: dict[int, Ends] = {1: "slightly higher", -1: "slightly lower", 0: "equal"}
+            return slightly[side]
+        apart: dict[int, Ends] = {1: "higher", -1: "lower", 0: "unknown"}
+        return apart[side]
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether it is shown to end higher or lower by what may matter."""
+        return self.ends in ("higher", "lower")
+
+    @property
+    def pace(self) -> PaceWord:
+        """How fast it is, as far as it is shown."""
+        found = self.claim("speedup")
+        if found.low > 1:
+            return "faster"
+        if found.high < 1:
+            return "slower"
+        return "same" if found.low >= 1 / PACE_MARGIN and found.high <= PACE_MARGIN else "unknown"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return {
+            "against": self.against,
             "final_difference": self.final_difference.to_dict(),
+            "last_difference": self.last_difference.to_dict(),
             "speedup": self.speedup.to_dict(),
             "area": self.area.to_dict(),
             "final": {"mean": self.final_mean, "std": self.final_std, "n": self.final_n},
             "speedup_at": {str(share): interval.to_dict() for share, interval in self.speedup_at.items()},
             "equivalence": {"p": self.equivalence_p, "num_seeds_needed": self.num_seeds_needed},
+            "adjusted": {name: interval.to_dict() for name, interval in self.adjusted.items()},
+            "ends": self.ends,
+            "pace": self.pace,
         }
 
 
 @dataclass(frozen=True)
 class Contest:
-    """The runs of one data size and the baseline among them."""
+    """The runs of one data size and the baseline among them.
+
+    Attributes:
+        lost: start -> how many of its runs failed, diverged or collapsed.
+    """
 
     grid: Grid
     baseline: str
     margin: float
+    lost: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def rise(self) -> Rise:
-        """The baseline's."""
-        return Rise.of(self.grid.find(self.baseline))
+        """The baseline's, from its complete runs, so that one that was lost moves no threshold."""
+        complete = self.grid.complete(self.baseline)
+        return Rise.of(complete or self.grid.find(self.baseline))
 
     @property
     def rivals(self) -> list[Start]:
         """Every start but the baseline."""
         return [start for start in self.grid.starts if start.name != self.baseline]
 
-    def compare(self, start: Start) -> Comparison:
-        """One start against the baseline."""
-        runs = self.grid.starts[start]
-        differences = _values(self.differences("final", runs))
-        finals = np.array([curve.final for curve in runs.values() if curve.is_complete(self.grid.budget)])
-        speedup_at = {share: self._speedup(runs, share) for share in RISE_SHARES}
-        return Comparison(
+    def compare(self, start: Start, against: str | None = None) -> Effect:
+        """One start against another, the baseline if not given."""
+        other = self.baseline if against is None else against
+        runs, others = self.grid.starts[start], self.grid.find(other)
+        differences = values_of(self.differences("final", runs, others))
+        finals = np.array([curve.final for curve in self.grid.complete(start.name).values()])
+        against_finals = [curve.final for curve in self.grid.complete(other).values()]
+        speedup_at = {share: self._speedup(runs, others, share) for share in RISE_SHARES}
+        return Effect(
             start=start,
+            against=other,
             final_mean=float(finals.mean()) if len(finals) else np.nan,
             final_std=float(finals.std(ddof=1)) if len(finals) > 1 else np.nan,
             final_n=len(finals),
+            against_mean=float(np.mean(against_finals)) if against_finals else np.nan,
             final_difference=mean_interval(differences),
+            last_difference=mean_interval(values_of(self.differences("last", runs, others))),
             speedup=speedup_at[RISE_SHARE],
-            area=mean_interval(_values(self.differences("area", runs))),
+            area=mean_interval(values_of(self.differences("area", runs, others))),
             speedup_at=speedup_at,
+            timing=self._timing(runs, others),
+            equivalence=mean_interval(differences, 1 - 2 * EQUIVALENCE_LEVEL),
             equivalence_p=equivalence_p(differences, self.margin),
             num_seeds_needed=num_seeds_needed(differences, self.margin),
+            margin=self.margin,
+            num_lost=self.lost.get(start.name, 0) + self.lost.get(other, 0),
         )
 
     def differences(self, what: str, runs: Runs, other: Runs | None = None) -> dict[int, float]:
-        """Seed -> ``final`` or ``area`` of ``runs`` minus that of ``other`` (the baseline), where both are complete."""
+        """Seed -> ``final``, ``last`` or ``area`` of ``runs`` minus that of ``other``, where both are complete."""
         other = self.grid.find(self.baseline) if other is None else other
-        pairs = {seed: (runs[seed], other[seed]) for seed in _shared(runs, other)}
+        pairs = {seed: (runs[seed], other[seed]) for seed in shared(runs, other)}
         complete = {seed: pair for seed, pair in pairs.items() if all(c.is_complete(self.grid.budget) for c in pair)}
         return {seed: getattr(own, what) - getattr(base, what) for seed, (own, base) in complete.items()}
 
     def share(self, part: str, whole: str) -> Interval:
         """Log speed-up of ``part`` over log speed-up of ``whole``, both against the baseline."""
         groups = {name: self.grid.find(name) for name in (self.baseline, part, whole)}
-        seeds = _shared(*groups.values())
+        seeds = shared(*groups.values())
         if len(groups) < 3:
             return Interval.undefined(len(seeds), f"{self.baseline} is itself what the others are compared with")
         if not seeds:
@@ -168,46 +269,30 @@ class Contest:
         crossings = [_crossings(runs, seeds, self.rise.level(RISE_SHARE)) for runs in groups.values()]
         return share_of_speedup(dict(zip(groups, crossings, strict=True)))
 
-    def _speedup(self, runs: Runs, share: float) -> Interval:
-        base = self.grid.find(self.baseline)
-        seeds = _shared(runs, base)
+    def _timing(self, runs: Runs, others: Runs) -> Timing:
+        seeds, level = shared(runs, others), self.rise.level(RISE_SHARE)
+        looks = [float(curve.steps[curve.steps > 0][0]) for curve in runs.values()]
+        own, against = (_crossings(group, seeds, level) for group in (runs, others))
+        return Timing.of(own, against, min(looks, default=np.nan), self.grid.budget)
+
+    def _speedup(self, runs: Runs, others: Runs, share: float) -> Interval:
+        seeds = shared(runs, others)
         if seeds and not self.rise.is_clear:
             return Interval.undefined(len(seeds), self._no_rise())
         level = self.rise.level(share)
-        return ratio_interval(_crossings(base, seeds, level), _crossings(runs, seeds, level))
+        return ratio_interval(_crossings(others, seeds, level), _crossings(runs, seeds, level))
 
     def _no_rise(self) -> str:
         return f"{self.baseline} does not rise beyond the noise of its evaluations, so there is nothing to time"
 
 
-def spread_of_modes(contest: Contest, scheme: str) -> tuple[str, str, Interval] | None:
-    """The batch-norm modes of a scheme with the highest and lowest curves, and the difference of their mean heights.
-
-    They are picked after the fact, so the interval is widened for all pairs of modes (Bonferroni). None where the
-    scheme has fewer than two modes.
-    """
-    modes = [start for start in contest.grid.starts if start.scheme == scheme and start.upto is None]
-    if len(modes) < 2:
-        return None
-    runs = {start.batch_norm: contest.grid.starts[start] for start in modes}
-    heights = {mode: np.mean([curve.area for curve in curves.values()]) for mode, curves in runs.items()}
-    best, worst = max(heights, key=lambda mode: heights[mode]), min(heights, key=lambda mode: heights[mode])
-    num_pairs = len(list(combinations(modes, 2)))
-    gaps = contest.differences("area", runs[best], runs[worst])
-    return best, worst, mean_interval(_values(gaps), 1 - 0.05 / num_pairs)
-
-
-def change_of_gap(small: Contest, large: Contest, name: str) -> Interval:
-    """Final difference of ``name`` to the baseline with few images minus that with many, paired over seeds."""
-    gaps = [contest.differences("final", contest.grid.find(name)) for contest in (small, large)]
-    return mean_interval(np.array([gaps[0][seed] - gaps[1][seed] for seed in _shared(*gaps)]))
-
-
-def _shared(*groups: Iterable[int]) -> list[int]:
+def shared(*groups: Iterable[int]) -> list[int]:
+    """The seeds that are in every group, in order."""
     return sorted(set.intersection(*(set(group) for group in groups)))
 
 
-def _values(by_seed: dict[int, float]) -> Floats:
+def values_of(by_seed: dict[int, float]) -> Floats:
+    """The values alone."""
     return np.array(list(by_seed.values()))
 
 

@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 
 POWER = 0.8
 MAX_SEEDS = 10_000
+ENOUGH_TO_AGREE = 3  # values that agree exactly
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,11 @@ class Crossing:
 
 
 def mean_interval(values: Floats, level: float = 0.95) -> Interval:
-    """Student's t interval of a mean; no ends, and a reason, for one value or values that all agree."""
+    """Student's t interval of a mean; without ends, and with a reason, for one value or two that agree exactly.
+
+    Three or more that agree exactly have an interval of no width, and a reason that says so: independent trainings do
+    so by chance only where the metric cannot tell them apart.
+    """
     n = len(values)
     if n == 0:
         return Interval.undefined(0, "no seed has both runs complete")
@@ -52,7 +57,8 @@ def mean_interval(values: Floats, level: float = 0.95) -> Interval:
     if n == 1:
         return Interval(estimate, np.nan, np.nan, 1, "one seed shows no spread")
     if np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())):
-        return Interval(estimate, np.nan, np.nan, n, f"all {n} seeds agree exactly, so there is no spread to judge by")
+        end = estimate if n >= ENOUGH_TO_AGREE else np.nan
+        return Interval(estimate, end, end, n, f"all {n} seeds agree exactly, so there is no spread to judge by")
     margin = float(stdtrit(n - 1, (1 + level) / 2)) * float(values.std(ddof=1)) / np.sqrt(n)
     return Interval(estimate, estimate - margin, estimate + margin, n)
 
@@ -135,8 +141,11 @@ def equivalence_p(values: Floats, margin: float) -> float:
     Source: Schuirmann 1987.
     """
     n = len(values)
-    if n < 2 or not mean_interval(values).low < np.inf:
+    found = mean_interval(values)
+    if not found.low < np.inf:
         return float("nan")
+    if found.low == found.high:
+        return float(abs(found.estimate) >= margin)
     error = values.std(ddof=1) / np.sqrt(n)
     return float(stdtr(n - 1, (abs(values.mean()) - margin) / error))
 

@@ -19,7 +19,6 @@ import pandas as pd
 from transfusion.metrics import Interval
 from transfusion.verdict.curves import with_starts
 from transfusion.verdict.inference import mean_interval
-from transfusion.verdict.words import measure_name
 
 # of the way from chance to identity; 16 instead of all positions of a map change a similarity by as much at most (see
 # transfusion.compare)
@@ -51,11 +50,6 @@ class Change:
     share: Interval
     chance: float
 
-    def __str__(self) -> str:
-        share = self.share.estimate
-        way = f"{share:.0%} of the way from chance to identity" if share > 0 else "no more than chance"
-        return f"{self.value.estimate:.2f} {_interval(self.value)}, where chance gives {self.chance:.2f} ({way})"
-
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return {**self.value.to_dict(), "chance": self.chance, "share": self.share.to_dict()}
@@ -69,8 +63,8 @@ class Gap:
         value: similarity minus that of the yardstick, over seeds.
         share: the same for the share of the way from chance to identity, by which it is judged.
         chance: similarity that random pairing of images gives, mean over the comparisons of the two starts.
-        is_above_chance: whether the two starts are more alike than chance, beyond doubt.
-        is_alike: whether they are, and at most ``MARGIN`` less alike than the yardstick, beyond doubt.
+        is_above_chance: whether the two starts are more alike than chance, as tested.
+        is_alike: whether they are, and at most ``MARGIN`` less alike than the yardstick, as tested.
     """
 
     value: Interval
@@ -113,24 +107,8 @@ class Likeness:
 
     @property
     def full(self) -> tuple[str, ...]:
-        """Stages where chance alone gives nearly 1, for want of images: nothing can be said of them."""
+        """Stages where chance alone gives nearly 1, because the images are too few: no conclusion is possible there."""
         return tuple(stage for stage in self.stages if _is_full(self.chance[stage]))
-
-    @property
-    def lines(self) -> list[str]:
-        """One sentence per conclusion."""
-        return [line for line in (self._change_line(), self._alike_line(), self._full_line()) if line]
-
-    @property
-    def rules(self) -> list[str]:
-        """How it was judged, in words."""
-        return [
-            "Stages are ranked by the share of the way from chance to identity, (similarity - chance) / (1 - chance). "
-            f"Trained networks of two starts look alike at a stage if their share is above 0, and at most {MARGIN:g} "
-            f"below that of {self.baseline}'s trained networks of different seeds: one-sided t tests at 5 % on "
-            "jackknife pseudo-values over seeds, for every pair of starts, there and at every later stage. A stage "
-            f"where chance gives more than {1 - LEAST_ROOM:g} shows neither change nor likeness, and is passed over."
-        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -146,73 +124,6 @@ class Likeness:
             },
             "alike_from": self.alike_from,
         }
-
-    def _full_line(self) -> str | None:
-        if not self.full:
-            return None
-        return (
-            f"Nothing can be said of {', '.join(self.full)}: chance alone gives a {self._shown} near 1 there, for want "
-            "of images (--set representations.images=N)."
-        )
-
-    @property
-    def _shown(self) -> str:
-        return measure_name(self.measure)
-
-    def _change_line(self) -> str | None:
-        known = {
-            stage: change
-            for stage, change in self.change.get(self.main, {}).items()
-            if math.isfinite(change.share.estimate) and stage not in self.full
-        }
-        if len(known) < 2:
-            return None
-        least, most = (pick(known, key=lambda stage: known[stage].share.estimate) for pick in (max, min))
-        return (
-            f"Training changes {self.main} least at {least}: {self._shown} of before and after {known[least]}; most at "
-            f"{most}: {known[most]}."
-        )
-
-    def _alike_line(self) -> str | None:
-        yardstick = f"two trainings of {self.baseline} with different seeds"
-        known = {
-            stage: {pair: gap for pair, gap in pairs.items() if math.isfinite(gap.share.estimate)}
-            for stage, pairs in self.gaps.items()
-            if stage not in self.full
-        }
-        if not known:
-            return "Whether the starts end alike is open: at every stage chance alone gives a similarity near 1."
-        if not any(known.values()):
-            n = max((one.value.n for by_stage in self.change.values() for one in by_stage.values()), default=0)
-            return f"Whether the starts end alike is open: the yardstick is {yardstick}, and n = {n}."
-        if self.alike_from is not None:
-            pair, gap = _least_alike(known[self.alike_from])
-            return (
-                f"From {self.alike_from} on, trained networks of all starts look as alike as {yardstick}; the least "
-                f"alike there are {' and '.join(pair)}, by {self._found(gap)}."
-            )
-        last = [stage for stage in self.stages if known.get(stage)][-1]
-        pair, gap = _least_alike(known[last])
-        if gap.share.high < 0:
-            what = f"{' and '.join(pair)} are less alike than {yardstick} by {self._found(gap)}"
-        else:
-            by_chance = not gap.is_above_chance and not math.isnan(gap.share.low)
-            why = "they are not more alike than chance beyond doubt, and differ by " if by_chance else ""
-            what = f"whether {' and '.join(pair)} are as alike as {yardstick} is open: {why}{self._found(gap)}"
-        return f"At no stage do all starts look alike beyond doubt: at {last}, {what}."
-
-    def _found(self, gap: Gap) -> str:
-        share = f"{gap.share.estimate:+.0%}"
-        if not math.isnan(gap.share.low):
-            share += f" ({gap.share.low:+.0%} to {gap.share.high:+.0%})"
-        return (
-            f"{gap.value.estimate:+.2f} in {self._shown} {_interval(gap.value)}, where chance gives {gap.chance:.2f}: "
-            f"that is {share} of the way from chance to identity"
-        )
-
-
-def _least_alike(gaps: dict[tuple[str, str], Gap]) -> tuple[tuple[str, str], Gap]:
-    return min(gaps.items(), key=lambda item: item[1].share.estimate)
 
 
 def read_likeness(curves: pd.DataFrame, similarity: pd.DataFrame, main: str, baseline: str) -> Likeness | None:
@@ -359,13 +270,6 @@ def _possible(value: Interval) -> Interval:
     """An interval of a similarity, without the part above 1 or, unless it is itself negative, below 0."""
     low = max(value.low, 0.0) if value.estimate >= 0 else value.low
     return replace(value, low=low, high=min(value.high, 1.0))
-
-
-def _interval(value: Interval) -> str:
-    seeds = f"n = {value.n} seed{'s' if value.n != 1 else ''}"
-    if math.isnan(value.low):
-        return f"(no interval, {value.reason}; {seeds})"
-    return f"(95 % interval {value.low:.2f} to {value.high:.2f}; {seeds})"
 
 
 def _plain(values: Mapping[str, Interval | Change]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,88 +10,93 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from transfusion.errors import InputError
-from transfusion.metrics import Interval
-from transfusion.verdict import sentences
-from transfusion.verdict.advice import Advice, advise
-from transfusion.verdict.curves import read
-from transfusion.verdict.effects import (
-    ENOUGH_OF_SPEEDUP,
-    RISE_SHARE,
-    Comparison,
-    Contest,
-    Rise,
+from transfusion.errors import InputError, UnknownNameError
+from transfusion.metrics import Interval, Metric, judging
+from transfusion.verdict import rules, wording
+from transfusion.verdict.curves import Grid, Start, read, with_starts
+from transfusion.verdict.decision import Decision, decide
+from transfusion.verdict.details import (
+    Level,
     change_of_gap,
+    class_effects,
+    falls_of,
     spread_of_modes,
 )
-from transfusion.verdict.likeness import Likeness, read_likeness
+from transfusion.verdict.effects import ENOUGH_OF_SPEEDUP, RISE_SHARE, Contest, Effect, Rise
+from transfusion.verdict.findings import SCALING, WHOLE, Findings
+from transfusion.verdict.likeness import read_likeness
+from transfusion.verdict.statement import Statement
+from transfusion.verdict.tally import count
 
-WHOLE, SCALING = "pretrained", "mean_var"
+QUANTITIES = ("final_difference", "last_difference", "speedup", "area")
+COLUMNS = [
+    "size", "start", "against", "scheme", "upto", "rest", "quantity", "estimate", "low", "high", "n", "adjusted_low",
+    "adjusted_high", "reason",
+]  # fmt: skip
+
+Pairs = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A study's conclusions, each with a number, an interval and n; ``print`` it for one sentence each.
-
-    Attributes:
-        metric: the column that was judged.
-        baseline: the scheme that everything is compared with.
-        margin: the smallest difference in the metric that matters.
-        rise: from where to where the baseline learns, which fixes the threshold.
-        schemes: start -> its comparison with the baseline, at the largest data size.
-        scaling_share: share of the speed-up of ``pretrained`` that ``mean_var`` gets too.
-        feature_reuse_share: the rest.
-        upto_shares: partial start -> share of the full speed-up that it gets, in the order of the frame.
-        smallest_upto: the first of them with at least 95 % of it, or None.
-        modes: scheme -> best and worst batch-norm mode and the difference of their curves' mean heights.
-        by_size: training images ("all" for all) -> start -> comparison; empty for one size.
-        size_change: how much larger the final difference of the main start is with fewest images than with most.
-        num_incomplete: runs that stop short of the last step: still running, failed or diverged.
-        likeness: what the comparisons of networks say, where there are any.
-    """
-
-    metric: str
-    baseline: str
-    margin: float
-    rise: Rise
-    schemes: dict[str, Comparison]
-    scaling_share: Interval
-    feature_reuse_share: Interval
-    upto_shares: dict[str, Interval]
-    smallest_upto: str | None
-    modes: dict[str, tuple[str, str, Interval]]
-    by_size: dict[str, dict[str, Comparison]]
-    size_change: Interval | None
-    num_incomplete: int
-    likeness: Likeness | None = None
-
-    @property
-    def main(self) -> Comparison | None:
-        """The comparison that the recommendation rests on: ``pretrained``, or else the first start of the frame."""
-        return self.schemes.get(WHOLE) or next(iter(self.schemes.values()), None)
-
-    @property
-    def has_baseline(self) -> bool:
-        """Whether there are runs to compare with."""
-        return not np.isnan(self.rise.start)
+class Verdict(Findings):
+    """A study's conclusions: numbers, and what they come to in words; ``print`` it for the words."""
 
     @cached_property
-    def advice(self) -> Advice:
-        """What to do, and what would change it."""
-        return advise(self)
+    def advice(self) -> Decision:
+        """What to do."""
+        return decide(self)
+
+    @cached_property
+    def statements(self) -> tuple[Statement, ...]:
+        """Every conclusion: what failed, the decision, its numbers, how sure, what next; then the details."""
+        return tuple(wording.statements(self, self.advice))
+
+    def about(self, topic: str, start: str | None = None) -> list[Statement]:
+        """The statements on a topic, of one start if given."""
+        return [one for one in self.statements if one.topic == topic and start in (None, one.start)]
 
     @property
     def lines(self) -> list[str]:
-        """One sentence per conclusion, the recommendation last."""
-        return sentences.lines(self)
+        """The words of every statement."""
+        return [statement.text for statement in self.statements]
 
     @property
     def rules(self) -> list[str]:
         """How it was judged, in words; the same for every study."""
-        return sentences.rules(self)
+        return rules.rules(self)
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
+
+    def frame(self) -> pd.DataFrame:
+        """Every number of the verdict: one row per size, start and quantity.
+
+        Returns:
+            Columns ``size`` (training images, ``all`` for all), ``start``, ``against`` (what it is compared with),
+            ``scheme upto rest``, ``quantity``, ``estimate low high n``, ``adjusted_low adjusted_high`` (the interval
+            that claims rest on; the same where nothing is adjusted) and ``reason``. Quantities: ``final``,
+            ``final_difference``, ``last_difference``, ``speedup``, ``area``, ``scaling_share`` and ``upto_share``.
+        """
+        sizes = self.by_size or {"all": self.schemes}
+        effects = [(size, effect) for size, of_size in sizes.items() for effect in of_size.values()]
+        effects += [(self.largest, effect) for effect in self.pairs]
+        rows = [row for size, effect in effects for row in _of_effect(size, effect)]
+        rows += [_row(self.largest, level.start, None, "final", level.interval) for level in self.levels.values()]
+        rows += list(self._share_rows())
+        frame: pd.DataFrame = pd.DataFrame(rows, columns=COLUMNS)
+        return frame
+
+    @property
+    def largest(self) -> str:
+        """The data size that the verdict rests on: ``all``, or a number of training images."""
+        return list(self.by_size)[-1] if self.by_size else "all"
+
+    def _share_rows(self) -> Iterator[dict[str, Any]]:
+        if SCALING in self.schemes and WHOLE in self.schemes:
+            start = self.schemes[SCALING].start
+            yield _row(self.largest, start, WHOLE, "scaling_share", self.scaling_share)
+        for name, share in self.upto_shares.items():
+            yield _row(self.largest, self.schemes[name].start, WHOLE, "upto_share", share)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, every interval as estimate, low, high and n, and a reason where there is something to say.
@@ -102,7 +108,9 @@ class Verdict:
             "baseline": self.baseline,
             "margin": self.margin,
             "threshold": {"level": self.rise.level(RISE_SHARE), "start": self.rise.start, "final": self.rise.final},
+            "runs": _plain(self.tallies),
             "schemes": _plain(self.schemes),
+            "pairs": {f"{pair.start.name} against {pair.against}": pair.to_dict() for pair in self.pairs},
             "scaling_share": self.scaling_share.to_dict(),
             "feature_reuse_share": self.feature_reuse_share.to_dict(),
             "upto": {"smallest": self.smallest_upto, "shares": _plain(self.upto_shares)},
@@ -110,81 +118,102 @@ class Verdict:
                 scheme: {"best": best, "worst": worst, "area_difference": gap.to_dict()}
                 for scheme, (best, worst, gap) in self.modes.items()
             },
+            "classes": {one.name: one.to_dict() for one in self.classes},
             "sizes": {size: _plain(schemes) for size, schemes in self.by_size.items()},
             "size_change": self.size_change.to_dict() if self.size_change else None,
             "num_incomplete": self.num_incomplete,
             "representations": self.likeness.to_dict() if self.likeness else None,
             "recommendation": self.advice.to_dict(),
-            "lines": self.lines,
+            "statements": [statement.to_dict() for statement in self.statements],
             "rules": self.rules,
         }
 
 
 def conclude(
     frame: pd.DataFrame,
-    metric: str = "auc",
+    metric: str | Metric = "auc",
     baseline: str = "random",
-    margin: float = 0.01,
+    margin: float | None = None,
     similarity: pd.DataFrame | None = None,
+    *,
+    pairs: Pairs | None = None,
+    runs: pd.DataFrame | None = None,
+    classes: Mapping[str, tuple[str, int | None]] | None = None,
 ) -> Verdict:
     """What a study's curves say: final performance, convergence, and what the gain is made of.
 
     Everything is paired over seeds (runs of one seed see the same examples in the same order), and intervals are
     Student's t over seeds, 95 % each: they say what other seeds would give on the same test images, not what other
-    images would. Nothing is adjusted for the number of schemes, but the pick of a best and worst batch-norm mode is.
+    images would.
 
     Args:
         frame: one row per run and evaluation, as ``Study.frame`` gives it: ``run scheme seed step`` and the metric;
-            ``batch_norm upto rest size`` where the study varies them. Runs may be missing, unfinished or diverged.
-        metric: a column where higher is better.
+            ``batch_norm upto rest size`` where the study varies them. Runs may be missing, unfinished or diverged. With
+            ``val_METRIC``, the metric on a validation split, the end of a run is the evaluation that is highest there.
+        metric: a column where higher is better, by its name in ``metrics.METRICS``, ``auc:CLASS``, or as a ``Metric``
+            of one's own.
         baseline: name of the start that the others are compared with.
-        margin: smallest difference in the metric that matters. 0.01 is the size of the differences between starts that
-            the paper's tables discuss; a smaller one asks for more seeds.
-        similarity: comparisons of the runs' networks, as ``Store.similarity`` gives them; adds what they say.
+        margin: smallest difference in the metric that matters; the metric's own if not given (0.01 of AUC).
+        similarity: comparisons of the runs' networks, as ``runs.frames.similarity`` gives them; adds what they say.
+        pairs: starts to compare with each other as well; if not given, pretrained and sampling with mean_var, and
+            partial starts with the whole one, as far as they are there.
+        runs: one row per run, also of those without a curve: ``run start state``; see ``runs.frames.runs_of``.
+        classes: column of a class's AUC -> its name and the number of its positive test images; adds the differences
+            class by class.
 
     Returns:
-        The verdict. Its starts are named by their scheme, followed by ``bn=MODE`` unless the scheme has this mode only
-        or it is ``identity``, ``upto STAGE`` for partial starts, and ``rest SCHEME`` unless that is ``random``.
+        The verdict. Its starts are named by their labels, see ``SchemeSpec.label``.
 
     Raises:
-        InputError: if columns are missing, the metric is lower-is-better, the margin is not positive, or two runs share
-            start, size and seed.
+        InputError: if columns are missing, higher values of the metric are not better, the margin is not positive, or
+            two runs share start, size and seed.
+        UnknownNameError: if there is no such metric, or a pair names a start that is not there.
 
     Source: Section 4 of the paper for the speed-ups and their split. We differ: intervals, an equivalence test and a
     threshold from a rule, 80 % of the baseline's rise, where a crossing is timed about as precisely as anywhere.
 
-    Example:
+    Examples:
         >>> rows = [dict(run=f"{scheme}{seed}", scheme=scheme, seed=seed, step=step,
         ...              auc=0.9 - 0.4 * 2 ** (-step / tau) + 0.001 * (seed * step % 7))
         ...         for scheme, tau in [("random", 40), ("pretrained", 20)] for seed in range(3)
         ...         for step in range(0, 310, 10)]
         >>> verdict = conclude(pd.DataFrame(rows))
-        >>> round(verdict.schemes["pretrained"].speedup.estimate, 1)
-        2.0
+        >>> round(verdict.schemes["pretrained"].speedup.estimate, 1), verdict.advice.outcome
+        (2.0, 'saves time')
     """
+    judge = judging(metric, [name for name, _ in (classes or {}).values()])
+    margin = judge.margin if margin is None else margin
     if not margin > 0:
         raise InputError(
             f"A margin of {margin} leaves no room for an equivalence; give a positive difference, say 0.01."
         )
-    contests = [Contest(grid, baseline, margin) for grid in read(frame, metric)]
-    if not contests:
-        return _nothing(metric, baseline, margin, frame["run"].nunique())
+    grids = read(frame, judge.column)
+    tallies = count(with_starts(frame), grids, runs)
+    if not grids:
+        return Verdict(judge, baseline, margin, Rise(np.nan, np.nan, np.nan), tallies=tallies)
+    lost = {name: tally.lost for name, tally in tallies.items()}
+    contests = [Contest(grid, baseline, margin, lost) for grid in grids]
     main = contests[-1]
     by_size = {str(contest.grid.size or "all"): _compare_all(contest) for contest in contests}
     schemes = by_size[str(main.grid.size or "all")]
+    leading = WHOLE if WHOLE in schemes else next(iter(schemes), WHOLE)
     scaling = main.share(SCALING, WHOLE)
     upto_shares = {
-        name: main.share(name, WHOLE) for name, c in schemes.items() if c.start.scheme == WHOLE and c.start.upto
+        name: main.share(name, WHOLE)
+        for name, effect in schemes.items()
+        if effect.start.scheme == WHOLE and effect.start.upto
     }
-    enough = [name for name, share in upto_shares.items() if share.estimate >= ENOUGH_OF_SPEEDUP]
+    enough = [name for name, share in upto_shares.items() if share.low >= ENOUGH_OF_SPEEDUP]
     modes = {start.scheme: spread_of_modes(main, start.scheme) for start in main.grid.starts}
-    leading = WHOLE if WHOLE in schemes else next(iter(schemes), WHOLE)
     return Verdict(
-        metric=metric,
-        baseline=baseline,
-        margin=margin,
-        rise=main.rise,
+        judge,
+        baseline,
+        margin,
+        main.rise,
+        levels={start.name: Level.of(start, main.grid) for start in main.grid.starts},
         schemes=schemes,
+        pairs=tuple(_compare_pairs(main, pairs)),
+        challenge=_challenge(main, leading),
         scaling_share=scaling,
         feature_reuse_share=_rest_of(scaling),
         upto_shares=upto_shares,
@@ -192,24 +221,63 @@ def conclude(
         modes={scheme: spread for scheme, spread in modes.items() if spread},
         by_size=by_size if len(contests) > 1 else {},
         size_change=change_of_gap(contests[0], main, leading) if len(contests) > 1 else None,
-        num_incomplete=frame["run"].nunique() - sum(contest.grid.num_complete for contest in contests),
+        tallies=tallies,
+        falls=falls_of(main.grid, margin),
+        classes=class_effects(frame, schemes[leading].start, baseline, classes) if classes and schemes else (),
         likeness=None if similarity is None else read_likeness(frame, similarity, leading, baseline),
     )
 
 
-def _compare_all(contest: Contest) -> dict[str, Comparison]:
+def _compare_all(contest: Contest) -> dict[str, Effect]:
     return {start.name: contest.compare(start) for start in contest.rivals}
+
+
+def _compare_pairs(contest: Contest, pairs: Pairs | None) -> Iterator[Effect]:
+    """Effects of starts against each other."""
+    starts = {start.name: start for start in contest.grid.starts}
+    wanted = list(_usual_pairs(contest.grid, contest.baseline) if pairs is None else pairs)
+    missing = next((name for pair in wanted for name in pair if name not in starts), None)
+    if missing is not None:
+        raise UnknownNameError.of("start", missing, starts)
+    for own, against in dict.fromkeys(wanted):
+        yield contest.compare(starts[own], against)
+
+
+def _usual_pairs(grid: Grid, baseline: str) -> Iterator[tuple[str, str]]:
+    names = [start.name for start in grid.starts]
+    usual = [(WHOLE, SCALING), ("sampling", SCALING)]
+    usual += [(start.name, WHOLE) for start in grid.starts if start.scheme == WHOLE and start.upto]
+    yield from (pair for pair in usual if set(pair) <= set(names) and baseline not in pair)
+
+
+def _challenge(contest: Contest, leading: str) -> Effect | None:
+    """The start that ends highest against the leading one; None where that is the highest or the baseline is."""
+    ends = {
+        start: np.mean([curve.final for curve in runs.values()])
+        for start in contest.grid.starts
+        if (runs := contest.grid.complete(start.name))
+    }
+    best = max(ends, key=lambda start: ends[start], default=None)
+    return contest.compare(best, leading) if best and best.name not in (leading, contest.baseline) else None
 
 
 def _rest_of(share: Interval) -> Interval:
     return Interval(1 - share.estimate, 1 - share.high, 1 - share.low, share.n, share.reason)
 
 
-def _nothing(metric: str, baseline: str, margin: float, num_runs: int) -> Verdict:
-    unknown = Interval.undefined(0, f"no run has a value of {metric} after step 0")
-    rise = Rise(np.nan, np.nan, np.nan)
-    return Verdict(metric, baseline, margin, rise, {}, unknown, unknown, {}, None, {}, {}, None, num_runs)
+def _of_effect(size: str, effect: Effect) -> Iterator[dict[str, Any]]:
+    for quantity in QUANTITIES:
+        claim = effect.claim(quantity)
+        row = _row(size, effect.start, effect.against, quantity, getattr(effect, quantity))
+        yield {**row, "adjusted_low": claim.low, "adjusted_high": claim.high}
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
+def _row(size: str, start: Start, against: str | None, quantity: str, found: Interval) -> dict[str, Any]:
+    whose = {"size": size, "start": start.name, "against": against, "scheme": start.scheme, "upto": start.upto}
+    values = {name: getattr(found, name) for name in ("estimate", "low", "high", "n", "reason")}
+    adjusted = {"adjusted_low": found.low, "adjusted_high": found.high}
+    return {**whose, "rest": start.rest, "quantity": quantity, **values, **adjusted}
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value.to_dict() for name, value in values.items()}

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from transfusion.report.figures.canvas import finished, legend_below, plain, sheet
 from transfusion.report.palette import Style, styles_of
-from transfusion.report.table import schemes_of, span
+from transfusion.report.table import schemes_of
+from transfusion.verdict.numbers import span
 
 HEIGHT_IN = 4.6
 IDEAL = {"color": "#767676", "linewidth": 1.0}

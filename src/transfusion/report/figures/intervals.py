@@ -34,7 +34,7 @@ class Quantity:
 
 
 def quantities(metric: str) -> dict[str, Quantity]:
-    """What a verdict says of every start, by the names that ``Comparison`` has for it."""
+    """What a verdict says of every start, by the names that ``Effect`` has for it."""
     shown = metric.upper()
     return {
         "final_difference": Quantity(f"difference in final {shown}", 0, False),
@@ -53,7 +53,7 @@ def forest(
 
     Args:
         intervals: one row per start and quantity: ``start scheme quantity estimate low high n``. Quantities are
-            ``final_difference``, ``speedup`` and ``area``, as attributes of a ``Comparison``.
+            ``final_difference``, ``speedup`` and ``area``, as attributes of a ``Effect``.
         metric: that was judged.
         baseline: what a vertical line stands for.
         styles: start -> style, where other figures show starts that these intervals lack.

@@ -15,7 +15,7 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from transfusion.report.palette import style_of
-from transfusion.verdict.words import measure_name
+from transfusion.verdict.numbers import measure_name
 
 MOST_PANELS = 9
 MOST_NUMBERS = 8  # networks up to which the cells of a heatmap have numbers

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -6,8 +7,10 @@ import pytest
 from planted import Planted
 from scipy import stats
 
-from transfusion.errors import InputError
+from transfusion.errors import InputError, UnknownNameError
+from transfusion.metrics import Metric
 from transfusion.verdict import conclude
+from transfusion.verdict.statement import TITLES
 
 SPEEDUPS = {"random": 1.0, "pretrained": 3.0, "mean_var": 2.0}
 STUDY = Planted(SPEEDUPS, tops={"pretrained": 0.92})
@@ -26,6 +29,12 @@ def with_start(frame, scheme, **changes):
 
 def covers(interval, truth):
     return interval.low <= truth <= interval.high
+
+
+def outcome(verdict, topic, start=None):
+    """What a verdict says on a topic, as one word."""
+    (statement,) = verdict.about(topic, start)
+    return statement.outcome
 
 
 def band(trials, rate):
@@ -86,42 +95,60 @@ def test_to_dict_has_the_promised_form_and_plain_values():
     assert json.loads(json.dumps(plain)) == plain
 
 
-def test_every_line_of_a_whole_study_has_a_number_an_interval_and_n():
+def test_statements_are_data():
     verdict = conclude(STUDY.frame(0))
-    assert len(verdict.lines) == 2 * 3 + 1 + 1
-    for line in verdict.lines:
-        assert line.endswith(".")
-        assert "95 % interval" in line
-        assert "n = 3 seeds" in line
-    assert str(verdict) == "\n".join(verdict.lines)
+    assert str(verdict) == "\n".join(statement.text for statement in verdict.statements)
+    final, pace = verdict.about("final", "pretrained")[0], verdict.about("pace", "pretrained")[0]
+    effect = verdict.schemes["pretrained"]
+    assert (final.outcome, final.against, final.n) == ("higher", "random", 3)
+    assert final.interval == effect.final_difference
+    assert final.estimate == effect.final_difference.estimate
+    assert (pace.outcome, pace.interval) == ("faster", effect.speedup)
+    assert {one.topic for one in verdict.statements} <= set(TITLES)
+
+
+def test_what_is_read_first_comes_first():
+    topics = [one.topic for one in conclude(STUDY.frame(0)).statements]
+    places = [topics.index(topic) for topic in ("decision", "numbers", "certainty", "final", "pace", "scaling")]
+    assert places == sorted(places)
+    assert places[0] == 0
+
+
+def test_the_frame_has_one_row_per_size_start_and_quantity():
+    verdict = conclude(STUDY.frame(0))
+    frame = verdict.frame()
+    assert not frame.duplicated(["size", "start", "against", "quantity"]).any()
+    own = frame[(frame["start"] == "pretrained") & (frame["against"] == "random")].set_index("quantity")
+    assert set(own.index) == {"final_difference", "last_difference", "speedup", "area"}
+    speed = verdict.schemes["pretrained"].speedup
+    assert own.loc["speedup", ["estimate", "low", "high", "n"]].tolist() == [
+        speed.estimate, speed.low, speed.high, speed.n
+    ]  # fmt: skip
+    assert frame[frame["quantity"] == "final"]["start"].tolist() == ["random", "pretrained", "mean_var"]
 
 
 def test_speed_is_the_reason_when_ends_do_not_differ():
-    verdict = conclude(Planted(SPEEDUPS, tops={}, num_seeds=5).frame(1))
-    assert verdict.lines[-1].startswith("Recommendation: start from pretrained for the time it saves: its speed-up is")
+    verdict = conclude(Planted(SPEEDUPS, tops={"pretrained": 0.899}, num_seeds=10, noise=0.001, spread=0.01).frame(1))
+    assert (verdict.advice.outcome, verdict.advice.start) == ("saves time", "pretrained")
 
 
 def test_a_higher_end_is_the_first_reason():
     verdict = conclude(Planted(SPEEDUPS, tops={"pretrained": 0.97}, num_seeds=5).frame(1))
-    assert "start from pretrained, because it ends higher" in verdict.lines[-1]
+    assert (verdict.advice.outcome, verdict.advice.start) == ("better", "pretrained")
     worse = conclude(Planted(SPEEDUPS, tops={"pretrained": 0.8}, num_seeds=5).frame(1))
-    assert "start from random, because pretrained ends lower" in worse.lines[-1]
+    assert (worse.advice.outcome, worse.advice.start) == ("worse", "random")
 
 
-def test_a_study_that_cannot_tell_says_how_many_seeds_could():
+def test_a_study_that_cannot_tell_says_how_many_trainings_could_show_equality():
     verdict = conclude(NOTHING.frame(0))
-    assert verdict.lines[0].startswith("This study cannot tell whether pretrained and random end apart in AUC")
-    assert (
-        f"about {verdict.schemes['pretrained'].num_seeds_needed} seeds could tell a difference of 0.01 from none"
-        in verdict.lines[0]
-    )
+    assert (verdict.advice.outcome, outcome(verdict, "final")) == ("undecided", "unknown")
+    assert f"{verdict.schemes['pretrained'].num_seeds_needed} trainings" in verdict.about("next")[0].text
 
 
-def test_no_difference_is_said_only_when_the_equivalence_test_says_so():
+def test_equality_is_said_only_when_the_equivalence_test_says_so():
     quiet = Planted({"random": 1.0, "pretrained": 1.0}, tops={}, num_seeds=5, noise=0.001, spread=0.01, budget=720)
-    verdict = conclude(quiet.frame(0))
-    assert "no difference in AUC larger than 0.01" in verdict.lines[0]
-    assert "no difference" not in str(conclude(quiet.frame(0), margin=1e-5))
+    assert outcome(conclude(quiet.frame(0)), "final") in ("equal", "slightly higher", "slightly lower")
+    assert outcome(conclude(quiet.frame(0), margin=1e-5), "final") in ("unknown", "higher", "lower")
 
 
 def test_a_threshold_is_a_function_of_the_baseline_alone():
@@ -154,7 +181,7 @@ def test_a_diverged_run_is_left_out_of_finals_and_counted():
     assert verdict.schemes["pretrained"].final_difference.n == 2
     assert verdict.schemes["pretrained"].speedup.n == 3
     assert verdict.num_incomplete == 1
-    assert any("n = 1 runs" in line for line in verdict.lines)
+    assert verdict.statements[0].topic == "runs"
     assert conclude(frame[~dead]).to_dict() == verdict.to_dict()
     assert conclude(frame).num_incomplete == 0
 
@@ -206,7 +233,7 @@ def test_frames_with_little_in_them():
     frame = STUDY.frame(0)
     for little in (frame[:0], frame[frame["step"] == 0], frame.assign(auc=np.nan), frame[runs_of(frame, "random")]):
         verdict = conclude(little)
-        assert "Nothing to compare" in str(verdict)
+        assert verdict.advice.outcome == "nothing"
         assert verdict.to_dict()["schemes"] == {}
 
 
@@ -225,8 +252,10 @@ def test_the_smallest_stage_with_enough_of_the_speedup_is_found():
     verdict = conclude(frame)
     assert verdict.upto_shares["pretrained upto layer1"].estimate < 0.5
     assert list(verdict.upto_shares) == [f"pretrained upto {stage}" for stage in stages.values()]
-    assert verdict.smallest_upto in ("pretrained upto layer3", "pretrained upto layer4")
-    assert any(verdict.smallest_upto in line and "95%" in line for line in verdict.lines)
+    (statement,) = verdict.about("upto")
+    assert statement.outcome in ("enough", "unknown")
+    assert (statement.outcome == "enough") == (verdict.smallest_upto is not None)
+    assert verdict.smallest_upto != "pretrained upto layer1"
 
 
 def test_batch_norm_modes_are_named_and_ranked():
@@ -251,15 +280,16 @@ def test_the_gap_is_followed_over_sizes():
     assert list(verdict.by_size) == ["100", "all"]
     assert verdict.size_change.low > 0.1
     assert verdict.schemes["pretrained"] == conclude(large).schemes["pretrained"]
-    assert any(line.startswith("From all to 100 images") for line in verdict.lines)
+    assert [one.outcome for one in verdict.about("size")] == ["higher", "larger"]
+    assert set(verdict.frame()["size"]) == {"100", "all"}
 
 
 @pytest.mark.parametrize(
     ("changes", "arguments", "message"),
     [
         ({"drop": "seed"}, {}, "lacks seed"),
-        ({}, {"metric": "auroc"}, "lacks auroc"),
-        ({}, {"metric": "loss"}, "better when lower"),
+        ({"drop": "auc"}, {}, "lacks auc"),
+        ({}, {"metric": "loss"}, "Higher is not better for 'loss'"),
         ({}, {"margin": 0.0}, "positive difference"),
     ],
 )
@@ -279,7 +309,17 @@ def test_another_metric_and_another_baseline():
     verdict = conclude(frame, metric="accuracy", baseline="mean_var")
     assert set(verdict.schemes) == {"random", "pretrained"}
     assert verdict.schemes["random"].speedup.estimate < 1
-    assert "accuracy" in verdict.lines[0]
+    assert (verdict.metric, verdict.judge.title) == ("accuracy", "accuracy")
+
+
+def test_an_unknown_metric_is_refused_unless_it_says_what_it_is():
+    frame = STUDY.frame(0).assign(f1=lambda table: table["auc"], regret=lambda table: table["auc"])
+    with pytest.raises(UnknownNameError, match="There is no metric 'f1'"):
+        conclude(frame, metric="f1")
+    verdict = conclude(frame, metric=Metric("f1", "F1", higher_is_better=True, margin=0.02))
+    assert (verdict.metric, verdict.margin) == ("f1", 0.02)
+    with pytest.raises(InputError, match="Higher is not better for 'regret'"):
+        conclude(frame, metric=Metric("regret", "regret", higher_is_better=False))
 
 
 RETINA = {"random": 0.8, "pretrained": 0.8, "mean_var": 0.8}
@@ -292,10 +332,8 @@ def test_starts_that_are_equal_from_the_first_evaluation_on_are_judged_without_a
     verdicts = [conclude(study.frame(seed)) for seed in range(60)]
     assert sum(v.advice.start is not None for v in verdicts) <= band(60, 0.1)[1]
     assert not any(verdict.scaling_share.estimate < 1 for verdict in verdicts)
-    undecided = next(v for v in verdicts if v.advice.start is None and not v.main.is_equivalent)
-    assert "cannot tell whether pretrained and random end apart" in undecided.lines[0]
-    assert "in place of a speed-up" in undecided.lines[-1]
-    assert all(("no difference in AUC larger than 0.01" in v.lines[0]) == v.main.is_equivalent for v in verdicts)
+    assert all(outcome(v, "pace", "pretrained") == "unknown" for v in verdicts)
+    assert all((outcome(v, "final", "pretrained") == "unknown") <= (not v.main.is_equivalent) for v in verdicts)
 
 
 def test_a_recommendation_without_effect_comes_at_most_at_its_stated_rate():
@@ -312,17 +350,16 @@ def test_the_recommendation_is_there_as_a_plain_value():
 
 
 @pytest.mark.parametrize(
-    ("speedups", "words"),
+    ("speedups", "said"),
     [
-        ({"pretrained": 4.0, "mean_var": 2.0}, "feature reuse for the other"),
-        ({"pretrained": 1.8, "mean_var": 3.5}, "more than the whole of it, so nothing is left for feature reuse"),
-        ({"pretrained": 3.0, "mean_var": 0.7}, "less than nothing, so all of it is feature reuse"),
+        ({"pretrained": 4.0, "mean_var": 2.0}, "known"),
+        ({"pretrained": 1.8, "mean_var": 3.5}, "all"),
+        ({"pretrained": 3.0, "mean_var": 0.7}, "none"),
     ],
 )
-def test_shares_beyond_nothing_and_the_whole_are_said_in_words(speedups, words):
+def test_shares_beyond_nothing_and_the_whole_are_said_in_words(speedups, said):
     study = Planted({"random": 1.0, **speedups}, tops={}, num_seeds=10, noise=0.003, spread=0.05)
-    line = next(line for line in conclude(study.frame(0)).lines if line.startswith("Scaling"))
-    assert words in line
+    assert outcome(conclude(study.frame(0)), "scaling") == said
 
 
 def test_a_share_that_may_be_all_claims_no_feature_reuse():
@@ -330,25 +367,26 @@ def test_a_share_that_may_be_all_claims_no_feature_reuse():
     verdicts = [conclude(study.frame(seed)) for seed in range(60)]
     claims = [verdict.scaling_share.high < 1 for verdict in verdicts]
     assert sum(claims) <= band(60, 0.025)[1]
-    lines = [next(line for line in v.lines if "scaling" in line.lower()) for v in verdicts]
-    careful = ("which may be none", "does not show", "so nothing is left")
-    assert all(claim or any(words in line for words in careful) for claim, line in zip(claims, lines, strict=True))
+    said = [outcome(verdict, "scaling") for verdict in verdicts]
+    assert all((word in ("unknown", "all")) != claim for claim, word in zip(claims, said, strict=True))
 
 
 def test_a_start_that_was_there_at_once_bounds_the_share():
     verdict = conclude(Planted({**SPEEDUPS, "pretrained": 20.0}, tops={}, num_seeds=10).frame(0))
     assert verdict.scaling_share.low == 0
     assert 0.1 < verdict.scaling_share.high < 1
-    line = next(line for line in verdict.lines if line.startswith("Scaling"))
-    assert "accounts for at most" in line
-    assert "feature reuse for the other at least" in line
+    assert outcome(verdict, "scaling") == "at most"
+
+
+def test_without_a_head_start_there_is_nothing_to_split():
+    verdict = conclude(Planted({"random": 1.0, "pretrained": 1.0, "mean_var": 1.0}, tops={}).frame(0))
+    assert verdict.about("scaling") == verdict.about("upto") == []
 
 
 def test_a_baseline_without_runs_is_named_in_one_line():
     verdict = conclude(STUDY.frame(0), baseline="kaiming")
-    assert verdict.lines == [
-        "Nothing to compare random, pretrained, mean_var with yet: n = 0 runs of kaiming have a value of AUC."
-    ]
+    assert [one.topic for one in verdict.statements] == ["decision"]
+    assert all(name in str(verdict) for name in ("random", "pretrained", "mean_var", "kaiming"))
     assert verdict.to_dict()["recommendation"]["start"] is None
 
 
@@ -361,15 +399,46 @@ def test_the_share_of_the_baseline_itself_is_no_share():
 
 def test_a_slow_start_is_called_slow():
     verdict = conclude(Planted({"random": 1.0, "pretrained": 0.6}, tops={}, num_seeds=5).frame(0))
-    assert any("a slow-down: its speed-up is 0." in line for line in verdict.lines)
+    assert outcome(verdict, "pace") == "slower"
     assert verdict.advice.start == "random"
 
 
-def test_a_study_with_as_many_seeds_as_should_do_asks_for_more_than_it_has():
+def test_a_study_with_as_many_seeds_as_should_do_names_no_smaller_number():
     study = Planted(
         {"random": 1.0, "pretrained": 1.0}, tops={"pretrained": 0.908}, num_seeds=10, noise=0.006, spread=0.02
     )
     verdicts = [conclude(study.frame(seed)) for seed in range(30)]
-    lines = [v.lines[0] for v in verdicts if v.main.num_seeds_needed <= 10 and v.lines[0].startswith("This study")]
-    assert lines
-    assert all("; more than 10 seeds could tell" in line for line in lines)
+    undecided = [v for v in verdicts if v.main.num_seeds_needed <= 10 and v.advice.outcome == "undecided"]
+    assert undecided
+    assert not any(re.search(r"\d", v.about("next")[0].text) for v in undecided)
+
+
+def both_at_once(wobble, **taus):
+    """Starts with AUC from 0.5 to 0.9998, linear in the steps given; ``wobble`` differs by seed and start."""
+    rows = [
+        {"run": f"{start}{seed}", "start": start, "scheme": start.split()[0], "seed": seed, "step": step,
+         "upto": start.split()[-1] if "upto" in start else None,
+         "auc": 0.5 + 0.4998 * min(1, step / tau) + wobble * ((3 * seed + 2 * len(start)) % 5) * (step > 0)}
+        for start, tau in taus.items() for seed in range(3) for step in range(0, 301, 10)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("wobble", [0.0, -1e-5])
+def test_a_difference_under_the_margin_does_not_outweigh_pace(wobble):
+    """Pretrained at its level at once, random after 100 steps, both at .9998: "start from random" before."""
+    frame = both_at_once(wobble, pretrained=5, random=100)
+    lower = 0.0003 * ((frame["start"] == "pretrained") & (frame["step"] > 0))
+    verdict = conclude(frame.assign(auc=frame["auc"] - lower))
+    assert outcome(verdict, "final") == "slightly lower"
+    assert (verdict.advice.outcome, verdict.advice.start) == ("saves time", "pretrained")
+
+
+def test_two_identical_starts_that_were_there_at_once_are_not_told_apart():
+    """Both there by the first look: "no partial start" before."""
+    frame = both_at_once(0.0, **{"pretrained": 5, "pretrained upto layer2": 5, "random": 100})
+    verdict = conclude(frame)
+    assert [one.outcome for one in verdict.about("upto")] == ["unknown"]
+    assert verdict.smallest_upto is None
+    (pair,) = verdict.pairs
+    assert (pair.against, pair.ends, pair.pace) == ("pretrained", "equal", "unknown")

@@ -1,0 +1,125 @@
+"""How an estimate, an interval and a count are written; the only place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from transfusion.metrics import Interval
+
+UNKNOWN, NOTHING = "unknown", "-"
+SIGNED, RATIO, SHARE = "+.3f", ".2f", ".0%"  # formats of a difference, a ratio and a share
+
+
+def number(value: float, form: str) -> str:
+    """A number; infinity as a sign."""
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    return format(value, form).replace("%", " %")
+
+
+def ends(interval: Interval, form: str) -> str:
+    """Both ends, the open ones in words; empty where they are not known.
+
+    Examples:
+        >>> ends(Interval(2, 1.5, math.inf, 3), ".2f"), ends(Interval(0.5, 0.25, 1, 3), ".0%")
+        ('1.50 or more', '25 % to 100 %')
+    """
+    low, high = interval.low, interval.high
+    if math.isnan(low) or math.isnan(high) or is_open(interval):
+        return ""
+    if high == math.inf:
+        return f"{number(low, form)} or more"
+    if low == -math.inf or (low == 0 and form == RATIO):
+        return f"{number(high, form)} or less"
+    if low == high:
+        return "the same in every training"
+    return f"{number(low, form)} to {number(high, form)}"
+
+
+def is_open(interval: Interval) -> bool:
+    """Whether both ends are open, so that it says nothing."""
+    return interval.low in (0, -math.inf) and interval.high == math.inf
+
+
+def brief(interval: Interval, form: str) -> str:
+    """An estimate with the ends of its interval, as far as they are known, for a cell; a bound is shown as one."""
+    if math.isnan(interval.estimate):
+        return UNKNOWN
+    at_most = interval.low == -math.inf or (interval.low == 0 and form in (RATIO, SHARE))
+    bound = "≥ " if interval.high == math.inf else "≤ " if at_most else ""
+    said = number(interval.estimate, form)
+    if not interval.low <= interval.high or is_open(interval):
+        return said
+    return f"{bound}{said} [{number(interval.low, form)}, {number(interval.high, form)}]"
+
+
+def measured(interval: Interval, form: str) -> str:
+    """An estimate and, in brackets, what else fits."""
+    if math.isnan(interval.estimate):
+        return UNKNOWN
+    around = ends(interval, form)
+    return number(interval.estimate, form) + (f" ({around})" if around else "")
+
+
+def times(ratio: Interval) -> str:
+    """A ratio that is shown to be above 1; a bound by the end that is known.
+
+    Examples:
+        >>> times(Interval(3, 2, 4.5, 3)), times(Interval(3, 2, math.inf, 3))
+        ('3.00 times (2.00 to 4.50)', 'at least 2.00 times')
+    """
+    if ratio.high == math.inf:
+        return f"at least {number(ratio.low, RATIO)} times"
+    return f"{number(ratio.estimate, RATIO)} times ({ends(ratio, RATIO)})"
+
+
+def inverse(ratio: Interval) -> Interval:
+    """Of 1 / ratio: times slower, from times faster."""
+    low, high = (math.inf if end == 0 else 1 / end for end in (ratio.high, ratio.low))
+    return replace(ratio, estimate=1 / ratio.estimate, low=low, high=high)
+
+
+def level(value: float) -> str:
+    """A value of the metric."""
+    return number(value, ".3f")
+
+
+def trainings(n: int) -> str:
+    """A count of runs."""
+    return f"{n} training" + ("" if n == 1 else "s")
+
+
+def mean_and_sd(mean: float, std: float) -> str:
+    """A mean, with its standard deviation where there is one."""
+    if math.isnan(mean):
+        return NOTHING
+    return f"{mean:.3f}" if math.isnan(std) else f"{mean:.3f} ± {std:.3f}"
+
+
+def mean_sd(values: pd.Series) -> str:
+    """Mean, and standard deviation where there are several; a dash for none."""
+    return mean_and_sd(float(values.mean()), float(values.std())) if len(values) else NOTHING
+
+
+def span(counts: pd.Series | Sequence[float]) -> str:
+    """Least to most of some counts, or the one that all agree on."""
+    known = np.asarray(counts, dtype=float)
+    known = known[~np.isnan(known)]
+    if not len(known):
+        return "0"
+    return f"{known.min():.0f}" + ("" if known.min() == known.max() else f" to {known.max():.0f}")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence has them: a, b and c."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def measure_name(measure: str) -> str:
+    """A similarity measure's name: CCA similarity for ``cca``."""
+    return {"cca": "CCA similarity", "linear_cka": "linear CKA"}.get(measure, measure)

@@ -1,0 +1,48 @@
+"""How a verdict is reached, in words: the same for every study."""
+
+from __future__ import annotations
+
+from transfusion.verdict.effects import PACE_MARGIN, RISE_SHARE
+from transfusion.verdict.findings import Findings
+from transfusion.verdict.likeness import LEAST_ROOM, MARGIN
+
+
+def rules(found: Findings) -> list[str]:
+    """Every rule as one text."""
+    metric, baseline, margin = found.judge.title, found.baseline, found.margin
+    said = [
+        "Every comparison is paired over seeds. Brackets are 95 % intervals by Student's t over seeds, on one set of "
+        "test images: what other trainings would give, not what other patients would.",
+        "The end of a training is the evaluation that the validation split picks, or the last one without such a "
+        f"split. A difference in {metric} of less than {margin:g} does not matter: where it is shown to be smaller, "
+        "pace decides.",
+        f"Shown to be smaller means: two one-sided t tests at 5 % reject a difference of {margin:g} or more; that is, "
+        "the 90 % interval lies within it. It is never concluded where a training failed, diverged or collapsed.",
+        f"The threshold is {RISE_SHARE:.0%} of the way from {baseline}'s mean {metric} at its first evaluation to its "
+        "mean over the last fifth of evaluations; it depends on the baseline's complete trainings alone.",
+        "A training has reached a threshold if any evaluation did; when is read off a monotone fit of its climb. Those "
+        "that never got there, or were there by their first evaluation, bound the speed-up and leave its interval "
+        f"open. About the same speed means that the whole interval lies within {PACE_MARGIN:g} times.",
+        "The number of trainings that would show equality is that with which these tests would rule out a difference "
+        f"of {margin:g} in 80 % of studies if there is none, at the spread seen here. From few trainings it is rough.",
+        "The share of scaling is log speed-up of mean_var over log speed-up of pretrained, with Fieller's interval; it "
+        "is unknown unless the interval of pretrained's speed-up lies above 1, and a bound where the trainings of one "
+        "of the starts are timed within bounds only. Reuse of features is claimed only where this interval is below "
+        "100 %.",
+        "Differences of single classes hold for all classes together (Bonferroni), and so does the pick of a best and "
+        "worst batch-norm mode.",
+        "The decision is about pretrained (or else the first start) and the baseline: the final difference first, and "
+        "the speed-up where that is shown to be too small to matter. Another start is named if it is shown to beat "
+        "both.",
+    ]
+    return [*said, *([_of_likeness(baseline)] if found.likeness else [])]
+
+
+def _of_likeness(baseline: str) -> str:
+    return (
+        "Stages are ranked by the share of the way from chance to identity, (similarity - chance) / (1 - chance). "
+        f"Trained networks of two starts look alike at a stage if their share is above 0, and at most {MARGIN:g} "
+        f"below that of {baseline}'s trained networks of different seeds: one-sided t tests at 5 % on "
+        "jackknife pseudo-values over seeds, for every pair of starts, there and at every later stage. A stage "
+        f"where chance gives more than {1 - LEAST_ROOM:g} shows neither change nor likeness, and is passed over."
+    )

@@ -1,0 +1,208 @@
+"""What is read first: lost runs, the decision, its numbers, how sure it is, what next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from transfusion.metrics import Interval
+from transfusion.verdict.curves import Start
+from transfusion.verdict.decision import Decision
+from transfusion.verdict.effects import Effect
+from transfusion.verdict.findings import WHOLE, Findings
+from transfusion.verdict.numbers import (
+    RATIO,
+    SHARE,
+    SIGNED,
+    inverse,
+    is_open,
+    level,
+    listed,
+    measured,
+    number,
+    times,
+    trainings,
+)  # fmt: skip
+from transfusion.verdict.statement import Statement
+from transfusion.verdict.tally import Tally, hidden_rate
+
+ENOUGH = 5  # trainings each, that a first look is told to come back with
+
+
+def statements(found: Findings, decision: Decision) -> Iterator[Statement]:
+    """In the order in which they are read."""
+    yield from _runs(found)
+    yield Statement("decision", decision.outcome, _decision(found, decision), decision.start, found.baseline)
+    if decision.effect is None:
+        return
+    yield _numbers(found, decision, decision.effect)
+    yield _certainty(found, decision, decision.effect)
+    if text := _next(found, decision, decision.effect):
+        yield Statement("next", decision.outcome, text, decision.effect.start.name, decision.effect.against)
+
+
+def _runs(found: Findings) -> Iterator[Statement]:
+    for start, tally in found.tallies.items():
+        if tally.lost:
+            yield Statement("runs", "lost", _lost(start, tally), start)
+    total = sum(tally.num_runs for tally in found.tallies.values())
+    if unfinished := sum(tally.unfinished for tally in found.tallies.values()):
+        ended = f"{total - unfinished} of {trainings(total)} have ended"
+        yield Statement("runs", "unfinished", f"Interim: {ended}, so thresholds and conclusions may change.")
+
+
+def _lost(start: str, tally: Tally) -> str:
+    counts = {
+        "diverged (the loss became NaN or infinite)": tally.diverged,
+        "collapsed (the same output for every image)": tally.collapsed,
+        "stopped with an error": tally.failed,
+    }
+    how = listed([f"{count} {what}" for what, count in counts.items() if count])
+    said = [f"{tally.lost} of {trainings(tally.num_runs)} of {start} FAILED: {how}."]
+    if tally.done:
+        said.append(f"The figures for {start} are those of the {tally.done} that survived.")
+    if tally.lost > tally.failed:
+        said.append("Lower the learning rate (--lr).")
+    return " ".join(said)
+
+
+def _decision(found: Findings, decision: Decision) -> str:
+    if decision.effect is None:
+        return _nothing(found)
+    effect, base = decision.effect, found.baseline
+    name, weights = effect.start.name, _weights(effect.start)
+    said = {
+        "nobody learned": "No start learned anything.",
+        "first look": "A first look, no conclusion.",
+        "only it learns": f"Use {weights}: only {name} learns within {effect.timing.budget:,.0f} steps.",
+        "another": f"Use {name} instead: it ends higher than {_main_name(found)} and {base}.",
+        "better": f"Use {weights}.",
+        "better but slower": f"Use {weights} if you can wait.",
+        "stop early": f"Use {weights}, and stop early.",
+        "worse": f"Do not use {weights}: start from {base}.",
+        "saves time": f"Use {weights} to save time.",
+        "either": f"Either will do, {name} or {base}.",
+        "either, pace unknown": f"Either will do in the end, {name} or {base}; speed not known.",
+        "slower": f"Skip {weights}: start from {base}.",
+        "too easy": "The task is too easy to tell the starts apart.",
+        "probably saves time": f"Probably use {weights}: time is saved; whether the end is better is not known.",
+        "undecided": f"Not decided between {name} and {base}.",
+    }
+    return said[decision.outcome]
+
+
+def _nothing(found: Findings) -> str:
+    metric, baseline, others = found.judge.title, found.baseline, listed(list(found.schemes))
+    if not others:
+        return f"Nothing to compare with {baseline} yet: no training of another start has a value of {metric}."
+    return f"Nothing to compare {others} with yet: no training of {baseline} has a value of {metric}."
+
+
+def _weights(start: Start) -> str:
+    return "the pretrained weights" if start.name == WHOLE else f"the {start.name} start"
+
+
+def _main_name(found: Findings) -> str:
+    return found.main.start.name if found.main else ""
+
+
+def _numbers(found: Findings, decision: Decision, effect: Effect) -> Statement:
+    metric, name, outcome = found.judge.title, effect.start.name, decision.outcome
+    if outcome in ("nobody learned", "too easy"):
+        text = _everything(found)
+    elif outcome == "only it learns":
+        text = f"{metric} {level(effect.final_mean)} against {level(effect.against_mean)}; speeds cannot be given."
+    elif outcome == "another":
+        means = {other: found.levels[other].mean for other in (_main_name(found), found.baseline)}
+        rest = listed([f"{level(mean)} ({other})" for other, mean in means.items()])
+        text = f"It ends at {metric} {level(effect.final_mean)}, against {rest}."
+    elif outcome == "stop early":
+        fall = found.falls[name]
+        text = f"It is best at step {fall.step:,}, {metric} {level(fall.peak)}, and falls to {level(fall.last)}."
+    else:
+        text = f"{end_words(found, effect)} {pace_words(effect)}"
+    return Statement("numbers", outcome, text, name, effect.against, effect.claim("final_difference"))
+
+
+def _everything(found: Findings) -> str:
+    means = [one.mean for one in found.levels.values() if one.n]
+    lowest, highest = level(min(means)), level(max(means))
+    reach = lowest if lowest == highest else f"{lowest} to {highest}"
+    return f"All starts end at {found.judge.title} {reach}."
+
+
+def end_words(found: Findings, effect: Effect) -> str:
+    """Where it ends, as a sentence of numbers."""
+    metric = found.judge.title
+    if effect.ends in ("equal", "slightly higher", "slightly lower"):
+        return f"Equally good in the end: within {found.margin:g} in {metric}."
+    if effect.is_apart:
+        other = f"{level(effect.against_mean)} of {effect.against}"
+        return f"{metric} {level(effect.final_mean)} at the end against {other}."
+    difference = effect.claim("final_difference")
+    if math.isnan(difference.estimate):
+        return f"Final {metric}: not known."
+    return f"Final {metric}: not known, {measured(difference, SIGNED)}."
+
+
+def pace_words(effect: Effect) -> str:
+    """How fast it is, as a sentence of numbers."""
+    speed = effect.claim("speedup")
+    if effect.pace == "faster":
+        return f"It arrives {times(speed)} sooner."
+    if effect.pace == "slower":
+        return f"It is {times(inverse(speed))} slower."
+    if effect.pace == "same":
+        return f"Speed: about the same, {measured(speed, RATIO)} times."
+    if math.isnan(speed.estimate) or is_open(speed):
+        return "Speed: not known."
+    return f"Speed: not known, {measured(speed, RATIO)} times."
+
+
+def _certainty(found: Findings, decision: Decision, effect: Effect) -> Statement:
+    difference = effect.final_difference
+    covers = "other trainings on these test images, not other patients"
+    if "patients" in difference.parts:
+        covers = "other trainings and other patients"
+    said = [f"{trainings(difference.n)} each; brackets are 95 % intervals over {covers}."]
+    said += [_parts(difference)] if difference.parts else []
+    smallest = min((tally.done for tally in found.tallies.values()), default=0)
+    if smallest and not any(tally.lost for tally in found.tallies.values()):
+        hidden = number(hidden_rate(smallest), SHARE)
+        said.append(f"No training failed; with {smallest} each, a rate of failure up to {hidden} is not excluded.")
+    num = 2 * (len(found.schemes) + len(found.pairs)) + len(found.classes)
+    said += [f"{num} comparisons were made."] if num > 2 else []
+    return Statement("certainty", decision.outcome, " ".join(said), interval=difference)
+
+
+def _parts(difference: Interval) -> str:
+    """Which source of uncertainty is the larger, and so what would help."""
+    patients = difference.parts.get("patients", 0.0)
+    helps = "more test patients" if patients > 0.5 else "more trainings"
+    return f"{number(patients, SHARE)} of the uncertainty is that of patients, so {helps} would help most."
+
+
+def _next(found: Findings, decision: Decision, effect: Effect) -> str:
+    said = {
+        "nobody learned": "Next: check labels, the number of steps and the learning rate.",
+        "first look": f"Next: at least {ENOUGH} trainings of each start (--seeds {ENOUGH}).",
+        "too easy": "Next: more or harder test images; more trainings will not help.",
+        "stop early": "Next: keep a validation split that picks the step (--set task.val_fraction=0.1).",
+    }
+    if decision.outcome in ("undecided", "probably saves time"):
+        return _how_many(found, effect)
+    if decision.outcome == "either, pace unknown" and not found.rise.is_clear:
+        return f"Next: if speed matters, evaluate more often; {found.baseline} shows no rise that could be timed."
+    return said.get(decision.outcome, "")
+
+
+def _how_many(found: Findings, effect: Effect) -> str:
+    n, needed = effect.final_difference.n, effect.num_seeds_needed
+    if effect.num_lost:
+        return "Next: find out why trainings were lost; those that survived cannot show equality."
+    if needed is None or needed <= n:
+        return "Next: more trainings, or more test patients."
+    return (
+        f"Next: about {needed:,} trainings each, or more test patients. So many would show that the ends differ by "
+        f"less than {found.margin:g}, if that is so; {n} trainings hardly tell a spread, so this is rough."
+    )
