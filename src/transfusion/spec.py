@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from transfusion import schema
-from transfusion.terms import BatchNorm, Head, Interpolation, Kind, Layout
+from transfusion.terms import BatchNorm, Head, Interpolation, Kind, Layout, SplitMeaning
 from transfusion.validated import Spec
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -72,9 +72,22 @@ class TaskSpec(Spec):
         image_size: side in pixels that every image is scaled to (shorter side, then centre crop); None keeps
             the size of array data and scales picture files to 224.
         channels: 1 (grey), 3 (colour) or None: grey only if every picture is stored as grey.
-        labels: CSV file with one row per image, where it is not found by itself.
-        image_column, label_column, patient_column: columns of that file, where they are not found by themselves.
-        patient_pattern: regular expression on the file name whose first group (or whole match) is the patient.
+        labels: CSV file with one row per image (or several, joined by commas), where it is not found by itself.
+        image_column, label_column, patient_column, split_column: columns of that file, where they are not found by
+            themselves; ``none`` for the last two says that there is none.
+        split_names: what names of splits mean that are not the usual ones: folder, cell or table -> ``train``,
+            ``val``, ``test``, ``none`` (it names no split) or ``leave_out``; ``*`` stands for every other cell.
+        leave_out: pictures not to use, as glob patterns on their path below ``data`` (``*_mask.png``, ``backup/*``).
+        label_pattern: regular expression on the path below ``data`` whose first group (or whole match) is the class.
+        label_separator: what joins several labels in one cell; ``none`` says that a cell is one label.
+        uncertain: what -1 in a column of 0 and 1 counts as; ``ignore`` leaves that label of that picture unjudged.
+        blank: what an empty cell in such a column counts as; None is ``zero`` where the table has no 0 beside it or
+            marks doubt by -1 (CheXpert's way), else ``ignore``.
+        patient_pattern: regular expression on the path below ``data`` (without suffix) whose first group (or whole
+            match) is the patient; ``none`` says that names and folders do not tell patients.
+        window: lowest and highest value shown of pictures with 16 bits and of DICOM files (there after rescaling, such as
+            Hounsfield units), where the file's own window or the range that is used is not meant.
+        max_megapixels: pictures with more pixels are refused, for they take that many megabytes of memory three times.
         kind: of task, where the layout's choice (see ``tasks.layouts``) is not what is meant.
         positive: class (binary) or first grade (graded) that counts as positive, where it is not found by itself.
         val_fraction, test_fraction: share of patients cut off where the split is not given.
@@ -96,7 +109,16 @@ class TaskSpec(Spec):
     image_column: str | None = None
     label_column: str | None = None
     patient_column: str | None = None
+    split_column: str | None = None
+    split_names: dict[str, SplitMeaning] = Field(default_factory=dict)
+    leave_out: tuple[str, ...] = ()
+    label_pattern: str | None = None
+    label_separator: str | None = None
+    uncertain: Literal["ignore", "zero", "one"] = "ignore"
+    blank: Literal["ignore", "zero"] | None = None
     patient_pattern: str | None = None
+    window: tuple[int, int] | None = None
+    max_megapixels: Annotated[int, Field(ge=1)] = 179
     kind: Kind | None = None
     positive: str | None = None
     val_fraction: Fraction = 0.1

@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from transfusion.tasks.listing import Entry
+from transfusion.errors import TaskError
+from transfusion.spec import TaskSpec
+from transfusion.tasks.listing import Entry, Listing
 from transfusion.tasks.patients import assign
 
 
+def listing(*entries: Entry) -> Listing:
+    return Listing("folder", "toy", "toy", "binary", ("x", "y"), entries)
+
+
 def patients_of(names: list[str], pattern: str | None = None) -> list[str | None]:
-    entries, _ = assign([Entry(name, row, "x") for row, name in enumerate(names)], pattern)
-    return [entry.patient for entry in entries]
+    entries = [Entry(name, Path(name), "xy"[row % 2]) for row, name in enumerate(names)]
+    found = assign(listing(*entries), TaskSpec(patient_pattern=pattern))
+    return [entry.patient for entry in found.entries]
 
 
 @pytest.mark.parametrize(
@@ -23,19 +32,32 @@ def patients_of(names: list[str], pattern: str | None = None) -> list[str | None
     ],
 )
 def test_well_known_names(name: str, patient: str) -> None:
-    assert patients_of([name]) == [patient]
+    assert patients_of([name, name.replace("1", "2")])[0] == patient
 
 
-def test_one_name_of_another_sort_makes_all_unknown() -> None:
-    assert patients_of(["10_left.png", "cat.png"]) == [None, None]
+def test_one_name_of_another_sort_is_named() -> None:
+    names = ["10_left.png", "10_right.png", "11_left.png", "11_left (1).png"]
+    found = assign(listing(*(Entry(name, Path(name), "x") for name in names)), TaskSpec())
+    assert [entry.patient for entry in found.entries] == ["10", "10", "11"]
+    assert [str(problem) for problem in found.problems] == ["no patient: 11_left (1).png (by names such as 10_left)"]
+
+
+def test_a_form_that_few_names_have_is_asked_about() -> None:
+    with pytest.raises(TaskError, match=r"2 of 5 names tell a patient, as 10_left does.*patient_pattern"):
+        patients_of(["10_left.png", "10_right.png", "cat.png", "dog.png", "cow.png"])
 
 
 def test_a_pattern_gives_its_group_or_its_match() -> None:
-    assert patients_of(["a/p7-1.png"], r"p(\d+)") == ["7"]
-    assert patients_of(["a/p7-1.png"], r"p\d+") == ["p7"]
+    assert patients_of(["a/p7-1.png", "a/p8-1.png", "a/p8-2.png"], r"p(\d+)") == ["7", "8", "8"]
+    assert patients_of(["a/p7-1.png", "a/p8-1.png", "a/p8-2.png"], r"p\d+") == ["p7", "p8", "p8"]
+
+
+def test_a_pattern_sees_the_whole_path() -> None:
+    assert patients_of(["q/p7/1.png", "q/p8/1.png", "q/p8/2.png"], r"(p\d+)/") == ["p7", "p8", "p8"]
 
 
 def test_a_column_wins_over_names() -> None:
-    entries, problems = assign([Entry("1_left.png", 0, "x", None, "me"), Entry("1_right.png", 1, "x")], None)
-    assert [entry.patient for entry in entries] == ["me"]
-    assert [str(problem) for problem in problems] == ["no patient: 1_right.png"]
+    names = {"1_left.png": "me", "2_left.png": "you", "1_right.png": None}
+    found = assign(listing(*(Entry(name, Path(name), "x", None, who) for name, who in names.items())), TaskSpec())
+    assert [entry.patient for entry in found.entries] == ["me", "you"]
+    assert [problem.where for problem in found.problems] == ["1_right.png"]

@@ -88,7 +88,10 @@ def test_nothing_is_cut_at_fraction_zero() -> None:
 
 
 def test_too_few_patients_to_cut() -> None:
-    with pytest.raises(TaskError, match=r"2 patients are too few to cut a test split from.*test_fraction"):
+    with pytest.raises(
+        TaskError,
+        match=r"2 groups .patients, or copies of one file. are too few to cut a test split from.*test_fraction",
+    ):
         complete([None] * 20, np.arange(20) % 2, ["a"] * 10 + ["b"] * 10, {"val": 0.1, "test": 0.1}, seed=0)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from transfusion.tasks.listing import Listing
+from transfusion.tasks.names import listed
 from transfusion.tasks.pictures import Facts
 from transfusion.tasks.task import Split
 
@@ -53,14 +54,35 @@ def data_card(
         "left_out": list(left_out),
         "other_files": dict(listing.other_files),
         "warnings": [
+            *listing.notes,
+            *_left_out(left_out),
+            *_absent(splits, listing.classes),
             *(f"{count} patients stand in both {pair} as the splits were given." for pair, count in shared.items()),
             *(f"{count} files are identical in {pair}." for pair, count in identical.items()),
         ],
     }
 
 
+def _left_out(problems: Sequence[str]) -> list[str]:
+    """What ``leave_out_bad`` left out, by sort, with an example of each."""
+    sorts = Counter(problem.split(":")[0] for problem in problems)
+    first = {sort: next(problem for problem in problems if problem.startswith(sort)) for sort in sorts}
+    return [f"Left out: {count} x {first[sort]}{', ...' if count > 1 else ''}" for sort, count in sorts.items()]
+
+
+def _absent(splits: Mapping[str, Split], classes: Sequence[str]) -> list[str]:
+    """Classes that a split has no picture of: nothing is learnt of them there, or nothing can be judged."""
+    told = []
+    for name, what in (("train", "learnt"), ("test", "judged")):
+        counts = _class_counts(splits[name].labels, classes) if len(splits[name]) else {}
+        absent = [label for label, count in counts.items() if not count]
+        if absent:
+            told.append(f"The {name} split has no picture of {listed(absent)}, which cannot be {what}.")
+    return told
+
+
 def _class_counts(labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
-    counts = np.bincount(labels, minlength=len(classes)) if labels.ndim == 1 else labels.sum(axis=0)
+    counts = np.bincount(labels, minlength=len(classes)) if labels.ndim == 1 else np.nansum(labels, axis=0)
     return {name: int(count) for name, count in zip(classes, counts, strict=True)}
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 
 from transfusion.errors import SpecError, TaskError, UnknownNameError
 from transfusion.spec import TaskSpec
 from transfusion.tasks import patients
 from transfusion.tasks.listing import Entry, Listing, Problem
+from transfusion.tasks.pictures import Facts
 
 FIRST_REFERABLE = 2
-NEGATIVE_NAMES = frozenset(("0", "absent", "benign", "control", "false", "healthy", "negative", "no", "none", "normal"))
+NEGATIVE_NAMES = frozenset(
+    "-1 0 absent benign clean control controls false good healthy neg negative no non none noncovid nonpneumonia "  # noqa: SIM905
+    "normal not ok unaffected uninfected without".split()
+)
 
 
 def usable(listing: Listing, spec: TaskSpec) -> Listing:
@@ -21,14 +27,21 @@ def usable(listing: Listing, spec: TaskSpec) -> Listing:
         SpecError: if a setting contradicts the data.
         TaskError: if too little is left to make a task.
     """
-    listing = _with_patients(_without_lone_classes(listing), spec)
+    listing = patients.assign(_without_lone_classes(listing), spec)
     _check_enough(listing)
     return _with_positive(_with_kind(listing, spec), spec)
 
 
-def _with_patients(listing: Listing, spec: TaskSpec) -> Listing:
-    entries, problems = patients.assign(listing.entries, spec.patient_pattern)
-    return replace(listing, entries=tuple(entries), problems=(*listing.problems, *problems))
+def contradictions(listing: Listing, facts: Sequence[Facts]) -> tuple[list[Problem], set[int]]:
+    """Pictures of one content and different labels: a problem for each content, and their places."""
+    told: dict[str, dict[object, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for row, (entry, fact) in enumerate(zip(listing.entries, facts, strict=True)):
+        if not fact.error:
+            told[fact.digest][entry.label].append(row)
+    clashes = [sorted(rows[0] for rows in by_label.values()) for by_label in told.values() if len(by_label) > 1]
+    names = [[listing.entries[row].name for row in rows] for rows in clashes]
+    bad = {row for by_label in told.values() if len(by_label) > 1 for rows in by_label.values() for row in rows}
+    return [Problem("contradicting labels", n[0], f"same content as {', '.join(n[1:])}") for n in names], bad
 
 
 def _without_lone_classes(listing: Listing) -> Listing:
@@ -88,5 +101,5 @@ def _with_positive(listing: Listing, spec: TaskSpec) -> Listing:
 
 def _positive_class(classes: tuple[str, ...]) -> int:
     """The second of two classes, unless its name says that nothing was found (``NORMAL``, ``no_tumor``)."""
-    words = classes[1].lower().replace("-", "_").replace(" ", "_").split("_")
-    return 0 if words[0] in NEGATIVE_NAMES else 1
+    first = re.split(r"[\s_-]+", classes[1].lower().strip())[0] or classes[1]
+    return 0 if first in NEGATIVE_NAMES else 1

@@ -29,7 +29,8 @@ class Problem(NamedTuple):
 class Entry(NamedTuple):
     """One picture: its file or its row among the arrays, and what is known about it.
 
-    ``label`` is a class name, or the tuple of all positive labels of a multilabel task.
+    ``label`` is a class name, or the tuple of all positive labels of a multilabel task, of which ``unjudged`` are the
+    labels that nobody judged. ``folders`` are those that may tell whom it shows: below the class's, without splits.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Entry(NamedTuple):
     label: Label
     split: str | None = None
     patient: str | None = None
+    unjudged: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ class Listing:
         problems: everything wrong, all at once.
         arrays: where pixels come from when they do not lie in picture files.
         other_files: how many files of which suffix were passed over.
+        notes: what was decided or passed over that a reader must know.
+        group: the column that patients come from, where there is one.
     """
 
     layout: str
@@ -103,3 +108,5 @@ class Listing:
     problems: tuple[Problem, ...] = ()
     arrays: Arrays | None = None
     other_files: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    group: str | None = None

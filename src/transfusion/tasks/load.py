@@ -15,10 +15,10 @@ from transfusion.spec import Normalization, TaskSpec
 from transfusion.tasks import cache as store
 from transfusion.tasks import layouts, pictures
 from transfusion.tasks.card import data_card
-from transfusion.tasks.checks import usable
+from transfusion.tasks.checks import contradictions, usable
 from transfusion.tasks.listing import Arrays, Entry, Listing, Problem
 from transfusion.tasks.pictures import Facts
-from transfusion.tasks.splits import SPLITS, complete
+from transfusion.tasks.splits import SPLITS, complete, together
 from transfusion.tasks.task import Split, Task
 from transfusion.terms import Interpolation
 
@@ -75,11 +75,13 @@ def load(spec: TaskSpec, cache: Path | None = None, progress: bool = False) -> T
     """
     folder = store.folder(cache)
     listing = usable(layouts.read(spec), spec)
+    _refuse(spec, listing, listing.problems)
     memo = store.FactsMemo(folder, spec.data, pictures.inspect, pictures.hash_file)
     while True:
         facts = _look(memo, listing, progress)
-        problems = [*listing.problems, *_unreadable(listing.entries, facts)]
-        stock = _stock(spec, listing, facts, problems)
+        clashes, bad = contradictions(listing, facts)
+        problems = [*listing.problems, *_unreadable(listing.entries, facts), *clashes]
+        stock = _stock(spec, listing, facts, problems, bad)
         try:
             images = _images(folder, listing.arrays, stock, progress)
             break
@@ -107,12 +109,18 @@ def _unreadable(entries: Sequence[Entry], facts: Sequence[Facts]) -> list[Proble
     return [Problem("unreadable file", entry.name, fact.error) for entry, fact in pairs if fact.error]
 
 
-def _stock(spec: TaskSpec, listing: Listing, facts: Sequence[Facts], problems: Sequence[Problem]) -> Stock:
+def _stock(
+    spec: TaskSpec, listing: Listing, facts: Sequence[Facts], problems: Sequence[Problem], bad: set[int]
+) -> Stock:
     """Cut the readable pictures into splits and put them in order."""
-    good = [pair for pair in zip(listing.entries, facts, strict=True) if not pair[1].error]
+    pairs = enumerate(zip(listing.entries, facts, strict=True))
+    good = [pair for row, pair in pairs if not pair[1].error and row not in bad]
+    if not good:
+        _refuse(spec, listing, problems)
+        raise TaskError(f"{listing.source} has no picture that can be read. {problems[0]}.")
     labels = _labels([entry for entry, _ in good], listing)
     try:
-        splits = _cut(spec, listing, [entry for entry, _ in good], labels)
+        splits = _cut(spec, listing, good, labels)
     except TaskError:
         _refuse(spec, listing, problems)
         raise
@@ -136,15 +144,16 @@ def _labels(entries: Sequence[Entry], listing: Listing) -> np.ndarray:
     labels = np.zeros((len(entries), len(index)), dtype=np.float32)
     for row, entry in enumerate(entries):
         labels[row, [index[name] for name in entry.label]] = 1
+        labels[row, [index[name] for name in entry.unjudged]] = np.nan
     return labels
 
 
-def _cut(spec: TaskSpec, listing: Listing, entries: Sequence[Entry], labels: np.ndarray) -> np.ndarray:
-    patients = [str(entry.patient) for entry in entries] if entries and entries[0].patient else None
+def _cut(spec: TaskSpec, listing: Listing, good: Sequence[tuple[Entry, Facts]], labels: np.ndarray) -> np.ndarray:
+    units = together([entry.patient for entry, _ in good], [fact.digest for _, fact in good])
     fractions = {"val": spec.val_fraction, "test": spec.test_fraction}
     if listing.layout == "embedded":  # a split of 0 pictures was asked for, not left out
         fractions = dict.fromkeys(fractions, 0.0)
-    return complete([entry.split for entry in entries], labels, patients, fractions, spec.split_seed)
+    return complete([entry.split for entry, _ in good], labels, units, fractions, spec.split_seed)
 
 
 def _images(folder: Path, arrays: Arrays | None, stock: Stock, progress: bool) -> np.ndarray:
@@ -174,7 +183,7 @@ def _refuse(spec: TaskSpec, listing: Listing, problems: Sequence[Problem]) -> No
     more = f"; and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
     raise BadDataError(
         f"{listing.source} has {len(problems)} problems ({sorts}): {shown}{more}. "
-        "Mend them, or leave them out with task.leave_out_bad (--set task.leave_out_bad=true).",
+        "Correct them, or leave them out with task.leave_out_bad (--set task.leave_out_bad=true).",
         map(str, problems),
     )
 

@@ -1,46 +1,112 @@
-"""Who a picture shows: from a column, the user's pattern, or the naming of well-known data sets."""
+"""Who a picture shows: from a column, the user's pattern, folders, or the naming of well-known data sets.
+
+What fits some pictures and not others, or makes one group of all, is never used silently: it is an error that asks.
+"""
 
 from __future__ import annotations
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from transfusion.errors import SpecError
-from transfusion.tasks.listing import Entry, Problem
+from transfusion.errors import SpecError, TaskError
+from transfusion.spec import TaskSpec
+from transfusion.tasks.listing import Entry, Listing, Problem
+from transfusion.tasks.names import listed, natural_order
 
 KNOWN_PATTERNS = (
     r"(.+)_(?:left|right)",  # EyePACS
     r"(person\d+_(?:bacteria|virus))_\d+",  # Kermany's chest X-rays; either series numbers its own patients
     r"((?:NORMAL2-)?IM-\d+)-\d+(?:-\d+)?",  # the same without pneumonia, again two series
+    r"(?:NORMAL|BACTERIA|VIRUS|CNV|DME|DRUSEN)-(\d+)-\d+",  # Kermany's third edition, X-rays and OCT
     r"(\d{8})_\d{3}",  # ChestX-ray14
+)
+PERSON_IN_NAME = (
+    r"(?:.*[^A-Za-z0-9])?((?:patient|pat|subject|subj|sub|participant|person|case|donor|lesion|animal|mouse)[-_ ]?\d+|"
+    r"[Pp][-_]?\d{2,})(?:[^0-9].*)?",
+)
+PERSON = re.compile(
+    r"(patient|pat|pt|p|subject|subj|sub|s|participant|person|case|donor|lesion|animal|mouse|id)[-_ ]?\d+[A-Za-z]?",
+    re.IGNORECASE,
+)
+DATE = re.compile(r"(19|20)\d\d([-_.]?\d\d){0,2}")
+BATCH = re.compile(
+    r"(.*[ _-])?(images?|imgs?|pictures?|photos?|data|raw|originals?|processed|resized|png|jpe?g|tiff?|dicom|files?|"
+    r"slices?|all|augmented|aug|cropped|enhanced|frames?)|(.*[ _-])?(part|batch|images?|folder|set)[ _-]?\d+|\d+x",
+    re.IGNORECASE,
+)
+# an identifier with a digit in it, and a counter or a side behind
+COUNTED = re.compile(r"(.*\d.*?)[-_ .]+(?:\(?\d+\)?|[A-Za-z]|aug\w*|left|right|slice\w*|view\w*|frame\w*)")
+ENOUGH_GROUPS = 5
+HOW = (
+    "Say it with task.patient_pattern, a regular expression on the path whose group is the patient "
+    "(--set task.patient_pattern='{pattern}'), or that it is not so with --set task.patient_pattern=none."
 )
 
 
-def assign(entries: Sequence[Entry], pattern: str | None) -> tuple[list[Entry], list[Problem]]:
-    """Fill in patients.
+class Groups(NamedTuple):
+    """Per picture its patient, or None; and how they were found."""
 
-    Patients that a column gave stand. Otherwise ``pattern`` is searched in every file name (without its suffix),
-    and without a pattern the naming of well-known data sets is tried, which counts only if every name follows it.
+    patients: list[str | None]
+    source: str
+
+
+def assign(listing: Listing, spec: TaskSpec) -> Listing:
+    """Fill in patients, for all pictures or none.
+
+    Patients that a column or folders above the classes gave stand. Otherwise ``task.patient_pattern`` is searched in
+    every path below the data's folder (without its suffix); without a pattern the folders below the classes count,
+    then the naming of well-known data sets.
 
     Returns:
-        The entries, each with its patient or all without, and a problem for each that lacks one.
+        The listing, each entry with its patient or all without, with a problem for each that lacks one.
 
     Raises:
         SpecError: if the pattern is not a regular expression.
+        TaskError: if names or folders look like patients and cannot be relied on.
     """
+    entries = listing.entries
     if any(entry.patient for entry in entries):
-        found = [entry.patient for entry in entries]
-    elif pattern:
-        found = [_search(_compiled(pattern), entry.name) for entry in entries]
+        groups = _given(listing)
+    elif spec.patient_pattern == "none" or not all(isinstance(entry.source, Path) for entry in entries):
+        return listing
+    elif spec.patient_pattern:
+        pattern = _compiled(spec.patient_pattern)
+        groups = Groups([_search(pattern, entry.name) for entry in entries], "task.patient_pattern")
     else:
-        known = re.compile("|".join(f"^{form}$" for form in KNOWN_PATTERNS))
-        found = [_search(known, entry.name) for entry in entries]
-        if not all(found):
-            return list(entries), []
-    problems = [Problem("no patient", e.name) for e, patient in zip(entries, found, strict=True) if not patient]
-    kept = [e._replace(patient=patient) for e, patient in zip(entries, found, strict=True) if patient]
-    return kept, problems
+        groups = _by_folders(entries) or _by_names(entries, listing) or Groups([None] * len(entries), "")
+    if not any(groups.patients):
+        problems = [Problem("no patient", entry.name) for entry in entries] if spec.patient_pattern else []
+        return _with(listing, () if problems else entries, problems)
+    _refuse_few(groups, entries)
+    pairs = list(zip(entries, groups.patients, strict=True))
+    problems = [Problem("no patient", e.name, f"by {groups.source}") for e, patient in pairs if not patient]
+    kept = [entry._replace(patient=patient) for entry, patient in pairs if patient]
+    note = f"Patients are taken from {groups.source}: {len({e.patient for e in kept})} of them."
+    told = not spec.patient_pattern and listing.layout != "nih"
+    return _with(listing, kept, problems, (note,) if told else ())
+
+
+def _with(
+    listing: Listing, entries: Sequence[Entry], problems: Sequence[Problem], notes: tuple[str, ...] = ()
+) -> Listing:
+    return replace(
+        listing,
+        entries=tuple(entries),
+        problems=(*listing.problems, *problems),
+        notes=(*listing.notes, *notes),
+    )
+
+
+def _given(listing: Listing) -> Groups:
+    """A picture without a lesion or study is alone; one without a patient is a problem."""
+    column = listing.group or "folders"
+    alone = any(word in column.lower() for word in ("lesion", "study", "exam", "series", "accession"))
+    own = [entry.patient or (f"alone: {entry.name}" if alone else None) for entry in listing.entries]
+    return Groups(own, f"the column {column}" if listing.group else "the outer folders")
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
@@ -51,7 +117,88 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _search(pattern: re.Pattern[str], name: str) -> str | None:
-    match = pattern.search(PurePosixPath(name).stem)
+    match = pattern.search(str(PurePosixPath(name).with_suffix("")))
     if not match:
         return None
     return next((group for group in match.groups() if group), match.group())
+
+
+def _refuse_few(groups: Groups, entries: Sequence[Entry]) -> None:
+    """One patient for everything, or one for each class, is a misread name."""
+    by_label: dict[object, set[str | None]] = defaultdict(set)
+    for entry, patient in zip(entries, groups.patients, strict=True):
+        by_label[entry.label].add(patient)
+    one_each = len(by_label) > 1 and all(len(own) == 1 for own in by_label.values())
+    if len(entries) > len(by_label) and (len(set(groups.patients)) == 1 or one_each):
+        found = sorted({str(patient) for patient in groups.patients})
+        raise TaskError(
+            f"By {groups.source} there {'is one patient' if len(found) == 1 else 'is one patient for each class'} "
+            f"({listed(found)}), which cannot be. " + HOW.format(pattern="([^/]+)/[^/]+$")
+        )
+
+
+def _by_folders(entries: Sequence[Entry]) -> Groups | None:
+    """The outermost folders below the classes that are more than batches.
+
+    Raises:
+        TaskError: if they may be patients, and may not.
+    """
+    depth = max((len(entry.folders) for entry in entries), default=0)
+    for level in range(depth):
+        names = [entry.folders[level] if len(entry.folders) > level else None for entry in entries]
+        telling = {name for name in names if name and not BATCH.fullmatch(name)}
+        if len(telling) < 2:
+            continue
+        example = next(entry for entry in entries if len(entry.folders) > level and entry.folders[level] in telling)
+        place = "/".join(example.name.split("/")[: -len(example.folders) + level or None][:-1])
+        if None not in names and _are_patients(telling, {entry.label for entry in entries}):
+            return Groups(names, f"folders such as {example.folders[level]}/")
+        raise TaskError(
+            f"Are folders such as {listed(f'{name}/' for name in sorted(telling, key=natural_order)[:3])} "
+            f"({len(telling)} of them{', below ' + place if place else ''}) one patient each? "
+            + HOW.format(pattern=f"^{'[^/]+/' * example.name.split('/').index(example.folders[level])}([^/]+)/")
+        )
+    return None
+
+
+def _are_patients(names: set[str], labels: set[object]) -> bool:
+    if len(names) <= len(labels) or all(map(DATE.fullmatch, names)):
+        return False
+    if all(map(PERSON.fullmatch, names)):
+        return True
+    return len(names) >= ENOUGH_GROUPS and all(re.search(r"\d", name) for name in names)
+
+
+def _by_names(entries: Sequence[Entry], listing: Listing) -> Groups | None:
+    """What the forms of well-known names tell, where most names have one of them."""
+    stems = [PurePosixPath(entry.name).stem for entry in entries]
+    for forms in (KNOWN_PATTERNS, PERSON_IN_NAME):
+        known = re.compile("|".join(f"^{form}$" for form in forms))
+        found = [_search(known, stem) for stem in stems]
+        fitting = [patient for patient in found if patient]
+        example = next((stem for stem, patient in zip(stems, found, strict=True) if patient), "")
+        if fitting and 2 * len(fitting) >= len(entries):
+            return Groups(found, f"names such as {example}")
+        if len(set(fitting)) < len(fitting):
+            raise TaskError(
+                f"{len(fitting)} of {len(entries)} names tell a patient, as {example} does, and the others do not. "
+                + HOW.format(pattern="([^/]+)_[^/]*$")
+            )
+    _refuse_counted(stems, entries, listing)
+    return None
+
+
+def _refuse_counted(stems: Sequence[str], entries: Sequence[Entry], listing: Listing) -> None:
+    """Ask about names that share an identifier (``8863_1``, ``8863_2``) before cutting through them."""
+    if any(entry.split == "test" for entry in entries):
+        return
+    found = [match.group(1) if (match := COUNTED.fullmatch(stem)) else None for stem in stems]
+    counts = Counter(found)
+    labels = {entry.label for entry in entries}
+    if None in counts or not len(labels) < len(counts) <= 0.7 * len(stems):
+        return
+    name, count = counts.most_common(1)[0]
+    raise TaskError(
+        f"{listing.source} has {count} pictures whose names begin with {name}, and {len(counts)} such groups in all: "
+        "do they belong together? " + HOW.format(pattern="([^/]+)[-_ .][^-_ ./]+$")
+    )

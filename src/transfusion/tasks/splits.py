@@ -18,16 +18,16 @@ def strata(labels: np.ndarray) -> np.ndarray:
     """The stratum of every image: its class, or its rarest label.
 
     Args:
-        labels: (n,) class indices, or (n, labels) of 0 and 1.
+        labels: (n,) class indices, or (n, labels) of 0, 1 and NaN.
 
     Returns:
         int64 (n,); images without any label form the last stratum.
     """
     if labels.ndim == 1:
         return labels.astype(np.int64)
-    counts = labels.sum(axis=0)
+    counts = np.nansum(labels, axis=0)
     rarity = np.where(labels > 0, counts, np.inf)
-    rarest: np.ndarray = np.where(labels.any(axis=1), rarity.argmin(axis=1), labels.shape[1])
+    rarest: np.ndarray = np.where((labels > 0).any(axis=1), rarity.argmin(axis=1), labels.shape[1])
     return rarest.astype(np.int64)
 
 
@@ -95,6 +95,37 @@ def _patient_strata(groups: np.ndarray, members: dict[str, list[int]]) -> dict[s
     return {patient: int(min(groups[rows], key=lambda g: (sizes[g], g))) for patient, rows in members.items()}
 
 
+def together(patients: Sequence[str | None], contents: Sequence[str]) -> list[str] | None:
+    """Who must stay on one side of a cut: pictures of one patient, and pictures of one content.
+
+    Args:
+        patients: n identifiers, all None where patients are unknown.
+        contents: n hashes.
+
+    Returns:
+        n identifiers, or None where every picture stands alone.
+
+    Examples:
+        >>> together(["a", "b", "c"], ["x", "y", "y"])
+        ['a', 'b', 'b']
+        >>> together([None, None], ["x", "y"])
+    """
+    alone = patients[0] is None if patients else True
+    own = [str(row) for row in range(len(contents))] if alone else [str(patient) for patient in patients]
+    first: dict[str, str] = {}
+    root = {unit: unit for unit in own}
+
+    def find(unit: str) -> str:
+        while root[unit] != unit:
+            unit = root[unit]
+        return unit
+
+    for unit, content in zip(own, contents, strict=True):
+        a, b = sorted((find(unit), find(first.setdefault(content, unit))))
+        root[b] = a
+    return None if alone and len(first) == len(own) else [find(unit) for unit in own]
+
+
 def complete(
     given: Sequence[str | None],
     labels: np.ndarray,
@@ -110,7 +141,7 @@ def complete(
     Args:
         given: per image ``train``, ``val``, ``test``, or None (training images that may be cut, as ``train``).
         labels: (n,) or (n, labels).
-        patients: n identifiers, or None where unknown.
+        patients: n identifiers of what stays together, or None where every image stands alone.
         fractions: ``val`` and ``test``: share of the training images to cut where that split is not given.
         seed: decides the cut.
 
@@ -141,7 +172,7 @@ def complete(
 
 def _check_cut(name: str, num_taken: int, num_units: int, by_patient: bool) -> None:
     if not num_taken:
-        units = "patients" if by_patient else "images"
+        units = "groups (patients, or copies of one file)" if by_patient else "images"
         raise TaskError(
             f"{num_units} {units} are too few to cut a {name} split from. "
             f"Give a {name} split, raise {name}_fraction, or set it to 0 to do without."

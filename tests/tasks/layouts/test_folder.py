@@ -23,7 +23,14 @@ def test_classes_without_splits(class_folders: Folders) -> None:
 
 @pytest.mark.parametrize(
     ("name", "split"),
-    [("train", "train"), ("Training", "train"), ("valid", "val"), ("validation", "val"), ("TEST", "test")],
+    [
+        ("train", "train"),
+        ("Training", "train"),
+        ("valid", "val"),
+        ("validation", "val"),
+        ("TEST", "test"),
+        ("Validate", "val"),
+    ],
 )
 def test_split_folders_by_any_name(class_folders: Folders, name: str, split: str) -> None:
     assert {entry[2] for entry in listed(class_folders((name,), num=1))} == {split}
@@ -38,13 +45,13 @@ def test_pictures_in_deeper_folders_belong_to_the_class(class_folders: Folders) 
 
 def test_clutter_is_passed_over_and_other_files_are_counted(class_folders: Folders) -> None:
     root = class_folders(num=1)
-    for name in (".DS_Store", "cat/Thumbs.db", "cat/.hidden.png", "__MACOSX/cat/0.png", "cat/scan.dcm"):
+    for name in (".DS_Store", "cat/Thumbs.db", "cat/.hidden.png", "__MACOSX/cat/0.png", "cat/notes.doc"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("x")
     listing = read(TaskSpec(data=str(root)))
     assert len(listing.entries) == 2
     assert not listing.problems
-    assert listing.other_files == {".dcm": 1}
+    assert listing.other_files == {".doc": 1}
 
 
 def test_classes_are_in_natural_order(class_folders: Folders) -> None:
@@ -55,18 +62,15 @@ def test_an_empty_class_and_pictures_without_class_are_problems(class_folders: F
     root = class_folders(("train",), num=1)
     (root / "train" / "cow").mkdir()
     shutil.copy(root / "train" / "cat" / "0.png", root / "train" / "a.png")
-    shutil.copytree(root / "train" / "cat", root / "spare")
     problems = sorted(map(str, read(TaskSpec(data=str(root))).problems))
     assert problems == [
         "empty class folder: train/cow",
-        "image without label: spare/0.png (not in a class folder)",
         "image without label: train/a.png (not in a class folder)",
     ]
 
 
-def test_two_folders_for_one_split(class_folders: Folders) -> None:
-    with pytest.raises(TaskError, match="two val folders, 'val' and 'valid'"):
-        listed(class_folders(("train", "val", "valid"), num=1))
+def test_two_folders_for_one_split_are_one(class_folders: Folders) -> None:
+    assert sum(entry[2] == "val" for entry in listed(class_folders(("train", "val", "valid"), num=1))) == 4
 
 
 def test_one_class_is_no_task(class_folders: Folders) -> None:

@@ -31,7 +31,7 @@ def test_eyepacs_is_graded_and_cut_by_patient(eyepacs: Path, load_task: Loader) 
     task = load_task(eyepacs)
     assert (task.kind, task.positive, task.num_outputs) == ("graded", 2, 5)
     for split in task.splits.values():
-        eyes = [name.split("_")[0] for name in split.names]
+        eyes = [Path(name).name.split("_")[0] for name in split.names]
         assert all(eyes.count(patient) == 2 for patient in eyes)
         assert list(split.patients or ()) == eyes
         assert [int(patient) % 5 for patient in eyes] == split.labels.tolist()

@@ -80,14 +80,14 @@ def test_missing_splits_are_cut(load_task: Loader, save: Save) -> None:
 
 def test_labels_that_do_not_match_are_listed(load_task: Loader, save: Save) -> None:
     arrays = medmnist(np.arange(20) % 2)
-    arrays["train_labels"] = np.array([np.nan, 0.5, *np.arange(20) % 2])
+    arrays["train_labels"] = np.array([np.nan, np.nan, *np.arange(20) % 2])
     arrays["val_labels"] = arrays["val_labels"][:-1]
     with pytest.raises(BadDataError) as caught:
         load_task(save(arrays))
     assert sorted(caught.value.problems) == [
         "image without label: val-19",
         "label that is not usable: train-0 (nan)",
-        "label that is not usable: train-1 (0.5)",
+        "label that is not usable: train-1 (nan)",
         "label without image: train-20",
         "label without image: train-21",
     ]
@@ -103,6 +103,7 @@ def test_labels_that_do_not_match_are_listed(load_task: Loader, save: Save) -> N
         ({"train_images": np.zeros((20, 9, 9, 3), np.uint8)}, "differ in image shape"),
         ({"train_labels": np.array(["a"] * 20)}, "must be numbers"),
         ({"train_labels": np.array([{}] * 20)}, "must be numbers"),
+        ({"train_labels": np.arange(20) / 2}, "such as 0.5, 1.5.* no classes"),
         ({"train_labels": np.zeros((20, 2, 2))}, "labels in .* are of shapes"),
     ],
 )

@@ -44,15 +44,15 @@ def read(spec: TaskSpec) -> Listing:
 def detect(root: Path, spec: TaskSpec) -> str:
     """Tell which layout lies at ``root``.
 
-    Class folders inside split folders win over a CSV file; a CSV file wins over bare class folders, which may
-    be mere parts of one set of pictures (``images_001``).
+    A CSV file whose rows name pictures wins over class folders, which may be mere parts of one set of pictures
+    (``images_001``) or patients.
 
     Raises:
         TaskError: if it is none of the known ones.
     """
     if root.is_file():
-        if root.suffix.lower() in (".npz", ".csv"):
-            return root.suffix.lower()[1:]
+        if root.suffix.lower() in (".npz", ".csv", ".tsv"):
+            return "npz" if root.suffix.lower() == ".npz" else "csv"
         raise TaskError(f"{root} is a file of no known kind. Give the path of {KNOWN}.")
     if nih.find_table(root):
         return "nih"
@@ -62,10 +62,7 @@ def detect(root: Path, spec: TaskSpec) -> str:
         return "cifar"
     if spec.labels:
         return "csv"
-    splits = folder.split_folders(root)
-    if any(subfolders(path) for path in splits.values()):
-        return "folder"
-    if table.find_table(root):
+    if table.names_pictures(root, spec):
         return "csv"
     if subfolders(root):
         return "folder"

@@ -1,25 +1,81 @@
-"""Finding pictures on disk, and what to pass over."""
+"""Finding pictures on disk, each once, and what to pass over."""
 
 from __future__ import annotations
 
+import fnmatch
+import importlib.util
 import os
 import re
-from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from transfusion.errors import TaskError
+from transfusion.spec import TaskSpec
+from transfusion.tasks.listing import Problem
+from transfusion.tasks.names import shown
+from transfusion.tasks.split_names import SplitNames
 
 PICTURE_SUFFIXES = frozenset(
-    (".bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp").split()  # noqa: SIM905
+    ".apng .avif .bmp .dib .gif .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .pbm .pcx .pgm .png .pnm "  # noqa: SIM905
+    ".ppm .tga .tif .tiff .webp".split()
 )
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
+DICOM_SUFFIXES = frozenset((".dcm", ".dicom", ".dic", ".ima"))
+OTHER_SUFFIXES = frozenset(
+    ".bib .cfg .csv .db .doc .docx .gz .html .ini .ipynb .json .jsonl .lock .log .md .md5 .npy .npz .parquet .pdf "  # noqa: SIM905
+    ".pkl .pth .py .r .rar .rst .sh .sha256 .sql .tar .tsv .txt .url .xls .xlsx .xml .yaml .yml .zip".split()
+)
+FOREIGN = {
+    ".nii": "NIfTI volumes",
+    ".gz": "NIfTI volumes",  # of .nii.gz; other archives are told apart by their full name
+    ".mha": "MetaImage volumes",
+    ".mhd": "MetaImage volumes",
+    ".nrrd": "NRRD volumes",
+    ".svs": "whole slides",
+    ".ndpi": "whole slides",
+    ".mrxs": "whole slides",
+    ".heic": "HEIC photographs",
+    ".heif": "HEIC photographs",
+    ".dng": "raw photographs",
+    ".avi": "videos",
+    ".mp4": "videos",
+    ".mov": "videos",
+    ".mat": "MATLAB arrays",
 }
+MAGIC = (
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|BM....\0\0\0\0|II\*\0|MM\0\*|RIFF....WEBP|"
+    rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51|....ftypavi[fs]|P[1-6]\s"
+)
+MASK = re.compile(
+    r"[ _.-]+(?:mask|masks|seg|segmentation|gt|groundtruth|ground_truth|annotation|annotated|superpixels|overlay|"
+    r"label|contour|roi)(?:[ _.-]*\d+)?$",
+    re.IGNORECASE,
+)
+MASK_FOLDER = re.compile(r"masks?|segmentations?|annotations?|ground[ _-]?truths?|superpixels|contours", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies below a folder.
+
+    Attributes:
+        root: the folder.
+        pictures: every picture once, in the order of the names.
+        others: how many other files of which suffix.
+        problems: files that look as if they were meant and are not read.
+        notes: what was passed over on purpose.
+    """
+
+    root: Path
+    pictures: list[Path]
+    others: dict[str, int]
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def place(self, path: Path) -> PurePosixPath:
+        """The path of a picture below the folder."""
+        return PurePosixPath(path.relative_to(self.root).as_posix())
 
 
 def is_clutter(name: str) -> bool:
@@ -28,21 +84,152 @@ def is_clutter(name: str) -> bool:
 
 
 def files_below(root: Path) -> Iterator[Path]:
-    """Every file below ``root`` that is not clutter, links followed, in the order of the names."""
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        subfolders[:] = sorted(name for name in subfolders if not is_clutter(name))
-        yield from (Path(folder, name) for name in sorted(names) if not is_clutter(name))
+    """Every file below ``root`` that is not clutter, once, in the order of the names.
+
+    Links are followed after the folders themselves, and only to what has not been seen: a link that leads back
+    up, or to a folder beside it, adds nothing.
+    """
+    yield from sorted(_walk(root), key=lambda path: path.relative_to(root).parts)
 
 
-def pictures_below(root: Path) -> tuple[list[Path], dict[str, int]]:
-    """The picture files below ``root``, and how many others of which suffix lie among them."""
-    pictures, others = [], Counter[str]()
+def _walk(root: Path) -> Iterator[Path]:
+    seen, pending, file_links = set[str](), [str(root)], []
+    while pending:
+        start = pending.pop(0)
+        real_start = os.path.realpath(start)
+        if real_start in seen or (start != str(root) and _is_within(os.path.realpath(root), real_start)):
+            continue
+        for folder, subfolders, names in os.walk(start):
+            seen.add(os.path.realpath(folder))
+            kept = [name for name in subfolders if not is_clutter(name)]
+            links = {name for name in kept if os.path.islink(os.path.join(folder, name))}  # noqa: PTH114, PTH118
+            pending += [os.path.join(folder, name) for name in sorted(links)]  # noqa: PTH118
+            subfolders[:] = [name for name in kept if name not in links]
+            for name in names:
+                if not is_clutter(name):
+                    path = Path(folder, name)
+                    if path.is_symlink():
+                        file_links.append(path)
+                    else:
+                        yield path
+    yield from _new_targets(file_links, seen)
+
+
+def _is_within(inner: str, outer: str) -> bool:
+    return inner == outer or inner.startswith(outer.rstrip(os.sep) + os.sep)
+
+
+def _new_targets(links: Sequence[Path], walked: set[str]) -> Iterator[Path]:
+    """Links to files that do not lie in a folder that was walked anyway."""
+    for link in links:
+        target = Path(os.path.realpath(link))
+        if str(target.parent) not in walked or is_clutter(target.name) or not target.exists():
+            yield link
+
+
+def scan(root: Path, spec: TaskSpec) -> Found:
+    """Find the pictures below ``root``, by suffix or, where that says nothing, by their first bytes.
+
+    Raises:
+        TaskError: if there are DICOM files and the package that reads them is not installed.
+    """
+    pictures, others, foreign, left = [], Counter[str](), defaultdict(list), Counter[str]()
     for path in files_below(root):
-        if path.suffix.lower() in PICTURE_SUFFIXES:
+        suffix = path.suffix.lower()
+        place = path.relative_to(root).as_posix()
+        pattern = next((pattern for pattern in spec.leave_out if fnmatch.fnmatch(place, pattern)), None)
+        if pattern:
+            left[pattern] += 1
+        elif suffix in PICTURE_SUFFIXES or (suffix not in OTHER_SUFFIXES and _is_picture(path)):
             pictures.append(path)
         else:
-            others[path.suffix.lower() or path.name] += 1
-    return pictures, dict(others)
+            others[suffix or path.name] += 1
+            if suffix in FOREIGN and (suffix != ".gz" or path.name.lower().endswith(".nii.gz")):
+                foreign[path.parent, FOREIGN[suffix]].append(path)
+    _need_dicom(root, pictures)
+    kept, masks = _without_masks(pictures)
+    notes = [f"{count} files were left out by task.leave_out '{pattern}'." for pattern, count in left.items()]
+    if masks:
+        example = shown(masks[0].relative_to(root).as_posix())
+        notes.append(f"{len(masks)} files are masks of other pictures ({example}, ...) and were not used as pictures.")
+    return Found(root, kept, dict(others), tuple(_foreign_problems(root, foreign)), tuple(notes))
+
+
+def _is_picture(path: Path) -> bool:
+    if path.suffix.lower() in DICOM_SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(132)
+    except OSError:
+        return False
+    return bool(re.match(MAGIC, head, re.DOTALL)) or head[128:] == b"DICM"
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file that ``scan`` found is DICOM: by its suffix, or for one without a usual suffix, its start."""
+    suffix = path.suffix.lower()
+    if suffix in DICOM_SUFFIXES or suffix in PICTURE_SUFFIXES:
+        return suffix in DICOM_SUFFIXES
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def _need_dicom(root: Path, pictures: Sequence[Path]) -> None:
+    if importlib.util.find_spec("pydicom"):
+        return
+    found = [path for path in pictures if is_dicom(path)]
+    if found:
+        raise TaskError(
+            f"{root} has {len(found)} DICOM files ({shown(found[0].name)}, ...), which need the extra: "
+            "pip install 'transfusion[dicom]'. Or convert them to PNG."
+        )
+
+
+def _foreign_problems(root: Path, foreign: dict[tuple[Path, str], list[Path]]) -> Iterator[Problem]:
+    for (folder, sort), paths in foreign.items():
+        where = shown(paths[0].relative_to(root).as_posix()) if len(paths) == 1 else _folder_name(root, folder)
+        yield Problem("file that is not read", where, f"{len(paths)} {sort}; convert them to PNG")
+
+
+def _folder_name(root: Path, folder: Path) -> str:
+    return "./" if folder == root else f"{shown(folder.relative_to(root).as_posix())}/"
+
+
+def _without_masks(pictures: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Take out masks: ``a_mask.png`` beside ``a.png``, and ``masks/a.png`` beside ``images/a.png``."""
+    stems = {(path.parent, path.stem.lower()) for path in pictures}
+    below: dict[Path, set[str]] = defaultdict(set)
+    for path in pictures:
+        if not MASK_FOLDER.fullmatch(path.parent.name):
+            below[path.parent.parent].add(path.stem.lower())
+            below[path.parent].add(path.stem.lower())
+
+    def is_mask(path: Path) -> bool:
+        bare = MASK.sub("", path.stem).lower()
+        if bare != path.stem.lower() and (path.parent, bare) in stems:
+            return True
+        return bool(MASK_FOLDER.fullmatch(path.parent.name)) and bare in below[path.parent.parent]
+
+    masks = [path for path in pictures if is_mask(path)]
+    gone = set(masks)
+    return [path for path in pictures if path not in gone], masks
+
+
+def inner_folders(places: Sequence[PurePosixPath], spec: TaskSpec) -> list[tuple[str, ...]]:
+    """The folders of every picture without those that name a split or are the same for all."""
+    names = SplitNames(spec)
+    inner = [
+        tuple(part for part in place.parts[:-1] if names.of(part) not in ("train", "val", "test")) for place in places
+    ]
+    deep = [parts for parts in inner if parts]
+    while deep and len({parts[0] for parts in deep}) == 1 and all(len(parts) > 1 for parts in deep):
+        deep = [parts[1:] for parts in deep]
+        inner = [parts[1:] for parts in inner]
+    return inner
 
 
 def subfolders(root: Path) -> list[Path]:
@@ -50,7 +237,13 @@ def subfolders(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir() and not is_clutter(path.name))
 
 
-def natural_order(name: str) -> list[tuple[bool, int, str]]:
-    """Sort key that puts ``2`` before ``10``, and ``grade 2`` before ``grade 10``."""
-    parts = re.findall(r"\d+|\D+", name)
-    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+def by_folder(sort: str, paths: Iterable[Path], root: Path, detail: str = "") -> Iterator[Problem]:
+    """The same problem of many pictures, told once for each folder that has more than three of them."""
+    folders: dict[Path, list[Path]] = defaultdict(list)
+    for path in paths:
+        folders[path.parent].append(path)
+    for folder, members in folders.items():
+        if len(members) > 3:
+            yield Problem(sort, _folder_name(root, folder), f"{len(members)} pictures{detail and ', ' + detail}")
+        else:
+            yield from (Problem(sort, shown(path.relative_to(root).as_posix()), detail) for path in members)

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
-from transfusion.tasks.layouts.disk import pictures_below
-from transfusion.tasks.layouts.match import Row, match, need_column, read_table
+from transfusion.tasks.layouts.disk import scan
+from transfusion.tasks.layouts.match import Row, match
+from transfusion.tasks.layouts.sheet import need_column, read_table
+from transfusion.tasks.layouts.table import with_folder_splits
 from transfusion.tasks.listing import Listing
 
 TABLE = "trainLabels.csv"
@@ -25,7 +27,7 @@ def find_table(root: Path) -> Path | None:
 
 
 def read(spec: TaskSpec, root: Path) -> Listing:
-    """List EyePACS; of a folder with a ``train`` folder in it, only the pictures there have labels.
+    """List EyePACS; a ``test`` folder without labels is not used.
 
     Raises:
         TaskError: if there is no label table.
@@ -36,18 +38,19 @@ def read(spec: TaskSpec, root: Path) -> Listing:
     table = read_table(path)
     image = need_column(table, spec.image_column or "image")
     level = need_column(table, spec.label_column or "level")
-    rows = [Row(*values) for values in table[[image, level]].itertuples(index=False)]
-    place = root / "train" if (root / "train").is_dir() else root
-    pictures, other_files = pictures_below(place)
-    entries, problems = match(rows, place, pictures, lambda text: text if text in GRADES else None)
+    grades = {grade: grade for grade in GRADES}
+    rows = [Row(name, grades.get(text), text) for name, text in table[[image, level]].itertuples(index=False)]
+    found = scan(root, spec)
+    entries, problems, notes = match(rows, found, spec)
     return Listing(
         layout="eyepacs",
         name=root.name,
         source=spec.data,
         kind="graded",
         classes=GRADES,
-        entries=entries,
+        entries=with_folder_splits(entries, found, spec, None),
         positive=FIRST_REFERABLE,
-        problems=problems,
-        other_files=other_files,
+        problems=(*found.problems, *problems),
+        other_files=found.others,
+        notes=(*found.notes, *notes),
     )

@@ -2,69 +2,138 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
-from transfusion.errors import TaskError
+from transfusion.errors import SpecError, TaskError
 from transfusion.spec import TaskSpec
-from transfusion.tasks.layouts.disk import SPLIT_FOLDERS, natural_order, pictures_below, subfolders
+from transfusion.tasks import labels
+from transfusion.tasks.layouts.disk import Found, by_folder, files_below, inner_folders, scan, subfolders
 from transfusion.tasks.listing import Entry, Listing, Problem
-
-
-def split_folders(root: Path) -> dict[str, Path]:
-    """The folders right below ``root`` that are named like a split.
-
-    Raises:
-        TaskError: if two folders are named like the same split.
-    """
-    found: dict[str, Path] = {}
-    for path in subfolders(root):
-        split = SPLIT_FOLDERS.get(path.name.lower())
-        if split in found:
-            raise TaskError(f"{root} has two {split} folders, '{found[split].name}' and '{path.name}'. Keep one.")
-        if split:
-            found[split] = path
-    return found
+from transfusion.tasks.names import listed, shown
+from transfusion.tasks.patients import BATCH
+from transfusion.tasks.split_names import SplitNames
 
 
 def read(spec: TaskSpec, root: Path) -> Listing:
     """List a folder of class folders; the label of a picture is the name of its class folder.
 
+    The class folder is the outermost one that names no split and is not the same for all pictures; but folders with
+    numbers that all hold the same few subfolders (``8863/0``, ``8863/1``) are patients, and these the classes.
+    ``label_pattern`` says otherwise.
+
     Raises:
-        TaskError: if there are fewer than two classes.
+        TaskError: if there are fewer than two classes, or folders that are not understood.
     """
-    splits = {path.name: split for split, path in split_folders(root).items()}
-    pictures, other_files = pictures_below(root)
-    entries, problems = [], list(_empty_classes(root, bool(splits)))
-    for path in pictures:
-        place = path.relative_to(root)
-        split = splits.get(place.parts[0])
-        depth = 1 if splits else 0
-        if (splits and split is None) or len(place.parts) < depth + 2:
-            problems.append(Problem("image without label", place.as_posix(), "not in a class folder"))
-        else:
-            entries.append(Entry(place.as_posix(), path, place.parts[depth], split))
-    classes = tuple(sorted({str(entry.label) for entry in entries}, key=natural_order))
-    if len(classes) < 2:
+    found = scan(root, spec)
+    places = [found.place(path) for path in found.pictures]
+    splits = SplitNames(spec).of_folders(places)
+    folders = inner_folders(places, spec)
+    level = 0 if spec.label_pattern else _class_level(root, [inner for inner in folders if inner])
+    texts = _by_pattern(places, spec.label_pattern) if spec.label_pattern else [_at(inner, level) for inner in folders]
+    told = labels.of_one([shown(text) for text in texts], "folder", spec)
+    _refuse_alike(texts)
+    if len(told.classes) < 2:
         raise TaskError(
-            f"{root} has pictures in {len(classes)} class folders ({', '.join(classes) or 'none'}); a task needs two "
-            "or more, as in train/NORMAL/a.png or NORMAL/a.png. For labels in a CSV file give task.labels."
+            f"{root} has pictures in {len(told.classes)} class folders ({', '.join(told.classes) or 'none'}); a task "
+            "needs two or more, as in train/NORMAL/a.png or NORMAL/a.png. For labels in a CSV file give task.labels."
         )
+    entries = [
+        Entry(
+            name=shown(str(place)),
+            source=path,
+            label=value,
+            split=split,
+            patient=shown(inner[0]) if level else None,
+            folders=tuple(map(shown, inner if spec.label_pattern else inner[level + 1 :])),
+        )
+        for place, path, value, split, inner in zip(places, found.pictures, told.values, splits, folders, strict=True)
+        if value is not None and split != "leave_out"
+    ]
+    stray = [path for path, text in zip(found.pictures, texts, strict=True) if not text]
+    detail = f"does not match {spec.label_pattern}" if spec.label_pattern else "not in a class folder"
     return Listing(
         layout="folder",
         name=root.name,
         source=spec.data,
-        kind="binary" if len(classes) == 2 else "multiclass",
-        classes=classes,
+        kind=told.kind,
+        classes=told.classes,
         entries=tuple(entries),
-        problems=tuple(problems),
-        other_files=other_files,
+        problems=(
+            *_empty_classes(root, found, spec),
+            *found.problems,
+            *by_folder("image without label", stray, root, detail),
+        ),
+        other_files=found.others,
+        notes=(*found.notes, *told.notes),
     )
 
 
-def _empty_classes(root: Path, has_splits: bool) -> Iterator[Problem]:
-    parts = split_folders(root).values() if has_splits else [root]
-    for part in parts:
+def _at(folders: Sequence[str], level: int) -> str:
+    return folders[level] if len(folders) > level else ""
+
+
+def _by_pattern(places: Sequence[PurePosixPath], pattern: str) -> list[str]:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise SpecError(f"task.label_pattern '{pattern}' is not a regular expression: {error}.") from error
+    matches = [compiled.search(str(place)) for place in places]
+    return [next((group for group in m.groups() if group), m.group()) if m else "" for m in matches]
+
+
+def _class_level(root: Path, folders: Sequence[tuple[str, ...]]) -> int:
+    """0 where the outer folders are the classes, 1 where they are patients.
+
+    Raises:
+        TaskError: if a folder holds the others a second time, or classes and patients cannot be told apart.
+    """
+    below: dict[str, set[str]] = defaultdict(set)
+    for parts in folders:
+        below[parts[0]].add(_at(parts, 1))
+    for name, inner in below.items():
+        if len(inner) > 1 and inner <= set(below) - {name}:
+            raise TaskError(
+                f"{root} holds the class folders {listed(sorted(inner))} a second time in {shown(name)}/. Use one: "
+                f"--data '{shown(str(root / name))}', or --set task.leave_out=\"['{shown(name)}/*']\"."
+            )
+    inner = set[str]().union(*below.values())
+    if not _hold_the_same(below, inner):
+        return 0
+    if len(below) > len(inner) and all(re.search(r"\d", name) for name in below):
+        return 1
+    raise TaskError(
+        f"The folders {listed(f'{name}/' for name in sorted(below))} hold the same subfolders "
+        f"({listed(sorted(inner))}). Which are the classes? The inner ones, and the outer ones are patients: "
+        "--set task.label_pattern='([^/]+)/[^/]+$' --set task.patient_pattern='([^/]+)/[^/]+/[^/]+$'; "
+        "the outer ones: --set task.label_pattern='([^/]+)/[^/]+/[^/]+$'."
+    )
+
+
+def _hold_the_same(below: Mapping[str, set[str]], inner: set[str]) -> bool:
+    """Whether two or more folders share few subfolders, which are more than batches."""
+    shared = sum(map(len, below.values())) > len(inner)
+    telling = "" not in inner and sum(not BATCH.fullmatch(name) for name in inner) > 1
+    return len(below) > 1 and shared and telling and len(inner) <= len(below)
+
+
+def _refuse_alike(texts: Sequence[str]) -> None:
+    """Class folders whose names are bytes that cannot be shown must not fall together."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for text in texts:
+        names[shown(text)].add(text)
+    several = [name for name, own in names.items() if len(own) > 1]
+    if several:
+        raise TaskError(f"Several class folders are shown as '{several[0]}': their names are not UTF-8. Rename them.")
+
+
+def _empty_classes(root: Path, found: Found, spec: TaskSpec) -> Iterator[Problem]:
+    filled = {parent for path in found.pictures for parent in path.parents}
+    names = SplitNames(spec)
+    splits = [path for path in subfolders(root) if names.of(path.name) in ("train", "val", "test")]
+    for part in splits or [root]:
         for folder in subfolders(part):
-            if not pictures_below(folder)[0]:
-                yield Problem("empty class folder", folder.relative_to(root).as_posix())
+            if folder not in filled and not any(files_below(folder)):
+                yield Problem("empty class folder", shown(folder.relative_to(root).as_posix()))

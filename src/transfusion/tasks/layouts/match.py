@@ -2,136 +2,210 @@
 
 from __future__ import annotations
 
+import filecmp
+import re
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-import pandas as pd
-
-from transfusion.errors import TaskError, UnknownNameError
+from transfusion.spec import TaskSpec
+from transfusion.tasks.layouts.disk import DICOM_SUFFIXES, PICTURE_SUFFIXES, Found, by_folder
 from transfusion.tasks.listing import Entry, Label, Problem
+from transfusion.tasks.names import shown
+from transfusion.tasks.split_names import SplitNames
 
-MISSING = ("", "nan", "NaN", "NA", "N/A", "null")
+KNOWN_SUFFIXES = PICTURE_SUFFIXES | DICOM_SUFFIXES
 
 
 class Row(NamedTuple):
-    """One line of a label table; an empty ``label`` is a missing one."""
+    """One line of a label table.
+
+    ``label`` is None where there is none (``text`` is empty) or none that can be used. ``unjudged`` names labels
+    that nobody judged. A row with ``dropped`` is one whose picture is not used, as the task's settings have it.
+    """
 
     image: str
-    label: str
+    label: Label | None
+    text: str = ""
     split: str | None = None
     patient: str | None = None
+    unjudged: tuple[str, ...] = ()
+    dropped: bool = False
+
+
+class Matched(NamedTuple):
+    """Usable pictures in the order of their names, what is wrong, and what to tell."""
+
+    entries: tuple[Entry, ...]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
 
 
 class PictureIndex:
-    """Finds pictures by relative path, file name, or either without its suffix."""
+    """Finds pictures by path or name, as they are written or nearly so.
 
-    def __init__(self, root: Path, pictures: Iterable[Path]) -> None:
-        self._found: dict[str, list[Path]] = defaultdict(list)
-        for path in pictures:
-            place = PurePosixPath(path.relative_to(root).as_posix())
-            for key in {str(place), str(place.with_suffix("")), place.name, place.stem}:
-                self._found[key].append(path)
-
-    def find(self, image: str) -> list[Path]:
-        """All pictures that ``image`` may mean; a path that does not exist is looked up by its last part."""
-        exact = self._found.get(image.replace("\\", "/").removeprefix("./"))
-        return exact or self._found.get(PurePosixPath(image).name, [])
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV file as text; missing values are empty strings.
-
-    Raises:
-        TaskError: if it is no CSV file or has no rows.
+    A name that comes with folders is found in these folders only: its path and the picture's must agree as far as
+    both go, from the file upwards. Folders that all names share say nothing (``/home/me/images``) and are passed
+    over. Among what agrees the whole name counts first, then its letters in either case, then the name without its
+    suffix.
     """
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            header = file.readline()
-        separator = max(",;\t", key=header.count)
-        table = pd.read_csv(
-            path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
-        )
-    except (OSError, ValueError) as error:
-        raise TaskError(f"{path} cannot be read as a CSV file: {' '.join(str(error).split())}.") from error
-    if table.empty:
-        raise TaskError(f"{path} has no rows. Give a CSV file with one row per image.")
-    table.columns = table.columns.str.strip()
-    stripped: pd.DataFrame = table.apply(lambda column: column.str.strip())
-    table[:] = stripped.mask(stripped.isin(MISSING), "")
-    return table
+
+    def __init__(self, found: Found) -> None:
+        self._places = {path: _folded(found.place(path).parts) for path in found.pictures}
+        self._exact: dict[str, list[Path]] = defaultdict(list)
+        self._names: dict[str, list[Path]] = defaultdict(list)
+        self._stems: dict[str, list[Path]] = defaultdict(list)
+        for path, place in self._places.items():
+            self._exact[path.name].append(path)
+            self._names[place[-1]].append(path)
+            self._stems[_stem(place[-1])].append(path)
+
+    def find(self, images: Sequence[str]) -> list[list[Path]]:
+        """All pictures that each of the names of a table may mean."""
+        parts = [_parts(image) for image in images]
+        shared = _num_shared([part[:-1] for part in parts if part])
+        return [self._find(part, shared) if part else [] for part in parts]
+
+    def _find(self, parts: Sequence[str], shared: int) -> list[Path]:
+        folded = _folded(parts)
+        last = folded[-1]
+        for candidates in (self._exact.get(parts[-1]), self._names.get(last), self._stems.get(_stem(last))):
+            for tail in (folded, folded[shared:]):
+                agreeing = [path for path in candidates or () if _agree(tail, self._places[path])]
+                if agreeing:
+                    return self._deepest(agreeing, tail)
+        return self._stems.get(last, []) if len(parts) == 1 else []
+
+    def _deepest(self, paths: list[Path], tail: Sequence[str]) -> list[Path]:
+        """Of several pictures those whose path agrees furthest."""
+        depth = {path: min(len(self._places[path]), len(tail)) for path in paths}
+        return [path for path in paths if depth[path] == max(depth.values())]
 
 
-def need_column(table: pd.DataFrame, name: str) -> str:
-    """Check that a column is there.
-
-    Raises:
-        UnknownNameError: listing those that are.
-    """
-    if name not in table:
-        raise UnknownNameError.of("column", name, table.columns)
-    return name
+def _parts(image: str) -> tuple[str, ...]:
+    r"""``C:\data\a.png`` and ``./data/a.png`` as their parts."""
+    path = re.sub(r"^([A-Za-z]:|\w+://)", "", image.replace("\\", "/"))
+    return tuple(part for part in PurePosixPath(path).parts if part not in ("/", "//", ".", ".."))
 
 
-def match(
-    rows: Sequence[Row], root: Path, pictures: Sequence[Path], parse: Callable[[str], Label | None]
-) -> tuple[tuple[Entry, ...], tuple[Problem, ...]]:
+def _folded(parts: Sequence[str]) -> tuple[str, ...]:
+    """Alike for names that differ in case or in how accents are composed."""
+    return tuple(unicodedata.normalize("NFC", part).casefold() for part in parts)
+
+
+def _stem(name: str) -> str:
+    path = PurePosixPath(name)
+    return path.stem if path.suffix in KNOWN_SUFFIXES else name
+
+
+def _num_shared(folders: Sequence[tuple[str, ...]]) -> int:
+    """How many leading folders all of them have in common."""
+    if not folders:
+        return 0
+    low, high = min(folders), max(folders)
+    same = [a == b for a, b in zip(low, high, strict=False)]
+    return same.index(False) if False in same else len(same)
+
+
+def _agree(named: Sequence[str], place: Sequence[str]) -> bool:
+    pairs = list(zip(reversed(named[:-1]), reversed(place[:-1]), strict=False))
+    return all(a == b for a, b in pairs)
+
+
+def match(rows: Sequence[Row], found: Found, spec: TaskSpec) -> Matched:
     """Bring rows and pictures together.
+
+    Rows that agree are one label; where a name fits several files, those with the same bytes are one picture, and
+    otherwise the one in a folder of the row's own split counts. Pictures without a row are problems, unless a split
+    folder has no row at all: its labels were never published.
 
     Args:
         rows: of the table.
-        root: folder that the pictures lie below.
-        pictures: all of them.
-        parse: text of a label -> label, or None for one that the task does not know.
-
-    Returns:
-        A usable entry per picture with one row and a good label, in the order of the names; everything else as
-        problems. A picture with several rows is left out whole, for they may contradict each other.
+        found: the pictures.
+        spec: whose words for splits count.
     """
-    index = PictureIndex(root, pictures)
-    times = Counter(row.image for row in rows)
-    entries: list[Entry] = []
+    names = SplitNames(spec)
+    candidates = PictureIndex(found).find([row.image for row in rows])
+    by_picture: dict[Path, list[Row]] = defaultdict(list)
     problems: list[Problem] = []
     listed: set[Path] = set()
-    for row in rows:
-        found = index.find(row.image)
-        listed.update(found)
-        label = parse(row.label) if row.label else None
-        problem = _problem(row, found, times[row.image], label)
-        if problem:
-            problems.append(problem)
-        elif label is not None:
-            name = found[0].relative_to(root).as_posix()
-            entries.append(Entry(name, found[0], label, row.split, row.patient))
-    problems += _repeated(entries)
-    problems += _unlisted(root, pictures, listed)
-    repeated = {entry for entry, count in Counter(entry.name for entry in entries).items() if count > 1}
-    kept = sorted((entry for entry in entries if entry.name not in repeated), key=lambda entry: entry.name)
-    return tuple(kept), tuple(dict.fromkeys(problems))
+    twins = 0
+    for row, paths in zip(rows, candidates, strict=True):
+        listed.update(paths)
+        paths = _of_split(paths, row.split, found, names)
+        distinct = _distinct(paths)
+        twins += len(paths) - len(distinct)
+        if len(distinct) == 1:
+            by_picture[distinct[0]].append(row)
+        elif not row.dropped:
+            problems.append(_unmatched(row, paths))
+    entries = [_entry(path, members, found, problems) for path, members in by_picture.items()]
+    unlisted, notes = _unlisted(found, listed, names)
+    repeated = sum(len(members) > 1 for members in by_picture.values())
+    if repeated:
+        notes.append(f"{repeated} pictures have several rows, which agree; each counts once.")
+    if twins:
+        notes.append(f"{twins} files lie there a second time with the same content; each counts once.")
+    kept = sorted(filter(None, entries), key=lambda entry: entry.name)
+    return Matched(tuple(kept), tuple(dict.fromkeys([*problems, *unlisted])), tuple(notes))
 
 
-def _problem(row: Row, found: Sequence[Path], times: int, label: Label | None) -> Problem | None:
-    if times > 1:
-        return Problem("image listed more than once", row.image, f"{times} rows")
-    if not found:
+def _of_split(paths: list[Path], split: str | None, found: Found, names: SplitNames) -> list[Path]:
+    if len(paths) < 2 or split is None:
+        return paths
+    own = [path for path in paths if split in {names.of(part) for part in found.place(path).parts[:-1]}]
+    return own or paths
+
+
+def _distinct(paths: list[Path]) -> list[Path]:
+    """One of each content."""
+    kept: list[Path] = []
+    for path in paths:
+        if not any(filecmp.cmp(path, other, shallow=False) for other in kept):
+            kept.append(path)
+    return kept
+
+
+def _unmatched(row: Row, paths: Sequence[Path]) -> Problem:
+    if not paths:
         return Problem("label without image", row.image)
-    if len(found) > 1:
-        return Problem("name of several images", row.image, ", ".join(sorted(path.parent.name for path in found)))
-    if not row.label:
-        return Problem("missing label", row.image)
-    if label is None:
-        return Problem("unknown label", row.image, row.label)
+    return Problem("name of several images", row.image, ", ".join(sorted(shown(path.parent.name) for path in paths)))
+
+
+def _entry(path: Path, rows: Sequence[Row], found: Found, problems: list[Problem]) -> Entry | None:
+    """The entry of a picture, or None and a problem."""
+    name = shown(str(found.place(path)))
+    told = {row[1:] for row in rows}
+    row = rows[0]
+    if len(told) > 1:
+        texts = Counter(row.text or "no label" for row in rows)
+        which = "labels" if len(texts) > 1 else "splits or patients"
+        problems.append(Problem(f"contradicting {which}", name, f"{len(rows)} rows: {', '.join(texts)}"))
+    elif row.dropped:
+        return None
+    elif row.label is None:
+        problems.append(Problem("unknown label" if row.text else "missing label", row.image, row.text))
+    else:
+        return Entry(name, path, row.label, row.split, row.patient, row.unjudged)
     return None
 
 
-def _repeated(entries: Sequence[Entry]) -> Iterator[Problem]:
-    for name, times in Counter(entry.name for entry in entries).items():
-        if times > 1:
-            yield Problem("image listed more than once", name, f"{times} rows")
-
-
-def _unlisted(root: Path, pictures: Sequence[Path], listed: set[Path]) -> Iterator[Problem]:
-    for path in pictures:
-        if path not in listed:
-            yield Problem("image without label", path.relative_to(root).as_posix())
+def _unlisted(found: Found, listed: set[Path], names: SplitNames) -> tuple[list[Problem], list[str]]:
+    """Pictures that no row names: problems, or a note on a split folder that has no labels at all."""
+    splits = {path: {names.of(part) for part in found.place(path).parts[:-1]} - {None} for path in found.pictures}
+    labelled = {split for path in listed for split in splits.get(path, ())}
+    bare = Counter(
+        split
+        for path, own in splits.items()
+        for split in own - labelled
+        if path not in listed and labelled and split != "none"
+    )
+    others = [path for path in found.pictures if path not in listed and not (splits[path] & set(bare))]
+    notes = [
+        f"The {count} pictures of the {split} folder have no labels and are not used."
+        for split, count in bare.items()
+        if split != "leave_out"
+    ]
+    return list(by_folder("image without label", others, found.root)), notes

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
-from transfusion.tasks.layouts.disk import pictures_below
-from transfusion.tasks.layouts.match import Row, match, need_column, read_table
+from transfusion.tasks.layouts.disk import scan
+from transfusion.tasks.layouts.match import Row, match
+from transfusion.tasks.layouts.sheet import need_column, read_table
 from transfusion.tasks.listing import Label, Listing, Problem
 
 TABLES = ("Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
@@ -54,9 +55,12 @@ def read(spec: TaskSpec, root: Path) -> Listing:
         need_column(table, spec.patient_column or "Patient ID"),
     ]
     splits = official_splits(root)
-    rows = [Row(image, label, splits.get(image), patient) for image, label, patient in table[names].itertuples(False)]
-    pictures, other_files = pictures_below(root)
-    entries, problems = match(rows, root, pictures, findings)
+    rows = [
+        Row(image, findings(text) if text else None, text, splits.get(image), patient)
+        for image, text, patient in table[names].itertuples(False)
+    ]
+    found = scan(root, spec)
+    entries, problems, notes = match(rows, found, spec)
     must_be_listed = "train" in splits.values()
     unsplit = [entry for entry in entries if must_be_listed and entry.split is None]
     return Listing(
@@ -66,8 +70,14 @@ def read(spec: TaskSpec, root: Path) -> Listing:
         kind="multilabel",
         classes=FINDINGS,
         entries=tuple(entry for entry in entries if entry.split or not must_be_listed),
-        problems=(*problems, *(Problem("image in no official list", entry.name) for entry in unsplit)),
-        other_files=other_files,
+        problems=(
+            *found.problems,
+            *problems,
+            *(Problem("image in no official list", entry.name) for entry in unsplit),
+        ),
+        other_files=found.others,
+        notes=(*found.notes, *notes),
+        group=names[2],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,39 +12,46 @@ import numpy as np
 
 from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
-from transfusion.tasks.layouts.disk import natural_order
-from transfusion.tasks.listing import Arrays, Entry, Label, Listing, OnFirstUse, Problem
-from transfusion.terms import Kind
+from transfusion.tasks import labels
+from transfusion.tasks.labels import Labels
+from transfusion.tasks.listing import Arrays, Entry, Listing, OnFirstUse, Problem
 
-FIRST_REFERABLE_GRADE = 2
 Shapes = dict[str, tuple[int, ...]]
 
 
 def read(spec: TaskSpec, path: Path) -> Listing:
     """List the rows of a MedMNIST file: images (n, h, w) or (n, h, w, 3), labels (n,), (n, 1) or (n, labels).
 
-    Several labels per row are ``multilabel``. Of the single ones, two values are ``binary``, more are
-    ``multiclass``; RetinaMNIST, known by its file name, is ``graded``.
+    Several labels per row are judged as columns of a table are, a single one as a column; RetinaMNIST, known by its
+    file name, has grades.
 
     Raises:
         TaskError: if the file is none of the kind.
     """
     shapes, dtype = _image_headers(path)
-    labels = _labels(path, list(shapes))
-    entries, problems = _entries(shapes, labels)
-    classes = tuple(sorted({name for values in labels.values() for name in _names(values)}, key=natural_order))
-    kind = _kind(path, next(iter(labels.values())), len(classes))
+    values = _labels(path, list(shapes))
+    told = _told(path, np.concatenate(list(values.values())), spec)
+    entries, problems = _entries(shapes, values, told)
     return Listing(
         layout="npz",
         name=path.stem,
         source=spec.data,
-        kind=kind,
-        classes=classes,
+        kind=told.kind,
+        classes=told.classes,
         entries=entries,
-        positive=FIRST_REFERABLE_GRADE if kind == "graded" else None,
         problems=problems,
         arrays=_arrays(path, shapes, dtype),
+        notes=told.notes,
     )
+
+
+def _told(path: Path, values: np.ndarray, spec: TaskSpec) -> Labels:
+    texts = [["" if np.isnan(value) else f"{value:g}" for value in np.atleast_1d(row)] for row in values]
+    if values.ndim == 2:
+        columns = {str(place): list(column) for place, column in enumerate(zip(*texts, strict=True))}
+        return labels.of_flags(columns, spec)
+    column = "grade" if path.stem.lower().startswith("retina") else "label"
+    return labels.of_one([text for (text,) in texts], column, spec)
 
 
 def _image_headers(path: Path) -> tuple[Shapes, np.dtype[Any]]:
@@ -64,7 +72,7 @@ def _image_headers(path: Path) -> tuple[Shapes, np.dtype[Any]]:
                         shape, _, dtype = header(member)
                     shapes[split] = shape
                     dtypes.add(dtype)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise TaskError(f"{path} is not a readable .npz file: {error}. Download or write it again.") from error
     _check_headers(path, shapes, dtypes)
     return shapes, dtypes.pop()
@@ -92,7 +100,7 @@ def _labels(path: Path, splits: Sequence[str]) -> dict[str, np.ndarray]:
                 labels[split] = values[:, 0] if values.shape[1:] == (1,) else values
     except KeyError as error:
         raise TaskError(f"{path} has no array '{split}_labels' beside '{split}_images'.") from error
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise TaskError(f"The {split} labels in {path} cannot be read: {error}. They must be numbers.") from error
     if len({values.shape[1:] for values in labels.values()}) > 1 or values.ndim not in (1, 2):
         shapes = {split: values.shape for split, values in labels.items()}
@@ -100,42 +108,21 @@ def _labels(path: Path, splits: Sequence[str]) -> dict[str, np.ndarray]:
     return labels
 
 
-def _names(values: np.ndarray) -> Sequence[str]:
-    if values.ndim == 2:
-        return [str(column) for column in range(values.shape[1])]
-    return [f"{value:g}" for value in np.unique(values[np.isfinite(values)])]
-
-
-def _kind(path: Path, values: np.ndarray, num_classes: int) -> Kind:
-    if values.ndim == 2:
-        return "multilabel"
-    if path.stem.lower().startswith("retina"):
-        return "graded"
-    return "binary" if num_classes == 2 else "multiclass"
-
-
-def _entries(shapes: Shapes, labels: dict[str, np.ndarray]) -> tuple[tuple[Entry, ...], tuple[Problem, ...]]:
-    entries, problems, start = [], [], 0
+def _entries(
+    shapes: Shapes, values: dict[str, np.ndarray], told: Labels
+) -> tuple[tuple[Entry, ...], tuple[Problem, ...]]:
+    entries, problems, start, first = [], [], 0, 0
     for split, (num_images, *_) in shapes.items():
-        values = labels[split]
-        for row, value in enumerate(values[:num_images]):
-            name = f"{split}-{row}"
-            label = _label(value)
+        for row in range(min(num_images, len(values[split]))):
+            label, name = told.values[first + row], f"{split}-{row}"
             if label is None:
-                problems.append(Problem("label that is not usable", name, str(value)))
-            else:
-                entries.append(Entry(name, start + row, label, split))
-        problems += _unmatched(split, num_images, len(values))
+                problems.append(Problem("label that is not usable", name, str(values[split][row])))
+            elif not told.dropped[first + row]:
+                entries.append(Entry(name, start + row, label, split, unjudged=told.unjudged[first + row]))
+        problems += _unmatched(split, num_images, len(values[split]))
         start += num_images
+        first += len(values[split])
     return tuple(entries), tuple(problems)
-
-
-def _label(value: np.ndarray) -> Label | None:
-    if value.ndim == 0:
-        return f"{value:g}" if float(value).is_integer() else None
-    if np.isin(value, (0, 1)).all():
-        return tuple(str(column) for column in np.flatnonzero(value))
-    return None
 
 
 def _unmatched(split: str, num_images: int, num_labels: int) -> Iterator[Problem]:
@@ -150,8 +137,11 @@ def _arrays(path: Path, shapes: Shapes, dtype: np.dtype[Any]) -> Arrays:
     num_channels = channels[0] if channels else 1
 
     def load() -> np.ndarray:
-        with np.load(path, allow_pickle=False) as file:
-            images = np.concatenate([file[f"{split}_images"] for split in shapes])
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                images = np.concatenate([file[f"{split}_images"] for split in shapes])
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise TaskError(f"The images in {path} are damaged: {error}. Download or write the file again.") from error
         return images.reshape(-1, height, width, num_channels)
 
     return Arrays("npz", (path,), (height, width), num_channels, dtype, OnFirstUse(load))

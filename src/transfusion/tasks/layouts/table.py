@@ -1,161 +1,209 @@
-"""A CSV file with one row per image, beside the pictures."""
+"""CSV files with one row per image, beside the pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
-from transfusion.tasks.layouts.disk import SPLIT_FOLDERS, natural_order, pictures_below
-from transfusion.tasks.layouts.match import PictureIndex, Row, match, need_column, read_table
-from transfusion.tasks.listing import Label, Listing
-from transfusion.terms import Kind
-
-IMAGE_COLUMNS = ("image", "filename", "file", "path", "imageid", "idcode", "imagename", "imagepath", "imageindex", "id")
-LABEL_COLUMNS = ("label", "labels", "class", "target", "grade", "level", "diagnosis", "category", "dx", "findinglabels")
-PATIENT_COLUMNS = ("patient", "patientid", "subject", "subjectid", "case", "caseid")
-SPLIT_COLUMNS = ("split", "subset", "partition")
-GRADE_COLUMNS = ("grade", "level", "diagnosis", "severity")
-NO_FINDING = ("No Finding", "none", "None")
+from transfusion.tasks import labels
+from transfusion.tasks.labels import Labels
+from transfusion.tasks.layouts import columns
+from transfusion.tasks.layouts.disk import Found, files_below, inner_folders, scan
+from transfusion.tasks.layouts.match import PictureIndex, Row, match
+from transfusion.tasks.layouts.sheet import TABLE_SUFFIXES, read_table
+from transfusion.tasks.listing import Entry, Listing
+from transfusion.tasks.names import listed
+from transfusion.tasks.split_names import SplitNames, mentioned
 
 
-def find_table(root: Path) -> Path | None:
-    """The only CSV file right below ``root``, if there is one."""
-    tables = sorted(path for path in root.glob("*.csv") if not path.name.startswith("."))
-    if len(tables) > 1:
-        names = ", ".join(path.name for path in tables)
-        raise TaskError(f"{root} has several CSV files ({names}). Say which has the labels with task.labels.")
-    return tables[0] if tables else None
+class Sheets(NamedTuple):
+    """The rows of all label tables, and the split of each where the tables are splits."""
+
+    paths: tuple[Path, ...]
+    frame: pd.DataFrame
+    splits: list[str | None]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return listed(self.paths)
+
+
+def tables_at(root: Path) -> list[Path]:
+    """The CSV files right below ``root``, or, where there are none, further down beside no pictures."""
+    here = sorted(path for path in root.iterdir() if _is_table(path))
+    return here or [path for path in files_below(root) if _is_table(path)]
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() in TABLE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def names_pictures(root: Path, spec: TaskSpec) -> bool:
+    """Whether some CSV file at ``root`` names some of the pictures there."""
+    paths = tables_at(root)
+    index = PictureIndex(scan(root, spec)) if paths else None
+    return index is not None and any(columns.hits(read_table(path), index) for path in paths)
 
 
 def read(spec: TaskSpec, root: Path) -> Listing:
-    """List the pictures that a CSV file names.
+    """List the pictures that CSV files name.
 
-    Columns are found by their usual names where the spec does not name them. Labels are one column of class names;
-    one column of several names joined by ``|`` (multilabel); or several columns of 0 and 1, which are classes
-    where every row has exactly one 1, and labels otherwise. Whole numbers from 0 on in a column called grade,
-    level, diagnosis or severity are graded. A ``split`` column is obeyed.
+    Columns are found by their usual names where the spec does not name them. Labels are one column, or several of
+    0 and 1, by the rules of ``tasks.labels``. Splits are a column's, else the tables' (train.csv and test.csv), else
+    the folders' that the pictures lie in.
 
     Raises:
-        TaskError: if the file or its columns cannot be made out.
+        TaskError: if the files or their columns cannot be made out, or tell splits that are not understood.
         UnknownNameError: if a column that the spec names is not there.
     """
-    path = _table_path(spec, root)
     folder = root if root.is_dir() else root.parent
-    table = read_table(path)
-    pictures, other_files = pictures_below(folder)
-    image = _image_column(spec, table, PictureIndex(folder, pictures), path)
-    patient = _column(table, spec.patient_column, PATIENT_COLUMNS)
-    split = _split_column(table)
-    columns = _label_columns(spec, table, [image, patient, split], path)
-    labels, kind = _labels(table, columns)
+    found = scan(folder, spec)
+    sheets = _sheets(spec, root)
+    listing = listing_of(sheets, found, spec)
+    return replace(listing, name=sheets.paths[0].stem if root.is_file() else root.name)
+
+
+def listing_of(sheets: Sheets, found: Found, spec: TaskSpec) -> Listing:
+    """What the rows of these tables say of these pictures."""
+    frame = sheets.frame
+    image = columns.image_column(spec, frame, PictureIndex(found), sheets.name)
+    split = columns.split_column(spec, frame, image)
+    patient = columns.group_column(spec, frame, (image, split))
+    label = columns.label_columns(spec, frame, sheets.name, (image, patient, split))
+    told = _labels(frame, label, spec)
+    splits = _splits(sheets, split, spec)
+    patients = list(frame[patient]) if patient else [None] * len(frame)
+    texts = list(frame[label[0]]) if len(label) == 1 else ["" if v is None else "?" for v in told.values]
     rows = [
-        Row(
-            row[image],
-            label,
-            SPLIT_FOLDERS[row[split].lower()] if split else None,
-            row[patient] if patient else None,
+        Row(str(name), value, text, part, person or None, gap, gone or part == "leave_out")
+        for name, value, text, part, person, gap, gone in zip(
+            frame[image], told.values, texts, splits, patients, told.unjudged, told.dropped, strict=True
         )
-        for row, label in zip(table.to_dict("records"), labels, strict=True)
     ]
-    entries, problems = match(rows, folder, pictures, lambda text: _parse(text, kind))
-    found = {name for entry in entries for name in (entry.label if kind == "multilabel" else [str(entry.label)])}
-    classes = tuple(columns) if len(columns) > 1 else tuple(sorted(found, key=natural_order))
+    matched = match(rows, found, spec)
     return Listing(
         layout="csv",
-        name=path.stem if root.is_file() else root.name,
+        name=found.root.name,
         source=spec.data,
-        kind="binary" if kind == "multiclass" and len(classes) == 2 else kind,
-        classes=classes,
-        entries=entries,
-        problems=problems,
-        other_files=other_files,
+        kind=told.kind,
+        classes=told.classes,
+        entries=_with_folders(with_folder_splits(matched.entries, found, spec, split), found, spec),
+        problems=(*found.problems, *matched.problems),
+        other_files=found.others,
+        notes=(*found.notes, *sheets.notes, *told.notes, *matched.notes),
+        group=patient,
     )
 
 
-def _table_path(spec: TaskSpec, root: Path) -> Path:
+def _sheets(spec: TaskSpec, root: Path) -> Sheets:
     if spec.labels:
-        path = Path(spec.labels).expanduser()
-        if not path.is_file():
-            raise TaskError(f"There is no file {path}. Give the path of the CSV file with the labels as task.labels.")
-        return path
-    found = root if root.is_file() else find_table(root)
-    if found is None:
+        paths = [Path(spec.labels).expanduser()]
+        if not paths[0].is_file() and "," in spec.labels:
+            paths = [Path(part.strip()).expanduser() for part in spec.labels.split(",")]
+        missing = [path for path in paths if not path.is_file()]
+        if missing:
+            raise TaskError(
+                f"There is no file {missing[0]}. Give the path of the CSV file with the labels as task.labels."
+            )
+    else:
+        paths = [root] if root.is_file() else tables_at(root)
+    if not paths:
         raise TaskError(f"{root} has no CSV file. Put one there, or give its path as task.labels.")
-    return found
+    return join(paths, spec, root)
 
 
-def _plain(column: str) -> str:
-    return "".join(letter for letter in column.lower() if letter.isalnum())
+def join(paths: Sequence[Path], spec: TaskSpec, root: Path) -> Sheets:
+    """Read tables that are the splits of one set: train.csv, val.csv, test.csv.
 
-
-def _column(table: pd.DataFrame, named: str | None, usual: Sequence[str]) -> str | None:
-    """The column that was named, or the first that goes by a usual name."""
-    if named:
-        return need_column(table, named)
-    by_name = {_plain(str(column)): str(column) for column in table.columns}
-    return next((by_name[name] for name in usual if name in by_name), None)
-
-
-def _image_column(spec: TaskSpec, table: pd.DataFrame, index: PictureIndex, path: Path) -> str:
-    named = _column(table, spec.image_column, ())
-    usual = _column(table, None, IMAGE_COLUMNS)
-    for column in [named] if named else [*filter(None, [usual]), *table.columns]:
-        if named or any(index.find(value) for value in table[column] if value):
-            return str(column)
-    raise TaskError(
-        f"No column of {path} names pictures below {path.parent}. Name it with task.image_column; "
-        f"its columns are {', '.join(table.columns)}."
+    Raises:
+        TaskError: if several tables cannot be told apart by their names, or differ in their columns.
+    """
+    samples = [path for path in paths if "submission" in path.name.lower()]
+    paths = [path for path in paths if path not in samples] or list(paths)
+    names = SplitNames(spec)
+    frames = {path: read_table(path) for path in paths}
+    notes = [f"{path.name} is a form for answers and not used." for path in samples if path not in paths]
+    splits = {path: names.of(path.stem) or mentioned(path.stem) for path in paths}
+    if len(paths) == 1:
+        (path,) = paths
+        return Sheets((path,), frames[path], [splits[path]] * len(frames[path]), tuple(notes))
+    odd = [path for path in paths if splits[path] not in ("train", "val", "test", "leave_out")]
+    twice = [path for path in paths if list(splits.values()).count(splits[path]) > 1 and path not in odd]
+    if odd or twice:
+        raise TaskError(
+            f"{root} has several CSV files ({', '.join(path.name for path in paths)}), and "
+            f"{listed(path.name for path in odd or twice)} {'names no' if odd else 'name the same'} split. Say which "
+            "has the labels with task.labels (several joined by commas), or what they are with task.split_names."
+        )
+    train = next((path for path in paths if splits[path] == "train"), paths[0])
+    for path in [path for path in paths if set(frames[train]) - set(frames[path])]:
+        gone = [column for column in frames[train] if column not in frames[path]]
+        if splits[path] != "test" or not set(frames[path]) < set(frames[train]):
+            raise TaskError(f"{path} has no column {listed(gone)}, which {train.name} has. Give both the same columns.")
+        notes.append(f"{path.name} has no column {listed(gone)}: its {len(frames[path])} rows are not used.")
+        splits[path] = "leave_out"
+    kept = [path for path in paths if splits[path] != "leave_out"]
+    rows = [splits[path] for path in kept for _ in range(len(frames[path]))]
+    return Sheets(
+        tuple(kept), pd.concat([frames[path] for path in kept], ignore_index=True).fillna(""), rows, tuple(notes)
     )
 
 
-def _split_column(table: pd.DataFrame) -> str | None:
-    column = _column(table, None, SPLIT_COLUMNS)
-    return column if column and table[column].str.lower().isin(SPLIT_FOLDERS).all() else None
+def _splits(sheets: Sheets, column: str | None, spec: TaskSpec) -> list[str | None]:
+    """Split of every row: the column's, else the table's."""
+    if column is None:
+        several = len(set(sheets.splits)) > 1 or set(sheets.splits) <= {"train"}
+        return sheets.splits if several else [None] * len(sheets.splits)
+    names = SplitNames(spec)
+    own = {text: names.of_cell(text) for text in set(sheets.frame[column])}
+    odd = sorted(text for text, split in own.items() if split in (None, "none"))
+    if odd:
+        raise TaskError(columns.ask_for_split(sheets.frame, [column], names))
+    rows: list[str | None] = [own[text] for text in sheets.frame[column]]
+    if len(set(sheets.splits)) > 1 and rows != sheets.splits:
+        clashing = sum(a != b for a, b in zip(rows, sheets.splits, strict=True))
+        raise TaskError(f"The column {column} contradicts the tables' names in {clashing} rows. Correct one of them.")
+    return rows
 
 
-def _label_columns(spec: TaskSpec, table: pd.DataFrame, taken: Sequence[str | None], path: Path) -> list[str]:
-    if spec.label_column:
-        return [need_column(table, name.strip()) for name in spec.label_column.split(",")]
-    usual = _column(table, None, LABEL_COLUMNS)
-    if usual:
-        return [usual]
-    free = [str(column) for column in table.columns if column not in taken]
-    flags = [column for column in free if table[column].isin(("0", "1", "0.0", "1.0", "")).all()]
-    if len(flags) > 1 or len(free) == 1:
-        return flags or free
-    raise TaskError(
-        f"{path} does not show which column has the labels. Name it (or several, joined by commas) with "
-        f"task.label_column; its columns are {', '.join(table.columns)}."
-    )
+def with_folder_splits(entries: Sequence[Entry], found: Found, spec: TaskSpec, column: str | None) -> tuple[Entry, ...]:
+    """Folders named like splits decide where no column and no table does; where both do, they must agree."""
+    if spec.split_column and spec.split_column != "none":
+        return tuple(entries)
+    folders = SplitNames(spec).of_folders([found.place(Path(str(entry.source))) for entry in entries])
+    splits = {split for split in folders if split}
+    given = {entry.split for entry in entries}
+    if splits and given <= {None, "train"} and not column:
+        if None in folders:
+            raise TaskError(f"{folders.count(None)} pictures lie beside the folders of splits. Move them into one.")
+        pairs = zip(entries, folders, strict=True)
+        return tuple(entry._replace(split=split) for entry, split in pairs if split != "leave_out")
+    if len(splits) > 1:
+        clashing = [e.name for e, split in zip(entries, folders, strict=True) if split not in (e.split, None)]
+        if clashing:
+            raise TaskError(
+                f"{column or 'The table'} and the folders give {len(clashing)} pictures different splits "
+                f"({clashing[0]}, ...). Say which counts: --set task.split_column={column or 'NAME'}, or none for the "
+                "folders."
+            )
+    return tuple(entries)
 
 
-def _labels(table: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.Series[str], Kind]:
-    """One text per row (empty where missing) and the kind that the values speak for."""
-    if len(columns) > 1:
-        return _flags(table, columns)
-    values = table[columns[0]].str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
-    present = set(values) - {""}
-    if any("|" in value for value in present):
-        return values, "multilabel"
-    whole = sorted(int(value) for value in present if value.isdecimal())
-    graded = _plain(columns[0]) in GRADE_COLUMNS and len(whole) == len(present) and whole == list(range(len(whole)))
-    return values, "graded" if graded and len(whole) > 2 else "multiclass"
+def _with_folders(entries: Sequence[Entry], found: Found, spec: TaskSpec) -> tuple[Entry, ...]:
+    """Note the folders that may tell whom a picture shows."""
+    inner = inner_folders([found.place(Path(str(entry.source))) for entry in entries], spec)
+    return tuple(entry._replace(folders=folders) for entry, folders in zip(entries, inner, strict=True))
 
 
-def _flags(table: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.Series[str], Kind]:
-    numbers = table[list(columns)].apply(pd.to_numeric, errors="coerce")
-    complete = numbers.isin((0, 1)).all(axis=1)
-    names = numbers.eq(1).apply(lambda row: "|".join(row.index[row]), axis=1)
-    exclusive = bool(numbers[complete].sum(axis=1).eq(1).all())
-    values = names.mask(names.eq(""), NO_FINDING[0]).where(complete, "")
-    return values, "multiclass" if exclusive else "multilabel"
-
-
-def _parse(text: str, kind: Kind) -> Label:
-    if kind != "multilabel":
-        return text
-    return tuple(name for name in text.split("|") if name not in NO_FINDING)
+def _labels(frame: pd.DataFrame, names: Sequence[str], spec: TaskSpec) -> Labels:
+    if len(names) > 1:
+        return labels.of_flags({name: list(frame[name]) for name in names}, spec)
+    return labels.of_one(list(frame[names[0]]), names[0], spec)

@@ -1,0 +1,256 @@
+"""What the labels of a data set are: one set of rules for tables, arrays and folders."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from transfusion.errors import SpecError, TaskError
+from transfusion.spec import TaskSpec
+from transfusion.tasks.listing import Label
+from transfusion.tasks.names import listed, natural_order, words
+from transfusion.terms import Kind
+
+GRADE_WORDS = frozenset(("grade", "grades", "grading", "level", "diagnosis", "severity", "kl", "dr", "stage"))
+NOTHING = frozenset(("no finding", "no findings", "nofinding", "none", "no_finding"))
+HIGHEST_GRADE = 10
+ENOUGH_CLASSES = 20  # more than this many must have several pictures each
+PER_CLASS = 5
+SEPARATORS = "|;,/+&"
+SURE_SEPARATORS = "|;"
+YES = frozenset(("1", "true", "yes", "y", "x", "positive", "pos"))
+NO = frozenset(("0", "false", "no", "n", "negative", "neg"))
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of every row.
+
+    Attributes:
+        kind: of task.
+        classes: in the order of the outputs.
+        values: per row the class, or the tuple of all positive labels (multilabel); None for a row whose label is
+            missing or cannot be used.
+        unjudged: per row the labels that nobody judged (multilabel).
+        dropped: per row whether the task's settings leave it out.
+        notes: what a reader must know.
+    """
+
+    kind: Kind
+    classes: tuple[str, ...]
+    values: list[Label | None]
+    unjudged: list[tuple[str, ...]]
+    dropped: list[bool]
+    notes: tuple[str, ...] = ()
+
+
+def of_one(values: Sequence[str], column: str, spec: TaskSpec) -> Labels:
+    """Labels that one column (or the folders) tell.
+
+    Several labels joined in a cell are ``multilabel``. Otherwise every value is a class: spellings that differ in
+    case are one; whole numbers from 0 on in a column called grade, level, diagnosis or severity are ``graded``,
+    grades that no picture has included.
+
+    Args:
+        values: one per picture; empty where missing.
+        column: its name.
+        spec: whose ``kind``, ``label_separator`` and ``uncertain`` overrule.
+
+    Raises:
+        TaskError: if the values are measurements or identifiers rather than classes, or may be joined labels.
+    """
+    texts = [_plain(value) for value in values]
+    separator = _separator(texts, column, spec)
+    if separator or spec.kind == "multilabel":
+        return _joined(texts, separator)
+    texts, notes = _one_spelling(texts)
+    texts, dropped, doubt = _without_doubt(texts, spec)
+    counts = Counter(text for text, gone in zip(texts, dropped, strict=True) if text and not gone)
+    _refuse_measurements(counts, column, spec)
+    classes, graded, gap = _grades(counts, column, spec)
+    kind: Kind = spec.kind or ("graded" if graded else "binary" if len(classes) == 2 else "multiclass")
+    return Labels(kind, classes, [text or None for text in texts], [()] * len(texts), dropped, (*notes, *doubt, *gap))
+
+
+def _plain(value: str) -> str:
+    """``1.0`` is 1, and ``['a', 'b']`` (a Python list as text) is ``a|b``."""
+    value = re.sub(r"^(-?\d+)\.0+$", r"\1", value.strip())
+    if value.startswith("[") and value.endswith("]"):
+        try:
+            return "|".join(str(item).strip() for item in ast.literal_eval(value)) or "No Finding"
+        except (ValueError, SyntaxError):
+            return value
+    return value
+
+
+def _separator(texts: Sequence[str], column: str, spec: TaskSpec) -> str | None:
+    if spec.label_separator == "none" or spec.kind not in (None, "multilabel"):
+        return None
+    if spec.label_separator:
+        return spec.label_separator
+    distinct = set(texts) - {""}
+    for separator in SEPARATORS:
+        cells = {text: _parts(text, separator) for text in distinct}
+        joined = {text: parts for text, parts in cells.items() if len(parts) > 1}
+        if not joined:
+            continue
+        known = Counter(part for parts in cells.values() for part in set(parts))
+        recurring = {text: [known[part] > 1 for part in parts] for text, parts in joined.items()}
+        if separator in SURE_SEPARATORS or all(map(all, recurring.values())):
+            return separator
+        if any(map(any, recurring.values())):
+            raise TaskError(
+                f"Is '{sorted(joined)[0]}' in {column} one label or several joined by '{separator}'? Say so with "
+                f"--set task.label_separator='{separator}' or --set task.label_separator=none."
+            )
+    return None
+
+
+def _parts(text: str, separator: str) -> list[str]:
+    return [part.strip() for part in text.split(separator) if part.strip()]
+
+
+def _joined(texts: Sequence[str], separator: str | None) -> Labels:
+    cells = [_parts(text, separator) if separator else [text] if text else [] for text in texts]
+    named = [tuple(part for part in cell if part.lower() not in NOTHING) for cell in cells]
+    classes = tuple(sorted(set(chain.from_iterable(named)), key=natural_order))
+    values: list[Label | None] = [name if text else None for name, text in zip(named, texts, strict=True)]
+    return Labels("multilabel", classes, values, [()] * len(texts), [False] * len(texts))
+
+
+def _one_spelling(texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Names that differ in case, blanks or underscores only are one class, spelt as most are."""
+    spellings: dict[str, Counter[str]] = defaultdict(Counter)
+    for text in texts:
+        spellings[re.sub(r"[\s_]+", " ", text).casefold()][text] += 1
+    usual = {text: counts.most_common(1)[0][0] for counts in spellings.values() for text in counts}
+    several = [sorted(counts) for key, counts in spellings.items() if len(counts) > 1 and key]
+    notes = [f"{listed(names)} differ in case or blanks only and are one class." for names in several]
+    return [usual[text] for text in texts], notes
+
+
+def _without_doubt(texts: Sequence[str], spec: TaskSpec) -> tuple[list[str], list[bool], list[str]]:
+    """What -1 means: the negative of 1 where there is nothing else, otherwise a label in doubt."""
+    present = set(texts) - {""}
+    count = sum(text == "-1" for text in texts)
+    if not count or present == {"-1", "1"}:
+        return list(texts), [False] * len(texts), []
+    if spec.uncertain != "ignore":
+        value = {"zero": "0", "one": "1"}[spec.uncertain]
+        return [value if text == "-1" else text for text in texts], [False] * len(texts), [_doubt(count, value)]
+    note = f"{count} pictures labelled -1 are taken as not judged and left out; task.uncertain says otherwise."
+    return list(texts), [text == "-1" for text in texts], [note]
+
+
+def _doubt(count: int, value: str) -> str:
+    return f"{count} labels of -1 count as {value} (task.uncertain)."
+
+
+def _refuse_measurements(counts: Counter[str], column: str, spec: TaskSpec) -> None:
+    if spec.kind:
+        return
+    fractions = [text for text in counts if re.fullmatch(r"[+-]?\d*\.\d+(e[+-]?\d+)?|\d+e[+-]?\d+", text.lower())]
+    too_many = len(counts) > max(ENOUGH_CLASSES, sum(counts.values()) / PER_CLASS)
+    if fractions or too_many:
+        raise TaskError(
+            f"{column} has {len(counts)} different values, such as {listed(sorted(fractions or list(counts))[:3])}, "
+            f"for {sum(counts.values())} pictures: these are no classes. Name the column of labels with "
+            "--set task.label_column=NAME, or set task.kind=multiclass to take each for a class."
+        )
+
+
+def _grades(counts: Counter[str], column: str, spec: TaskSpec) -> tuple[tuple[str, ...], bool, list[str]]:
+    """The classes, whether they are grades, and a note on grades that no picture has."""
+    classes = tuple(sorted(counts, key=natural_order))
+    numbers = sorted(int(text) for text in classes) if all(map(str.isdecimal, classes)) else []
+    named = bool(GRADE_WORDS & set(words(column)))
+    if not numbers or numbers[-1] > HIGHEST_GRADE or not (spec.kind == "graded" or (named and len(numbers) > 2)):
+        return classes, False, []
+    if spec.kind not in (None, "graded"):
+        return classes, False, []
+    if numbers[0] and not (spec.kind and spec.positive):
+        raise TaskError(
+            f"The values of {column} are {listed(classes)}, without 0. If they are grades, say which is the first that "
+            f"is positive: --set task.kind=graded --set task.positive={classes[-1]}; if not, task.kind=multiclass."
+        )
+    absent = sorted(set(range(numbers[0], numbers[-1])) - set(numbers))
+    note = [f"No picture has grade {listed(map(str, absent))}; the scale keeps its place."] if absent else []
+    return tuple(map(str, range(numbers[0], numbers[-1] + 1))), True, note
+
+
+def of_flags(columns: Mapping[str, Sequence[str]], spec: TaskSpec) -> Labels:
+    """Labels that several columns of 0 and 1 tell.
+
+    They are classes where every row has exactly one 1, and labels of their own otherwise. -1 is a label in doubt
+    (``task.uncertain``), or 0 where a table has -1 and 1 alone. An empty cell is 0 where a column has no 0 or the
+    table has -1 beside it, and not judged otherwise (``task.blank``).
+
+    Args:
+        columns: name -> one text per row.
+        spec: whose ``kind``, ``uncertain`` and ``blank`` overrule.
+
+    Raises:
+        SpecError: if ``kind`` asks for classes and some row has none or several.
+    """
+    codes = {name: [_code(text) for text in texts] for name, texts in columns.items()}
+    empty = [name for name, column in codes.items() if set(column) == {""}]
+    codes = {name: column for name, column in codes.items() if name not in empty}
+    found = set().union(*codes.values())
+    judged = {name: [_judge(code, set(column), found, spec) for code in column] for name, column in codes.items()}
+    classes = tuple(judged)
+    rows = list(zip(*judged.values(), strict=True))
+    positive = [tuple(name for name, code in zip(classes, row, strict=True) if code == "1") for row in rows]
+    unjudged = [tuple(name for name, code in zip(classes, row, strict=True) if code == "") for row in rows]
+    usable = [len(gap) < len(classes) and "?" not in row for gap, row in zip(unjudged, rows, strict=True)]
+    notes = [*_flag_notes(codes, found, spec), *([f"{listed(empty)} is empty and no label."] if empty else [])]
+    one_each = [len(names) == 1 and not gap for names, gap in zip(positive, unjudged, strict=True)]
+    exclusive = any(usable) and all(one for one, use in zip(one_each, usable, strict=True) if use)
+    if spec.kind in ("binary", "multiclass", "graded") and not exclusive:
+        raise SpecError(
+            f"task.kind '{spec.kind}' needs exactly one 1 in every row of {listed(classes)}; "
+            f"{sum(not one for one in one_each)} of {len(rows)} rows have none or several."
+        )
+    if spec.kind == "multilabel" or not exclusive:
+        values: list[Label | None] = [names if use else None for names, use in zip(positive, usable, strict=True)]
+        return Labels("multilabel", classes, values, unjudged, [False] * len(rows), tuple(notes))
+    single: list[Label | None] = [names[0] if use else None for names, use in zip(positive, usable, strict=True)]
+    kind: Kind = spec.kind or ("binary" if len(classes) == 2 else "multiclass")
+    return Labels(kind, classes, single, [()] * len(rows), [False] * len(rows), tuple(notes))
+
+
+def is_flag(text: str) -> bool:
+    """Whether a cell says yes, no, in doubt or nothing."""
+    return _code(text) != "?"
+
+
+def _code(text: str) -> str:
+    """``1``, ``0``, ``-1``, empty, or ``?`` for what is none of these."""
+    text = _plain(text).lower()
+    return "1" if text in YES else "0" if text in NO else text if text in ("", "-1") else "?"
+
+
+def _judge(code: str, column: set[str], table: set[str], spec: TaskSpec) -> str:
+    """1, 0, empty for not judged, or ``?``."""
+    if code == "-1":
+        return "0" if not table & {"0", ""} else {"ignore": "", "zero": "0", "one": "1"}[spec.uncertain]
+    if code == "":
+        return "0" if (spec.blank or _blank(column, table)) == "zero" else ""
+    return code
+
+
+def _blank(column: set[str], table: set[str]) -> str:
+    return "zero" if "0" not in column or "-1" in table else "ignore"
+
+
+def _flag_notes(codes: Mapping[str, Sequence[str]], found: set[str], spec: TaskSpec) -> list[str]:
+    doubts = sum(column.count("-1") for column in map(list, codes.values())) if found & {"0", ""} else 0
+    blanks = {name: column.count("") for name, column in ((name, list(column)) for name, column in codes.items())}
+    zero = sum(n for name, n in blanks.items() if (spec.blank or _blank(set(codes[name]), found)) == "zero")
+    rest = sum(blanks.values()) - zero
+    word = {"ignore": "are not judged", "zero": "count as 0", "one": "count as 1"}[spec.uncertain]
+    notes = [(doubts, f"labels of -1 {word} (task.uncertain)"), (zero, "empty labels count as 0 (task.blank)")]
+    return [f"{n} {text}." for n, text in [*notes, (rest, "empty labels are not judged (task.blank)")] if n]

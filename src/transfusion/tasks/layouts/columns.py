@@ -1,0 +1,171 @@
+"""Which column of a label table holds what, by usual names and by what is in it; what is unclear is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from transfusion.errors import TaskError
+from transfusion.spec import TaskSpec
+from transfusion.tasks import labels
+from transfusion.tasks.layouts.match import PictureIndex
+from transfusion.tasks.layouts.sheet import is_row_number, need_column
+from transfusion.tasks.names import listed, plain, words
+from transfusion.tasks.split_names import SplitNames
+
+# ruff: noqa: SIM905
+IMAGE_COLUMNS = (
+    "image filename file path filepath imageid idcode imagename imagepath imageindex imgid dicomid xrayimagename id"
+).split()
+LABEL_COLUMNS = (
+    "label labels class target grade level diagnosis category dx findinglabels diagnostic classname labelname"
+).split()
+LABEL_WORDS = frozenset("label labels class target grade level diagnosis category dx finding findings".split())
+# from the widest group to the narrowest: what keeps patients together keeps their lesions together
+GROUP_COLUMNS = (
+    "patient patientid patientname subject subjectid participant participantid person personid mrn "
+    "case caseid lesion lesionid eyeid study studyid exam examid accession series seriesid"
+).split()
+SPLIT_COLUMNS = frozenset(
+    "split splits subset partition set fold folds kfold cvfold phase datasettype traintest trainvaltest istrain istest "
+    "isval isvalid istraining train test val usage".split()
+)
+META_WORDS = frozenset(
+    "age sex male female gender smoker smoking smoke race ethnicity height weight bmi ruler hair marker device "
+    "scanner camera hospital site center centre view frontal lateral ap pa portable laterality left right eye side "
+    "date time year month visit birth has is pregnant history family duplicate width rows columns modality "
+    "localization location region anatom x y box bbox rad reader alive dead died survival icu inpatient pediatric "
+    "pixel spacing url source".split()
+)
+FINDINGS = frozenset(
+    plain(name)
+    for name in (
+        "No Finding,Enlarged Cardiomediastinum,Cardiomegaly,Lung Opacity,Lung Lesion,Edema,Consolidation,Pneumonia,"
+        "Atelectasis,Pneumothorax,Pleural Effusion,Pleural Other,Fracture,Support Devices,Effusion,Emphysema,Fibrosis,"
+        "Hernia,Infiltration,Mass,Nodule,Pleural Thickening,Aortic enlargement,Calcification,Clavicle fracture,"
+        "Enlarged PA,ILD,Lung cavity,Lung cyst,Mediastinal shift,Nodule/Mass,Pulmonary fibrosis,Rib fracture,"
+        "Other lesion,COPD,Lung tumor,Tuberculosis,Other disease,Other diseases"
+    ).split(",")
+)
+SAMPLE = 200  # rows that show which column names the pictures
+
+
+def hits(table: pd.DataFrame, index: PictureIndex) -> dict[str, int]:
+    """How many rows of a sample name pictures, for each column that has such rows."""
+    sample = table.iloc[:: max(len(table) // SAMPLE, 1)]
+    counts = {str(column): sum(map(bool, index.find(list(sample[column])))) for column in table.columns}
+    return {column: count for column, count in counts.items() if count}
+
+
+def image_column(spec: TaskSpec, frame: pd.DataFrame, index: PictureIndex, source: str) -> str:
+    """The column that names pictures: the one with most hits, among equals the usual one."""
+    if spec.image_column:
+        return need_column(frame, spec.image_column)
+    counts = hits(frame, index)
+    if not counts:
+        raise TaskError(
+            f"No column of {source} names pictures. Name it with task.image_column; "
+            f"its columns are {', '.join(frame.columns)}."
+        )
+    rank = {name: place for place, name in enumerate(IMAGE_COLUMNS)}
+    return max(counts, key=lambda column: (counts[column], -rank.get(plain(column), len(rank))))
+
+
+def split_column(spec: TaskSpec, frame: pd.DataFrame, image: str) -> str | None:
+    """The column that gives splits; one that looks like it and is not understood is an error."""
+    if spec.split_column == "none":
+        return None
+    if spec.split_column:
+        return need_column(frame, spec.split_column)
+    names = SplitNames(spec)
+    labels_by_name = _column(frame, LABEL_COLUMNS)
+    usual = [c for c in map(str, frame.columns) if plain(c) in SPLIT_COLUMNS and c not in (spec.label_column, image)]
+    others = [c for c in map(str, frame.columns) if c not in (*usual, image, labels_by_name, spec.label_column)]
+    telling = [column for column in others if _tells_splits(frame[column], names)]
+    candidates = [*usual, *telling]
+    whole = [column for column in candidates if all(names.of_cell(text) for text in set(frame[column]))]
+    if len(whole) == 1 or (whole and all(frame[column].equals(frame[whole[0]]) for column in whole)):
+        folds = all(frame[column].str.fullmatch(r"\d*").all() for column in candidates if column not in whole)
+        if folds:
+            return whole[0]
+    if not candidates:
+        return None
+    raise TaskError(ask_for_split(frame, candidates, names))
+
+
+def _tells_splits(column: pd.Series[str], names: SplitNames) -> bool:
+    """Whether a column of any name has few values, of which two or more are splits."""
+    values = set(column.unique())
+    return len(values) <= 12 and len({names.of(value) for value in values} - {None}) > 1
+
+
+def ask_for_split(frame: pd.DataFrame, columns: Sequence[str], names: SplitNames) -> str:
+    """The question that a column of splits raises."""
+    column = columns[0]
+    if len(columns) > 1 and all(names.of_cell(text) for text in set(frame[column])):
+        how = f"--set task.split_column={column}, or none"
+        return f"{listed(columns)} all look like splits and differ. Name one with {how}."
+    counts = frame[column].value_counts()
+    odd = [f"'{value}' ({count} rows)" for value, count in counts.items() if not names.of_cell(str(value))]
+    return (
+        f"The column {column} looks like the split, but {listed(odd)} is none that is known. Say what it means with "
+        f"--set task.split_column={column} --set "
+        f"task.split_names=\"{{'{_odd(frame[column], names)}': test, '*': train}}\" (or val, leave_out), or that it is no split with --set task.split_column=none."
+    )
+
+
+def _odd(column: pd.Series[str], names: SplitNames) -> str:
+    return min(str(value) for value in column.unique() if not names.of_cell(str(value)))
+
+
+def group_column(spec: TaskSpec, frame: pd.DataFrame, taken: Sequence[str | None]) -> str | None:
+    """The column that says which pictures belong together: the patient, else the lesion or study."""
+    if spec.patient_column == "none":
+        return None
+    if spec.patient_column:
+        return need_column(frame, spec.patient_column)
+    free = frame[[column for column in frame.columns if column not in (*taken, spec.label_column)]]
+    return _column(free, GROUP_COLUMNS)
+
+
+def label_columns(spec: TaskSpec, frame: pd.DataFrame, source: str, taken: Sequence[str | None]) -> list[str]:
+    """The column of labels, or several of 0 and 1.
+
+    Raises:
+        TaskError: if that is not plain to see.
+    """
+    if spec.label_column:
+        return [need_column(frame, name.strip()) for name in spec.label_column.split(",")]
+    free = [str(c) for c in frame.columns if c not in taken and not is_row_number(str(c)) and frame[c].ne("").any()]
+    free = [column for column in free if plain(column) not in GROUP_COLUMNS]
+    usual = _column(frame[free], LABEL_COLUMNS)
+    if usual:
+        return [usual]
+    flags = [column for column in free if frame[column].map(labels.is_flag).all()]
+    if len(flags) > 1 and _all_labels(flags, free):
+        return flags
+    named = [column for column in free if LABEL_WORDS & set(words(column)) and plain(column) not in FINDINGS]
+    if len(named) == 1:
+        return named
+    if named and len({tuple(frame[column].factorize()[0]) for column in named}) == 1:  # a class and its number
+        return [max(named, key=lambda column: frame[column].str.contains("[A-Za-z]").sum())]
+    if len(free) == 1 and not META_WORDS & set(words(free[0])):
+        return free
+    raise TaskError(
+        f"{source} does not show which column has the labels. Name it (or several, joined by commas) with "
+        f"task.label_column; its columns are {', '.join(frame.columns)}."
+    )
+
+
+def _all_labels(flags: Sequence[str], free: Sequence[str]) -> bool:
+    """Whether columns of 0 and 1 are findings, or at least stand alone and none is about the person or the picture."""
+    if {plain(column) for column in flags} <= FINDINGS:
+        return True
+    return len(flags) == len(free) and not any(META_WORDS & set(words(column)) for column in flags)
+
+
+def _column(table: pd.DataFrame, usual: Iterable[str]) -> str | None:
+    """The first column that goes by one of these names."""
+    by_name = {plain(str(column)): str(column) for column in table.columns}
+    return next((by_name[name] for name in usual if name in by_name), None)
