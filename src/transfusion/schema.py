@@ -28,7 +28,6 @@ RUN: dict[str, Any] = {
     "task.label_column": None,
     "task.patient_column": None,
     "task.split_column": None,
-    "task.split_names": {},
     "task.leave_out": [],
     "task.label_pattern": None,
     "task.label_separator": None,

@@ -8,9 +8,6 @@ Scheme = Literal["pretrained", "random", "kaiming", "default", "mean_var", "samp
 Head = Literal["random", "kaiming", "default"]  # the schemes that need no donor
 BatchNorm = Literal["identity", "mean_var", "pretrained"]
 Layout = Literal["auto", "folder", "csv", "npz", "nih", "eyepacs", "cifar", "embedded"]
-<<<<<<< HEAD
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 Measure = Literal["cca", "cca_squared", "svcca", "pwcca", "linear_cka", "debiased_cka", "procrustes"]
-=======
 SplitMeaning = Literal["train", "val", "test", "none", "leave_out"]
->>>>>>> c355f29 (Splits, patients, matching and labels fail closed: what names do not tell is one line that asks, before any decoding)
