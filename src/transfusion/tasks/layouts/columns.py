@@ -108,10 +108,11 @@ def ask_for_split(frame: pd.DataFrame, columns: Sequence[str], names: SplitNames
         return f"{listed(columns)} all look like splits and differ. Name one with {how}."
     counts = frame[column].value_counts()
     odd = [f"'{value}' ({count} rows)" for value, count in counts.items() if not names.of_cell(str(value))]
+    meaning = f"{{'{_odd(frame[column], names)}': test, '*': train}}"
     return (
         f"The column {column} looks like the split, but {listed(odd)} is none that is known. Say what it means with "
-        f"--set task.split_column={column} --set "
-        f"task.split_names=\"{{'{_odd(frame[column], names)}': test, '*': train}}\" (or val, leave_out), or that it is no split with --set task.split_column=none."
+        f'--set task.split_column={column} --set task.split_names="{meaning}" (or val, leave_out), '
+        "or that it is no split with --set task.split_column=none."
     )
 
 
