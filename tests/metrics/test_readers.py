@@ -20,7 +20,7 @@ def test_without_patients_it_is_students_t():
     found, (t, p) = evidence(values), stats.ttest_1samp(values, 0)
     assert found.estimate / found.error == pytest.approx(t)
     assert found.p_value() == pytest.approx(p)
-    assert np.isnan(found.patients)
+    assert np.isnan(found.shared)
     low, high = stats.t.interval(0.9, 3, values.mean(), stats.sem(values))
     assert (found.interval(0.9).low, found.interval(0.9).high) == pytest.approx((low, high))
 
@@ -58,7 +58,7 @@ def test_parts_say_whether_more_trainings_or_more_patients_would_help():
     for own_images in (0.0, 1.5):
         found = [study(generator, 10, own_images) for _ in range(20)]
         judged = [evidence(np.array([each.value for each in d]), d) for d in found]
-        shares.append(np.mean([each.share_of_patients for each in judged]))
+        shares.append(np.mean([each.shared_part for each in judged]))
     assert shares[0] < 0.4
     assert shares[1] > 0.9
 

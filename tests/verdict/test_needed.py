@@ -38,12 +38,12 @@ def test_the_range_holds_the_right_number_as_often_as_it_says(n):
 
 
 def test_no_number_of_trainings_makes_up_for_few_patients():
-    few = Evidence(estimate=0.01, spread=0.01**2, n=5, spread_df=4, patients=0.01**2, patients_df=30)
+    few = Evidence(estimate=0.01, spread=0.01**2, n=5, spread_df=4, shared=0.01**2, shared_df=30)
     assert to_confirm(few).best is None
     patients = patients_to_confirm(few, num_patients=100)
     more = Evidence(0.01, 0.01**2, 5, 4, 0.01**2 * 100 / patients, 30 * patients / 100) if patients else None
     assert more is None or power_to_confirm(more) >= 0.8
-    precise = Evidence(estimate=0.02, spread=0.01**2, n=8, spread_df=7, patients=0.01**2, patients_df=30)
+    precise = Evidence(estimate=0.02, spread=0.01**2, n=8, spread_df=7, shared=0.01**2, shared_df=30)
     assert 100 < patients_to_confirm(precise, num_patients=100) < 1000
     assert patients_to_show_equal(precise, 100, margin=0.02) > 100
 

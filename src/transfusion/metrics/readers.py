@@ -29,9 +29,9 @@ class Evidence:
         spread: variance of a single training's value; NaN where there is no spread to judge by.
         n: trainings.
         spread_df: degrees of freedom of the spread.
-        patients: variance of the estimate through other patients, which no number of trainings reduces; NaN where it is
-            not known, and not counted then.
-        patients_df: degrees of freedom of that.
+        shared: variance of the estimate that all trainings share, so that no number of them reduces it: through the
+            patients, or for steps through the gaps between evaluations. NaN where it is not known, and not counted then.
+        shared_df: degrees of freedom of that.
         reason: why there is no interval, or None.
     """
 
@@ -39,8 +39,8 @@ class Evidence:
     spread: float
     n: int
     spread_df: float
-    patients: float = float("nan")
-    patients_df: float = float("inf")
+    shared: float = float("nan")
+    shared_df: float = float("inf")
     reason: str | None = None
 
     @property
@@ -50,13 +50,13 @@ class Evidence:
 
     @property
     def error(self) -> float:
-        """Standard error over trainings and, where known, patients."""
-        return float(np.sqrt(self.trainings + np.nan_to_num(self.patients)))
+        """Standard error over trainings and, where known, what they share."""
+        return float(np.sqrt(self.trainings + np.nan_to_num(self.shared)))
 
     @property
     def df(self) -> float:
         """Degrees of freedom of the squared error, by Satterthwaite; NaN where there is none."""
-        uncertain = self.trainings**2 / self.spread_df + np.nan_to_num(self.patients) ** 2 / self.patients_df
+        uncertain = self.trainings**2 / self.spread_df + np.nan_to_num(self.shared) ** 2 / self.shared_df
         return float(self.error**4 / uncertain) if self.error > 0 else float("nan")
 
     def interval(self, level: float = 0.95) -> Interval:
@@ -78,12 +78,12 @@ class Evidence:
         return float(stdtr(self.df, (abs(self.estimate) - margin) / self.error)) if self.error > 0 else np.nan
 
     @property
-    def share_of_patients(self) -> float:
-        """How much of its variance is the patients', 0 to 1; NaN where one of the two is not known.
+    def shared_part(self) -> float:
+        """How much of its variance trainings share, 0 to 1; NaN where one of the two is not known.
 
         Near 1 more trainings hardly help and more patients do; near 0 the other way round.
         """
-        return self.patients / (self.trainings + self.patients) if self.error > 0 else float("nan")
+        return self.shared / (self.trainings + self.shared) if self.error > 0 else float("nan")
 
 
 def evidence(values: Floats, influences: Sequence[Influence] | None = None) -> Evidence:

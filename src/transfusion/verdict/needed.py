@@ -107,11 +107,11 @@ def _fewest(seen: Evidence, power: PowerOf) -> int | None:
 
 
 def _patients(seen: Evidence, num_patients: int, power: PowerOf) -> int | None:
-    if seen.reason or not seen.patients > 0 or not seen.spread > 0:
+    if seen.reason or not seen.shared > 0 or not seen.spread > 0:
         return None
 
     def with_times(times: float) -> float:
-        more = replace(seen, patients=seen.patients / times, patients_df=seen.patients_df * times)
+        more = replace(seen, shared=seen.shared / times, shared_df=seen.shared_df * times)
         return power(more)
 
     if with_times(MOST_TIMES) < POWER:
