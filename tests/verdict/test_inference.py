@@ -8,6 +8,7 @@ from transfusion.verdict.inference import (
     mean_interval,
     num_seeds_needed,
     ratio_interval,
+    ratio_p,
     share_interval,
     share_of_speedup,
 )
@@ -15,8 +16,8 @@ from transfusion.verdict.inference import (
 MANY = 2000
 
 
-def at(*steps):
-    return [Crossing(step, step, step) for step in steps]
+def at(*steps, doubt=0.0):
+    return [Crossing(step / 1.1, step, 1.1 * step, doubt) for step in steps]
 
 
 def never(budget):
@@ -70,6 +71,26 @@ def test_exact_ratios_are_a_t_interval_of_logs():
         tuple(np.exp([logs.estimate, logs.low, logs.high]))
     )
     assert measured.reason is None
+
+
+def test_what_the_gaps_between_evaluations_leave_open_is_not_averaged_out():
+    """Seeds so alike that the gap is most of it: more of them do not narrow the interval below the gap's width."""
+    runs = 100 * np.exp(0.001 * np.sin(np.arange(50)))
+    exact, gaps = (ratio_interval(at(*runs, doubt=doubt), at(*runs / 2 + 0.01)) for doubt in (0.0, 0.1))
+    assert np.log(exact.high / exact.low) < 0.001
+    assert np.log(gaps.high / gaps.low) == pytest.approx(2 * stats.t.isf(0.025, 49) * 0.1, rel=0.01)
+    assert exact.estimate == gaps.estimate
+
+
+def test_p_agrees_with_the_interval_also_where_an_end_is_open():
+    exact = at(100, 200, 300), at(50, 90, 160)
+    logs = np.log([2, 200 / 90, 300 / 160])
+    assert ratio_p(*exact) == pytest.approx(stats.ttest_1samp(logs, 0).pvalue)
+    assert ratio_p([never(300)] * 3, at(100, 110, 120)) < 0.05
+    assert ratio_p(at(100, 110, 120), [never(300)] * 3) < 0.05
+    assert ratio_p(at(100, 110, 400), [never(300)] * 3) > 0.05
+    assert ratio_p([by(30)] * 3, [by(30)] * 3) == 1
+    assert np.isnan(ratio_p(at(100), at(50)))
 
 
 def test_a_baseline_that_never_gets_there_leaves_the_upper_end_open():

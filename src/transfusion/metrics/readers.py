@@ -29,8 +29,8 @@ class Evidence:
         spread: variance of a single training's value; NaN where there is no spread to judge by.
         n: trainings.
         spread_df: degrees of freedom of the spread.
-        shared: variance of the estimate that all trainings share, so that no number of them reduces it: through the
-            patients, or for steps through the gaps between evaluations. NaN where it is not known, and not counted then.
+        shared: variance of the estimate that all trainings share, through the patients, so that no number of trainings
+            reduces it; NaN where it is not known, and not counted then.
         shared_df: degrees of freedom of that.
         reason: why there is no interval, or None.
     """

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
-from scipy.interpolate import PchipInterpolator
 from sklearn.isotonic import isotonic_regression
 
 from transfusion.errors import InputError
@@ -24,7 +23,6 @@ PLAIN = {"batch_norm": "identity", "rest": "random"}  # what is meant where a fr
 VALIDATION = "val_"  # before a metric: the same on the validation split
 COLLAPSED = "collapsed"  # column: 1 where an evaluation's outputs are the same for all images
 FINAL_PART = 5  # the settled level is that of the last fifth of the evaluations
-SETTLED = 0.9  # of its own rise: a run this far by an evaluation may have been there long before
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class Curve:
         return float(self.values[-math.ceil(len(self.values) / FINAL_PART) :].mean())
 
     def crossing(self, level: float) -> Crossing:
-        """When it first reached ``level``.
+        """Between which evaluations it first reached ``level``.
 
         A run has reached it if any evaluation did. When is read off its smoothed climb, because the first of many
         noisy evaluations to exceed a level comes too early, the more so the slower the climb.
@@ -96,30 +94,42 @@ class Curve:
         last, first = float(self.steps[-1]), float(self.steps[self.steps > 0][0])
         if self.values.max() < level:
             return Crossing(last, last, np.inf)
-        lowest = self._climb[0][0]
-        step = float(self._step_at(level)) if lowest < level else 0.0
-        known = step > first or (step > first / 2 and self._climbs_on_after(first))
-        return Crossing(step, step, step) if known else Crossing(0.0, first, first)
+        after = int(np.argmax(self._climb >= level))
+        if after == 0 or self.steps[after - 1] <= 0:
+            return Crossing(0.0, first, first)
+        best, doubt = self._between(after, level)
+        return Crossing(float(self.steps[after - 1]), float(np.exp(best)), float(self.steps[after]), doubt)
 
-    def _climbs_on_after(self, step: float) -> bool:
-        """Whether it was still on its way at ``step``: if not, it may have crossed any level long before."""
-        start, value = self.values[0], self.values[self.steps == step][0]
-        return bool(value - start < SETTLED * (self.settled - start))
+    def _between(self, after: int, level: float) -> tuple[float, float]:
+        """Log of the step at which a straight line in log steps reaches ``level``, and how far off it may be.
 
-    @cached_property
-    def _climb(self) -> tuple[Floats, Floats]:
-        """Heights and steps of the run on its way to its best evaluation, strictly rising.
-
-        Isotonic regression averages the ups and downs that noise makes into blocks, given by their centres.
+        Between two evaluations a curve that bends one way lies between their chord and the chords beside it, run on.
+        Anywhere between the crossings of these is as good as anywhere else, hence a width over the root of 12.
         """
-        top = int(self.values.argmax()) + 1
-        heights, block = np.unique(isotonic_regression(self.values[:top]), return_inverse=True)
-        return heights, np.bincount(block, weights=self.steps[:top]) / np.bincount(block)
+        steps = np.log(np.maximum(self.steps, self.steps[self.steps > 0][0] / 2))  # step 0 as half of the first
+        climb = np.append(self._climb, self.values[len(self._climb) :])
+        sides = (
+            [(after - 1, after)]
+            + [(after - 2, after - 1)] * (after > 1)
+            + [(after, after + 1)] * (after + 1 < len(steps))
+        )
+        met = [_line(steps[[a, b]], climb[[a, b]], level) for a, b in sides]
+        inside = np.clip(met, steps[after - 1], steps[after])
+        return float(met[0]), float(np.ptp(inside) / np.sqrt(12))
 
     @cached_property
-    def _step_at(self) -> Any:
-        """Step as a function of height: a monotone cubic follows the bend of the climb, which a chord would cut."""
-        return PchipInterpolator(*self._climb)
+    def _climb(self) -> Floats:
+        """Heights of the run on its way to its best evaluation; isotonic regression averages noise's ups and downs."""
+        climb: Floats = isotonic_regression(self.values[: int(self.values.argmax()) + 1])
+        return climb
+
+
+def _line(steps: Floats, heights: Floats, level: float) -> float:
+    """Where a line through two points meets ``level``; far to the side where it lies if it does not rise."""
+    rise = heights[1] - heights[0]
+    if not rise > 0:
+        return float(np.copysign(np.inf, level - heights[0]))
+    return float(steps[0] + (level - heights[0]) / rise * (steps[1] - steps[0]))
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import nctdtr, stdtr, stdtrit
 
-from transfusion.metrics import Interval
+from transfusion.metrics import Evidence, Interval, evidence
 
 Floats = NDArray[np.float64]
 
@@ -26,22 +26,31 @@ ENOUGH_TO_AGREE = 3  # values that agree exactly
 
 @dataclass(frozen=True)
 class Crossing:
-    """When one run reached a level, in steps, as far as its evaluations tell.
+    """When one run reached a level: between two evaluations, in steps.
 
     Attributes:
-        earliest: it was not reached before; 0 where the first evaluation was already there.
+        earliest: the last evaluation before it was reached; 0 where the first one was already there.
         best: the best single number: ``latest`` or ``earliest`` where only one of them is known.
-        latest: it was reached by then; inf where it was not reached at all.
+        latest: the evaluation at which it was reached; inf where it was not reached at all.
+        doubt: standard deviation of log(best) that the gap between the two leaves, however many runs there are.
     """
 
     earliest: float
     best: float
     latest: float
+    doubt: float = 0.0
 
     @property
-    def is_exact(self) -> bool:
-        """Whether the evaluations before and after it are both known."""
-        return self.earliest == self.latest
+    def is_bounded(self) -> bool:
+        """Whether it lies between two evaluations, neither of them step 0."""
+        return self.earliest > 0 and self.latest < np.inf
+
+    @property
+    def range(self) -> tuple[float, float, float]:
+        """Least, best and greatest number for an interval: ``best`` unless there is no evaluation on one side."""
+        if self.is_bounded:
+            return self.best, self.best, self.best
+        return self.earliest, self.best, self.latest
 
 
 def mean_interval(values: Floats, level: float = 0.95) -> Interval:
@@ -63,42 +72,90 @@ def mean_interval(values: Floats, level: float = 0.95) -> Interval:
     return Interval(estimate, estimate - margin, estimate + margin, n)
 
 
-def ratio_interval(baseline: Sequence[Crossing], scheme: Sequence[Crossing]) -> Interval:
-    """Geometric mean over seeds of steps(baseline) / steps(scheme), both known exactly or within bounds.
+def ratio_interval(baseline: Sequence[Crossing], scheme: Sequence[Crossing], level: float = 0.95) -> Interval:
+    """Geometric mean over seeds of steps(baseline) / steps(scheme), known to lie between evaluations or beyond them.
 
-    The lower end is that of the t interval of the smallest ratios that the bounds allow, the upper end that of the
-    largest: a run that never got there leaves an end open (0 or inf) instead of being dropped.
+    Student's t of the logs, with a standard error that also holds what the gaps between evaluations leave open: all
+    seeds may lie on the same side of what was read off, so no number of them averages it out. A run that never got
+    there, or was there at its first evaluation, leaves an end open (0 or inf) instead of being dropped.
     """
     if not baseline:
         return Interval.undefined(0, "no seed has both runs")
-    least, middle, most = log_ratios(baseline, scheme)
-    exact = mean_interval(middle)
+    least, middle, most = _ratios(baseline, scheme)
+    exact = middle.interval(level)
     said = [_censoring({"baseline": baseline, "own": scheme}), exact.reason]
     reason = "; ".join(filter(None, said)) or None
-    low, high = _end(least, "low"), _end(most, "high")
+    low, high = _end(least, "low", level), _end(most, "high", level)
     estimate = np.nan if low == 0 and high == np.inf else float(np.exp(exact.estimate))
     return Interval(estimate, low, high, exact.n, reason)
+
+
+def ratio_p(baseline: Sequence[Crossing], scheme: Sequence[Crossing]) -> float:
+    """Two-sided p-value of "as many steps", the largest that the open ends allow; NaN where there is no interval."""
+    if len(baseline) < 2:
+        return float("nan")
+    least, _, most = _ratios(baseline, scheme)
+    sides = [each.p_value() if sign * each.estimate > 0 else 1.0 for each, sign in ((least, 1), (most, -1))]
+    finite = [p for p, each in zip(sides, (least, most), strict=True) if np.isfinite(each.estimate)]
+    return float(np.min(finite)) if finite else 1.0
+
+
+def ratio_evidence(baseline: Sequence[Crossing], scheme: Sequence[Crossing]) -> Evidence:
+    """Mean log of the ratio, where every run got there between two evaluations; otherwise without an error."""
+    if not all(each.is_bounded for each in (*baseline, *scheme)):
+        return Evidence(np.nan, np.nan, len(baseline), np.nan, reason=_censoring({"baseline": baseline, "own": scheme}))
+    return _ratios(baseline, scheme)[1]
 
 
 def log_ratios(baseline: Sequence[Crossing], scheme: Sequence[Crossing]) -> tuple[Floats, Floats, Floats]:
     """Least, best and greatest log of steps(baseline) / steps(scheme) that each pair allows, (pairs,) each."""
     with np.errstate(divide="ignore"):
-        above, below = (np.log([[c.earliest, c.best, c.latest] for c in runs]).T for runs in (baseline, scheme))
+        above, below = (np.log([each.range for each in runs]).T for runs in (baseline, scheme))
     return above[0] - below[2], above[1] - below[1], above[2] - below[0]
 
 
-def share_interval(part: Floats, whole: Floats, level: float = 0.95) -> Interval:
+def _ratios(baseline: Sequence[Crossing], scheme: Sequence[Crossing]) -> tuple[Evidence, Evidence, Evidence]:
+    """The same as evidence; an infinite mean where an end is open."""
+    gaps = _gaps(baseline) + _gaps(scheme)
+    least, middle, most = (_widened(logs, gaps) for logs in log_ratios(baseline, scheme))
+    return least, middle, most
+
+
+def _gaps(runs: Sequence[Crossing]) -> float:
+    """Variance of a mean log that the gaps between evaluations leave."""
+    return float(np.mean([each.doubt for each in runs])) ** 2
+
+
+def _widened(logs: Floats, gaps: float) -> Evidence:
+    """Of log ratios; the gaps' variance counts as if it were no better known than the spread, so it never narrows."""
+    if np.isinf(logs).any():
+        return Evidence(float(logs[np.isinf(logs)][0]), np.nan, len(logs), np.nan)
+    found = evidence(logs)
+    return found if found.reason else replace(found, spread=found.spread + found.n * gaps)
+
+
+def share_interval(
+    part: Floats, whole: Floats, level: float = 0.95, gaps: tuple[float, float, float] = (0.0, 0.0, 0.0)
+) -> Interval:
     """Fieller's interval of mean(part) / mean(whole), paired over seeds.
 
     It holds the shares that a paired t test of ``part - share * whole`` does not reject, so it is exact for normal
     values at any n, and bounded just when the interval of mean(whole) excludes 0; a bootstrap of the ratio has neither
-    property. Undefined where mean(whole) is not above 0 beyond doubt.
+    property. Undefined where mean(whole) is not shown to be above 0.
+
+    Args:
+        part: one value per seed, (seeds,).
+        whole: of the same seeds, (seeds,).
+        level: of confidence.
+        gaps: variance of both means' common part, of mean(part) and of mean(whole) that more seeds would not reduce.
     """
-    n, base = len(whole), mean_interval(whole, level)
+    n = len(whole)
+    base = _widened(whole, gaps[0] + gaps[2]).interval(level)
     if not base.low > 0:
-        return Interval.undefined(n, base.reason or "the whole speed-up is not above 1 beyond doubt")
+        return Interval.undefined(n, base.reason or "the whole speed-up is not shown to be above 1")
     quantile = float(stdtrit(n - 1, (1 + level) / 2))
-    (spread_part, joint), (_, spread_whole) = np.cov(part, whole) * quantile**2 / n
+    common = np.array([[gaps[0] + gaps[1], gaps[0]], [gaps[0], gaps[0] + gaps[2]]])
+    (spread_part, joint), (_, spread_whole) = (np.cov(part, whole) / n + common) * quantile**2
     a = base.estimate**2 - spread_whole
     b = part.mean() * base.estimate - joint
     c = part.mean() ** 2 - spread_part
@@ -107,23 +164,24 @@ def share_interval(part: Floats, whole: Floats, level: float = 0.95) -> Interval
 
 
 def share_of_speedup(groups: Mapping[str, Sequence[Crossing]]) -> Interval:
-    """Log speed-up of a part over log speed-up of the whole, steps known exactly or, for one group, within bounds.
+    """Log speed-up of a part over log speed-up of the whole, steps known to lie between evaluations or beyond them.
 
-    Where runs of one group are bounded only, the share lies between its value at the bound and the limit that it goes
-    to as the steps run off: 1 for the baseline (everything is fast against one that never gets there), 0 for a whole
-    that was there at once, no limit for the part. The interval holds both.
+    Where runs of one group are known on one side only, the share lies between its value at the bound and the limit that
+    it goes to as the steps run off: 1 for the baseline (everything is fast against one that never gets there), 0 for a
+    whole that was there at once, no limit for the part. The interval holds both.
 
     Args:
         groups: name -> crossings by seed, in the order baseline, part, whole.
     """
     baseline, part, whole = groups.values()
-    n, bounded = len(baseline), [name for name, runs in groups.items() if not all(c.is_exact for c in runs)]
-    at_bound = share_interval(log_ratios(baseline, part)[1], log_ratios(baseline, whole)[1])
+    n, bounded = len(baseline), [name for name, runs in groups.items() if not all(c.is_bounded for c in runs)]
+    logs = log_ratios(baseline, part)[1], log_ratios(baseline, whole)[1]
+    at_bound = share_interval(*logs, gaps=(_gaps(baseline), _gaps(part), _gaps(whole)))
     if not bounded or np.isnan(at_bound.low):
         return at_bound
     least = log_ratios(baseline, whole)[0]
     if len(bounded) > 1 or np.isinf(least).any() or not mean_interval(least).low > 0:
-        unknown = sum(not crossing.is_exact for runs in groups.values() for crossing in runs)
+        unknown = sum(not crossing.is_bounded for runs in groups.values() for crossing in runs)
         return Interval.undefined(n, f"the steps of {unknown} of {3 * n} runs are known only within bounds")
     limits = dict(zip(groups, ([1.0], _limits(part), [0.0]), strict=True))[bounded[0]]
     ends = [at_bound.low, at_bound.high, *limits]
@@ -165,11 +223,11 @@ def num_seeds_needed(values: Floats, margin: float) -> int | None:
     return needed if needed <= MAX_SEEDS else None
 
 
-def _end(values: Floats, end: str) -> float:
-    """End of the interval of a ratio whose logs are bounded by ``values``; open where one of them is."""
-    if np.isinf(values).any():
+def _end(logs: Evidence, end: str, level: float) -> float:
+    """End of the interval of a ratio from the logs that bound it; open where one of them is."""
+    if np.isinf(logs.estimate):
         return 0.0 if end == "low" else float("inf")
-    return float(np.exp(getattr(mean_interval(values), end)))
+    return float(np.exp(getattr(logs.interval(level), end)))
 
 
 def _censoring(groups: Mapping[str, Sequence[Crossing]]) -> str | None:
