@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,7 +45,7 @@ class Later(TrainSpec):
     """The training settings of a later release: one more, and one with another default."""
 
     ema: float | None = None
-    eval_every: int = 20
+    eval_every: int | None = 20
 
 
 class LaterRun(RunSpec):
@@ -53,8 +54,8 @@ class LaterRun(RunSpec):
 
 def test_a_new_setting_with_a_default_makes_no_new_runs(monkeypatch):
     monkeypatch.setitem(schema.RUN, "train.ema", None)
-    assert LaterRun(task=TaskSpec(), model="resnet18", train=Later(eval_every=50)).id == RUN.id
-    assert LaterRun(task=TaskSpec(), model="resnet18", train=Later(eval_every=50, ema=0.9)).id != RUN.id
+    assert LaterRun(task=TaskSpec(), model="resnet18", train=Later(eval_every=None)).id == RUN.id
+    assert LaterRun(task=TaskSpec(), model="resnet18", train=Later(eval_every=None, ema=0.9)).id != RUN.id
 
 
 def test_a_new_default_is_a_new_run_and_the_old_value_is_the_old_run(monkeypatch):
@@ -66,7 +67,7 @@ def test_a_new_default_is_a_new_run_and_the_old_value_is_the_old_run(monkeypatch
 
 
 def test_a_setting_without_an_entry_is_always_part_of_the_id():
-    assert LaterRun(task=TaskSpec(), model="resnet18", train=Later(eval_every=50)).id != RUN.id
+    assert LaterRun(task=TaskSpec(), model="resnet18", train=Later(eval_every=None)).id != RUN.id
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../..", "/tmp/x", "a/b", "a\\b", "a\0b"])
@@ -180,3 +181,22 @@ def test_epochs_are_those_of_the_runs_own_size():
 def test_epochs_that_do_not_fit_are_refused(values, message):
     with pytest.raises(SpecError, match=message):
         TrainSpec.parse(values)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 19, 60, 100, 1000, 4999])
+def test_evaluations_are_dense_at_first_and_even_later(steps):
+    found = np.array(TrainSpec(steps=steps).evaluations)
+    gaps = np.diff(found)
+    assert (found[0], found[-1]) == (0, steps)
+    assert (gaps > 0).all()
+    assert gaps.max() <= max(2, 1.5 * steps / 20 + 1)
+    assert len(found) <= 40
+    early = (found[1:-1] >= 8) & (found[1:-1] >= steps / 200) & (found[1:-1] <= steps / 5)
+    assert (gaps[1:][early] <= 0.3 * found[1:-1][early] + 1).all()
+
+
+def test_evaluations_are_even_where_asked_for_and_part_of_the_id():
+    assert TrainSpec(steps=7, eval_every=3).evaluations == (0, 3, 6, 7)
+    assert TrainSpec(steps=6, eval_every=3).evaluations == (0, 3, 6)
+    run = RunSpec(task=TaskSpec(), model="resnet18")
+    assert run.id != run.with_values(train={"eval_every": 50}).id

@@ -30,7 +30,7 @@ DEFAULT = Recipe(
             task=TaskSpec(data="embedded:natural", image_size=40, num_images=(3000, 50, 100)),
             train=TrainSpec(steps=200, batch_size=64, lr=1e-3, eval_every=100, schedule="cosine"),
         ),
-        train=TrainSpec(steps=100, batch_size=32, lr=3e-4, eval_every=10),
+        train=TrainSpec(steps=100, batch_size=32, lr=3e-4),
     ),
 )
 

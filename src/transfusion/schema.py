@@ -63,7 +63,7 @@ RUN: dict[str, Any] = {
     "train.epochs": None,
     "train.eval_epochs": None,
     "train.batch_size": 32,
-    "train.eval_every": 50,
+    "train.eval_every": None,
     "train.eval_split": "test",
     "train.augment": "none",
     "train.precision": "auto",

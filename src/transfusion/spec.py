@@ -8,6 +8,7 @@ folder does not make new runs.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
@@ -131,6 +132,11 @@ class TaskSpec(Spec):
     fingerprint: str | None = None
 
 
+NUM_EVEN = 20  # evaluations of a run, were all as far apart as the later ones
+EARLY_RATIO = 1.25  # of the steps of two early evaluations
+EARLIEST = 200  # part of a run that passes before the first
+
+
 class TrainSpec(Spec):
     """How a network is trained.
 
@@ -144,7 +150,8 @@ class TrainSpec(Spec):
         epochs: passes over the run's own training images, in place of ``steps``: runs of several data sizes then get
             as many passes each.
         batch_size: examples per step, over all devices.
-        eval_every: steps between evaluations; the first is at step 0, the last at ``steps``.
+        eval_every: steps between evaluations; the first is at step 0, the last at ``steps``. None is dense at first and
+            even later, see ``evaluations``.
         eval_epochs: passes between evaluations, in place of ``eval_every``; needs ``epochs``.
         eval_split: the split that the curves are measured on.
         augment: ``none``; ``flip`` (horizontal); ``crop`` (shifts of up to an eighth with reflected borders, and
@@ -164,7 +171,7 @@ class TrainSpec(Spec):
     steps: Annotated[int, Field(ge=1)] = 1000
     epochs: Annotated[float, Field(gt=0)] | None = None
     batch_size: Annotated[int, Field(ge=1)] = 32
-    eval_every: Annotated[int, Field(ge=1)] = 50
+    eval_every: Annotated[int, Field(ge=1)] | None = None
     eval_epochs: Annotated[float, Field(gt=0)] | None = None
     eval_split: Literal["val", "test"] = "test"
     augment: Literal["none", "flip", "crop", "pad_crop", "resized_crop", "fundus"] = "none"
@@ -179,6 +186,28 @@ class TrainSpec(Spec):
         if self.eval_epochs and not self.epochs:
             raise ValueError("eval_epochs needs train.epochs; give eval_every in steps")
         return self
+
+    @property
+    def evaluations(self) -> tuple[int, ...]:
+        """Steps at which a run is evaluated, the same for all runs of a study.
+
+        Without ``eval_every`` each is a quarter later than the one before, until they are a twentieth of the run apart,
+        and evenly from there: a start that is four times as fast is then timed about as sharply as the others.
+
+        Examples:
+            >>> TrainSpec(steps=100).evaluations
+            (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 19, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95, 100)
+            >>> TrainSpec(steps=25, eval_every=10).evaluations
+            (0, 10, 20, 25)
+        """
+        if self.eval_every is not None:
+            return (*range(0, self.steps, self.eval_every), self.steps)
+        apart = max(1, round(self.steps / NUM_EVEN))
+        found = [0, max(1, self.steps // EARLIEST)]
+        while (later := max(found[-1] + 1, round(found[-1] * EARLY_RATIO))) - found[-1] < apart:
+            found.append(later)
+        even = range(apart * math.ceil(found[-1] / apart + 0.5), self.steps, apart)
+        return (*(step for step in found if step < self.steps), *even, self.steps)
 
     def of_size(self, num_images: int) -> TrainSpec:
         """The same settings in optimiser steps, for a run that trains on ``num_images``.

@@ -211,12 +211,12 @@ def fit(
     """
     train, first, began = trainer.run.train, trainer.fabric.is_global_zero, time.monotonic() - trainer.time_s
     saved = time.monotonic()
-    evaluated = {row["step"] for row in files.curve()}
+    due = set(train.evaluations) - {row["step"] for row in files.curve()}
     wanted = snapshot_steps(train) if snapshots and first else ()
     while True:
         if trainer.step in wanted:
             files.save_snapshot(trainer.step, trainer.module.state_dict())
-        if (trainer.step % train.eval_every == 0 or trainer.step == train.steps) and trainer.step not in evaluated:
+        if trainer.step in due:
             train_loss = trainer.train_loss()
             found = evaluate(trainer.fabric, trainer.model, trainer.task, trainer.held_out)
             if first:
