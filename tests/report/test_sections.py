@@ -102,7 +102,10 @@ def test_sizes_are_compared_where_there_are_several(tmp_path):
 def test_weights_are_told_from_the_folder_alone(tmp_path):
     section = weights.section(Material(train(study(tmp_path, schemes_of()))))
     table = named(section, Table)["filter-table"]
-    assert [(row[0], row[1].text, row[2].text) for row in table.rows] == [(name, "8", "50.0%") for name in TAU]
+    assert [(row[0], *(cell.text for cell in row[1:4])) for row in table.rows] == [(n, "8", "2", "50.0%") for n in TAU]
+    (words,) = (part for part in section.parts if isinstance(part, str))
+    assert all(f"{name}: " in words for name in TAU)
+    assert words.count("n = 2") == len(TAU)
     pictures = named(section, Picture)
     assert list(pictures) == ["filters", "weights-before", "weights-after"]
     assert pictures["filters"].is_photo
@@ -118,7 +121,7 @@ def test_a_network_without_filters_has_histograms_only(tmp_path):
 
 def test_runs_whose_weights_were_not_kept_are_named(tmp_path):
     store = train(study(tmp_path, schemes_of()))
-    assert not any(isinstance(part, str) for part in weights.section(Material(store)).parts)
+    assert not any("Left out" in part for part in weights.section(Material(store)).parts if isinstance(part, str))
     lost = [files for files in store.grid() if files.spec().scheme.name == "mean_var"]
     lost[0].after_path.unlink()
     lost[1].before_path.unlink()

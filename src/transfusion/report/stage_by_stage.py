@@ -253,7 +253,7 @@ def _filter_picture(before: Tensor, after: Tensor) -> Picture:
     return Picture(
         "filters",
         partial(filter_mosaic, before[:num], after[:num]),
-        f"{num} of {len(before)} first-layer filters of A, of B, and B minus A, on one scale; grey is a weight of 0. "
+        f"{num} of {len(before)} first-layer filters of A and of B, on one scale, and B minus A on its own; grey is 0. "
         f"Median relative change of a filter: {change:.2f}.",
         f"First-layer filters of both; the median filter of B differs from A's by {change:.0%} of its size.",
         is_photo=True,
@@ -261,7 +261,7 @@ def _filter_picture(before: Tensor, after: Tensor) -> Picture:
 
 
 def filter_mosaic(before: Tensor, after: Tensor) -> Figure:
-    """Filters (N, channels, height, width) of A, of B and their difference, as three mosaics on one scale."""
+    """Filters (N, channels, height, width) of A, of B and their difference, as mosaics; the last on its own scale."""
     shown = filters.pictures(before.numpy(), after.numpy())
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     titles = {"before": "A", "after": "B", "difference": "B minus A"}

@@ -27,12 +27,14 @@ from transfusion.report.table import schemes_of
 from transfusion.runs.comparisons import are_finite
 from transfusion.runs.run import donor_key
 from transfusion.runs.store import RunFiles
+from transfusion.verdict.gabors import MOMENTS, GaborShares, gabor_shares, share_words
 
 TITLE = "Weights and filters"
 ROWS_PER_PICTURE = 4  # starts
 MOST_FIT_SIDE = 11  # pixels of a filter; the fit of 64 such takes some four seconds of one core
 MOST_WEIGHTS = 200_000  # per stage and start, in histograms
-MOMENTS = ("before", "after")
+ENDS = ("before", "after")
+Row: TypeAlias = tuple[Cell | str, ...]
 Densities: TypeAlias = dict[str, Floats]
 
 
@@ -70,32 +72,42 @@ class Trained:
 
 
 def section(material: Material) -> Section | None:
-    """Filters and weights of every start before and after training, one seed; None without a finished run."""
-    found = _trained(material)
+    """Filters and weights of every start before and after training; None without a finished run.
+
+    Pictures are of one seed, Gabor fits of all.
+    """
+    every = _finished(material)
+    found = _of_one_seed(every)
     trained = [run for run in found if run.is_finite]
-    left_out = (*_left_out(material), *_diverged([run for run in found if not run.is_finite]))
+    left_out = (*_left_out(material), *_diverged([run for run in every if not run.is_finite]))
     if not trained:
         return Section("weights", TITLE, left_out) if left_out else None
     styles = styles_of(schemes_of(material.frame))
     seed = trained[0].files.spec().seed
     parts: list[Part] = [*left_out]
     if all(run.first for run in trained):
-        parts += [*_filters(trained, seed), _table(trained, _donor(material, str(trained[0].first)), seed)]
+        parts += _filters(trained, seed)
+        layers = [_layers(run) for run in every if run.is_finite and run.first]
+        parts += _table(layers, _donor(material, str(trained[0].first)))
     parts += _histograms(trained, styles, seed)
     return Section("weights", TITLE, tuple(parts)) if parts else None
 
 
-def _trained(material: Material) -> list[Trained]:
-    """The finished run of every start with all images and the first seed that has finished runs of most starts."""
+def _finished(material: Material) -> list[Trained]:
+    """Every finished run with all images whose weights were kept."""
     frame = material.frame
     whole = frame[frame["run"].isin(material.whole["run"])].drop_duplicates("run")
     done = {files.id: files for files in material.finished if files.has_weights}
-    whole = whole[whole["run"].isin(list(done))]
-    if not len(whole):
-        return []
-    num_starts = whole.groupby("seed")["start"].nunique()
-    rows = whole[whole["seed"] == num_starts.idxmax()]
+    rows = whole[whole["run"].isin(list(done))]
     return [Trained(str(start), done[run]) for start, run in zip(rows["start"], rows["run"], strict=True)]
+
+
+def _of_one_seed(every: Sequence[Trained]) -> list[Trained]:
+    """Those of the first seed that has finished runs of most starts."""
+    by_seed: dict[int, list[Trained]] = {}
+    for run in sorted(every, key=lambda run: run.files.spec().seed):
+        by_seed.setdefault(run.files.spec().seed, []).append(run)
+    return max(by_seed.values(), key=lambda runs: len({run.start for run in runs}), default=[])
 
 
 def _left_out(material: Material) -> tuple[str, ...]:
@@ -131,8 +143,8 @@ def _filters(trained: Sequence[Trained], seed: int) -> Iterator[Picture]:
         moved = f"Median change of a filter relative to its size: {', '.join(changes)}."
         caption = (
             f"First-layer filters ({some[0].first}) before and after training, and their difference; {shown} filters, "
-            f"n = 1 run per start, of seed {seed}. The three panels of a start share one scale, on which mid-grey is a "
-            f"weight of 0. {moved}"
+            f"n = 1 run per start, of seed {seed}. Before and after share one scale, and the difference has its own: "
+            f"its largest value touches black or white however small it is. Mid-grey is a weight of 0. {moved}"
         )
         name = "filters" if len(trained) <= ROWS_PER_PICTURE else f"filters-{number}"
         draw = partial(_draw_filters, layers)
@@ -143,21 +155,47 @@ def _draw_filters(layers: Mapping[str, tuple[Tensor, Tensor]]) -> Figure:
     return figures.filters({start: pictures(*pair) for start, pair in layers.items()})
 
 
-def _table(trained: Sequence[Trained], donor: Tensor | None, seed: int) -> Table:
-    layers = {run.start: [weights[str(run.first)] for weights in (run.before, run.after)] for run in trained}
-    if donor is not None and donor.ndim == 4 and min(donor.shape[2:]) >= LEAST_SIDE:
-        layers["the donor itself"] = [donor]
-    scores = _scores([layer for pair in layers.values() for layer in pair])
+@dataclass(frozen=True)
+class Layers:
+    """The first layer of one run.
+
+    Attributes:
+        start: label of its start.
+        tensors: ``before``, ``after`` and their ``difference``.
+    """
+
+    start: str
+    tensors: dict[str, Tensor]
+
+
+def _layers(run: Trained) -> Layers:
+    before, after = (weights[str(run.first)] for weights in (run.before, run.after))
+    return Layers(run.start, {"before": before, "after": after, "difference": after.double() - before.double()})
+
+
+def _table(layers: Sequence[Layers], donor: Tensor | None) -> Iterator[Table | str]:
+    """Change and Gabor fits of every start over all seeds, the donor's own, and what it comes to in words."""
+    every = [tensor for own in layers for tensor in own.tensors.values()]
+    fits_donor = donor is not None and donor.ndim == 4 and min(donor.shape[2:]) >= LEAST_SIDE
+    scores = _scores([*every, donor] if fits_donor and donor is not None else every)
     caption = (
-        f"First-layer filters, n = 1 run per start, of seed {seed}. Change is that of a filter relative to its size. "
-        "Gabor-like are filters that a Gabor fits better than it fits 95 % of the same filters with their pixels "
-        "shuffled (R² above the threshold): 5 % is chance."
+        "First-layer filters over all seeds: means, with 95 % intervals of the mean in brackets where n > 1. "
+        "Change is that of a filter relative to its size. Gabor-like are filters that a Gabor fits better than it fits "
+        "95 % of filters with the same amplitude spectrum and random phases: 5 % is chance. 'Difference' is after "
+        "minus before: what training added. R² is the median filter's, averaged over runs; by chance, that of the "
+        "random-phase filters."
     )
     if not scores:
         caption += f" Fits are left out for filters over {MOST_FIT_SIDE} pixels wide, where they take minutes."
-    fits = tuple(f"{what} {moment}" for moment in MOMENTS for what in ("Gabor-like", "median R²", "threshold"))
-    columns = ("start", "filters", "median change", "range of change", *fits)
-    return Table("filter-table", caption, columns, tuple(_row(name, pair, scores) for name, pair in layers.items()))
+    starts = list(dict.fromkeys(own.start for own in layers))
+    grouped = {start: [own.tensors for own in layers if own.start == start] for start in starts}
+    rows = [_row(start, own, scores) for start, own in grouped.items()]
+    if fits_donor and donor is not None:
+        rows.append(_row_of_donor(donor, scores))
+    fits = ("Gabor-like before", "Gabor-like after", "of the difference", "R² before", "R² after", "R² by chance")
+    yield Table("filter-table", caption, ("start", "filters", "n", "median change", *fits), tuple(rows))
+    if scores:
+        yield " ".join(_shares(start, own, scores).words for start, own in grouped.items())
 
 
 def _scores(layers: Sequence[Tensor]) -> dict[bytes, GaborScore]:
@@ -171,39 +209,56 @@ def _key(layer: Tensor) -> bytes:
     return hashlib.blake2b(layer.contiguous().double().numpy().tobytes()).digest()
 
 
-def _row(name: str, layers: Sequence[Tensor], scores: Mapping[bytes, GaborScore]) -> tuple[Cell | str, ...]:
-    moved, count = _moved(layers), len(layers[0])
-    fits = [cell for layer in layers for cell in _fit_cells(scores.get(_key(layer)))]
-    missing = [Cell.number(np.nan)] * (len(MOMENTS) - len(layers)) * len(_fit_cells(None))
-    return (name, Cell(str(count), count), *moved, *fits, *missing)
+def _row(start: str, layers: Sequence[Mapping[str, Tensor]], scores: Mapping[bytes, GaborScore]) -> Row:
+    """One start over its seeds."""
+    count, changes = (
+        len(layers[0]["before"]),
+        [np.median(relative_change(own["before"], own["after"])) for own in layers],
+    )
+    cells = (Cell(str(count), count), Cell(str(len(layers)), len(layers)), Cell.number(float(np.mean(changes)), ".1%"))
+    if not scores:
+        return (start, *cells, *_unknown(6))
+    found = _shares(start, layers, scores)
+    shares = [Cell(share_words(share), share.estimate) for share in (found.before, found.after, found.difference)]
+    fits = {moment: [scores[_key(own[moment])] for own in layers] for moment in ("before", "after")}
+    r2 = [_median([fit.r2 for fit in fits[moment]]) for moment in ("before", "after")]
+    return (start, *cells, *shares, *r2, _median([fit.chance for fit in fits["after"]]))
 
 
-def _moved(layers: Sequence[Tensor]) -> tuple[Cell, Cell]:
-    """Median and range of the relative change per filter; unknown for the donor, which has no afterwards."""
-    if len(layers) < len(MOMENTS):
-        return Cell.number(np.nan), Cell.number(np.nan)
-    change = relative_change(*layers)
-    reach = f"{change.min():.1%} to {change.max():.1%}"
-    return Cell.number(float(np.median(change)), ".1%"), Cell(reach, float(change.max()))
-
-
-def _fit_cells(score: GaborScore | None) -> tuple[Cell, Cell, Cell]:
-    """Share above the threshold, median R2 and threshold."""
+def _row_of_donor(donor: Tensor, scores: Mapping[bytes, GaborScore]) -> Row:
+    """The donor has no afterwards."""
+    cells = (Cell(str(len(donor)), len(donor)), Cell("1", 1), *_unknown(1))
+    score = scores.get(_key(donor))
     if score is None:
-        return Cell.number(np.nan), Cell.number(np.nan), Cell.number(np.nan)
-    known = score.r2[np.isfinite(score.r2)]  # a flat filter has none
-    median = float(np.median(known)) if known.size else np.nan
-    return Cell.number(score.share, ".0%"), Cell.number(median, ".2f"), Cell.number(score.threshold, ".2f")
+        return ("the donor itself", *cells, *_unknown(6))
+    share = Cell(f"{100 * score.share:.0f} %", score.share)
+    r2, chance = _median([score.r2]), _median([score.chance])
+    return ("the donor itself", *cells, share, *_unknown(2), r2, *_unknown(1), chance)
+
+
+def _unknown(num: int) -> list[Cell]:
+    return [Cell.number(np.nan)] * num
+
+
+def _median(values: Sequence[Floats]) -> Cell:
+    """Mean over runs of the median over filters; a flat filter has none."""
+    medians = [np.median(each[np.isfinite(each)]) for each in values if np.isfinite(each).any()]
+    return Cell.number(float(np.mean(medians)) if medians else np.nan, ".2f")
+
+
+def _shares(start: str, layers: Sequence[Mapping[str, Tensor]], scores: Mapping[bytes, GaborScore]) -> GaborShares:
+    shares = {moment: [scores[_key(own[moment])].share for own in layers] for moment in MOMENTS}
+    return gabor_shares(start, shares)
 
 
 def _histograms(trained: Sequence[Trained], styles: Mapping[str, Style], seed: int) -> Iterator[Picture]:
     """Before and after training, over the same bins."""
-    drawn = {(run.start, moment): _drawn(run, moment) for run in trained for moment in MOMENTS}
+    drawn = {(run.start, moment): _drawn(run, moment) for run in trained for moment in ENDS}
     counted = {stage: _counted(drawn, stage) for stage in next(iter(drawn.values()))}
     if not counted:
         return
     own = {run.start: styles[run.start] for run in trained}
-    for moment in MOMENTS:
+    for moment in ENDS:
         stages = {stage: (edges, densities[moment]) for stage, (edges, densities) in counted.items()}
         caption = (
             f"Distributions of the weights of convolutions and linear layers {moment} training, stage by stage, "
@@ -234,5 +289,5 @@ def _counted(drawn: Mapping[tuple[str, str], Mapping[str, Floats]], stage: str) 
     """Edges of the bins of a stage, and moment -> start -> densities."""
     flat = {f"{moment} {start}": [weights[stage]] for (start, moment), weights in drawn.items()}
     edges, densities = weight_histograms(flat)
-    split = {m: {start: densities[f"{m} {start}"] for start, other in drawn if other == m} for m in MOMENTS}
+    split = {m: {start: densities[f"{m} {start}"] for start, other in drawn if other == m} for m in ENDS}
     return edges, split

@@ -19,7 +19,7 @@ PANEL_IN = 2.3
 
 
 def filters(pictures: Mapping[str, Mapping[str, Floats]]) -> Figure:
-    """First-layer filters, one row per start; before, after and their difference on the row's own scale.
+    """First-layer filters, one row per start; before and after on one scale, their difference on its own.
 
     Grey (or the middle of each colour) is a weight of 0.
 

@@ -1,4 +1,4 @@
-"""Gabor scores where the truth is known, and the small sums around them."""
+"""Gabor scores where the truth is known."""
 
 import math
 
@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from scipy.ndimage import gaussian_filter
 
 from transfusion.errors import InputError
-from transfusion.filters import gabor_score, pictures, relative_change, weight_histograms
+from transfusion.filters import gabor, gabor_score
 
 
 def _gabor(turn_deg, frequency, phase=0.3, centre=(3, 3), sigma=(1.6, 2.2), side=7):
@@ -71,29 +72,88 @@ def test_scale_and_sign_do_not_matter():
     assert gabor_score(-1e-6 * filters).r2 == pytest.approx(gabor_score(filters).r2, abs=1e-6)
 
 
-def test_random_filters_pass_at_the_stated_rate():
-    shares = [
-        gabor_score(torch.randn(100, 3, 7, 7, generator=torch.Generator().manual_seed(seed))).share for seed in range(4)
-    ]
-    # 400 filters at 5 %: within four standard errors, the null's own included
-    assert 0.01 < np.mean(shares) < 0.12
+def _smoothed(num, side, sigma, seed=0, channels=3):
+    """White noise smoothed over ``sigma`` pixels, cut from larger pictures."""
+    noise = np.random.default_rng(seed).normal(size=(num, channels, side + 16, side + 16))
+    return gaussian_filter(noise, (0, 0, *np.broadcast_to(sigma, 2)))[:, :, 8:-8, 8:-8]
 
 
-def test_small_filters_say_nothing():
-    score = gabor_score(torch.randn(32, 3, 3, 3, generator=torch.Generator().manual_seed(0)))
-    assert score.threshold > 0.95
+def _planted(num, side, noise, seed=0):
+    draw = np.random.default_rng(seed)
+    middle = (side - 1) / 2
+    clean = [
+        _gabor(
+            draw.uniform(0, 180), draw.uniform(0.8, 2) / side, draw.uniform(0, 6.28),
+            middle + draw.uniform(-0.15, 0.15, 2) * side, draw.uniform(0.15, 0.35, 2) * side, side,
+        )
+        for _ in range(num)
+    ]  # fmt: skip
+    return np.stack([each / each.std() + noise * draw.normal(size=each.shape) for each in clean])
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [pytest.param(_smoothed(80, 7, sigma), id=f"smoothed over {sigma}") for sigma in (0.5, 1.0, (0.5, 1.5))]
+    + [
+        pytest.param(np.random.default_rng(0).normal(size=(80, 3, 7, 7)), id="white"),
+        pytest.param(_smoothed(80, 5, 0.8, channels=1), id="5 x 5"),
+        pytest.param(_smoothed(80, 3, 0.7), id="3 x 3"),
+    ],
+)
+def test_noise_of_any_spectrum_passes_at_the_stated_rate(filters):
+    """80 filters at 5 %: four standard errors are 10 points. Against shuffled pixels, smoothed noise passes at 98 %."""
+    assert gabor_score(filters).share <= 0.15
+
+
+def test_noise_as_smooth_as_blobs_passes_more_often_and_far_less_than_gabors():
+    """Smoothed over a fifth of the side, one and a half blobs fill a filter: 7 to 18 % pass, as the docstring says."""
+    assert gabor_score(_smoothed(80, 7, 1.5)).share <= 0.3
+
+
+@pytest.mark.parametrize(("side", "noise", "least"), [(5, 0.0, 0.9), (7, 0.0, 0.95), (7, 0.3, 0.8), (11, 0.3, 0.8)])
+def test_gabors_stand_out_from_their_own_spectrum(side, noise, least):
+    score = gabor_score(_planted(40, side, noise))
+    assert score.share >= least
+    assert np.median(score.r2) > np.median(score.chance)
+
+
+def test_three_by_three_says_little():
+    score = gabor_score(_smoothed(40, 3, 0.7))
+    assert np.median(score.chance) > 0.85
+
+
+def test_a_mixed_layer_is_sorted():
+    filters = np.concatenate([_planted(30, 7, 0.1), _smoothed(30, 7, 1.0, channels=1)[:, 0]])
+    score = gabor_score(filters)
+    assert score.is_gabor_like[:30].mean() > 0.9
+    assert score.is_gabor_like[30:].mean() < 0.2
+
+
+def test_what_training_added_is_scored_by_the_difference():
+    before = np.random.default_rng(0).normal(size=(40, 7, 7))
+    after = before + 0.5 * _planted(40, 7, 0.0)
+    assert gabor_score(before).share < 0.2
+    assert gabor_score(after).share < 0.5
+    assert gabor_score(after - before).share > 0.9
+
+
+def test_surrogates_keep_the_spectrum_and_lose_the_phases():
+    pattern = torch.from_numpy(_planted(3, 6, 0.1))
+    found = gabor._surrogates(pattern)
+    assert found.shape == (gabor.NUM_SURROGATES, 3, 6, 6)
+    sizes = found.square().sum(dim=(2, 3)).mean(dim=0) / pattern.square().sum(dim=(1, 2))
+    assert sizes.numpy() == pytest.approx(1, abs=0.25)
+    alike = torch.nn.functional.cosine_similarity(found.flatten(2), pattern.flatten(1)[None], dim=2)
+    assert float(alike.mean().abs()) < 0.2
 
 
 def test_the_donor_is_gabor_like_and_scrambled_is_not(donor_filters):
     donor = gabor_score(donor_filters)
-    assert donor.share > 0.9
-    assert np.median(donor.r2) > 0.9
-    assert np.median(donor.p_value) < 0.01
-    for seed in range(2):
-        scrambled = gabor_score(_shuffled(donor_filters, seed))
-        assert scrambled.share < 0.2
-        assert np.median(scrambled.r2) < 0.5
-        assert np.median(scrambled.p_value) > 0.2
+    assert donor.share > 0.6
+    assert np.median(donor.r2) > 0.9 > np.median(donor.chance)
+    scrambled = gabor_score(_shuffled(donor_filters, 0))
+    assert scrambled.share < 0.15
+    assert np.median(scrambled.r2) < 0.5
 
 
 def test_a_flat_filter_has_no_score():
@@ -121,59 +181,6 @@ def test_values_that_are_not_finite():
         gabor_score(np.full((1, 3, 7, 7), np.nan))
 
 
-def test_relative_change():
-    before = np.array([[3.0, 4.0], [0.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
-    after = np.array([[3.0, 9.0], [0.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-    assert relative_change(before, after).tolist() == [1.0, 0.0, math.inf, 0.0]
-
-
-def test_relative_change_of_different_layers_is_refused():
-    with pytest.raises(InputError, match=r"shape \(2, 3\) before and \(3, 2\) after"):
-        relative_change(np.ones((2, 3)), np.ones((3, 2)))
-
-
-def test_pictures_share_one_scale():
-    draw = np.random.default_rng(0)
-    before, after = draw.normal(size=(2, 6, 3, 5, 4))
-    shown = pictures(before, after)
-    scale = max(np.abs(before).max(), np.abs(after).max(), np.abs(after - before).max())
-    assert list(shown) == ["before", "after", "difference"]
-    assert all(each.shape == (6, 5, 4, 3) and 0 <= each.min() <= each.max() <= 1 for each in shown.values())
-    assert shown["after"][2, 1, 3, 0] == pytest.approx(0.5 + after[2, 0, 1, 3] / scale / 2)
-    assert max(np.abs(each - 0.5).max() for each in shown.values()) == pytest.approx(0.5)
-
-
-def test_pictures_of_filters_that_did_not_move_are_grey():
-    filters = np.random.default_rng(0).normal(size=(2, 1, 5, 5))
-    assert (pictures(filters, filters)["difference"] == 0.5).all()
-    assert (pictures(filters, -filters)["difference"] != 0.5).all()
-
-
-def test_many_channels_are_averaged():
-    before, after = np.random.default_rng(0).normal(size=(2, 2, 8, 5, 5))
-    shown = pictures(before, after)
-    assert shown["after"].shape == (2, 5, 5, 1)
-    assert shown["difference"] - 0.5 == pytest.approx(shown["after"] - shown["before"])
-
-
-def test_histograms_share_edges_and_integrate_to_one():
-    draw = np.random.default_rng(0)
-    edges, density = weight_histograms(
-        {"a": [draw.normal(size=(3, 4)), draw.normal(size=5)], "b": [torch.ones(7)]}, bins=9
-    )
-    assert len(edges) == 10
-    for values in density.values():
-        assert (values * np.diff(edges)).sum() == pytest.approx(1)
-    assert (density["b"] > 0).sum() == 1
-
-
-def test_histograms_of_nothing_are_refused():
-    with pytest.raises(InputError, match=r"No weights to count in \['a'\]"):
-        weight_histograms({"a": []})
-    with pytest.raises(InputError, match="No weights to count in an empty mapping"):
-        weight_histograms({})
-
-
 def test_the_fit_leaves_the_number_of_threads_as_it_was():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -187,4 +194,4 @@ def test_the_fit_leaves_the_number_of_threads_as_it_was():
 def test_flat_filters_alone_have_no_score():
     score = gabor_score(np.zeros((4, 3, 7, 7)))
     assert np.isnan(score.r2).all()
-    assert np.isnan(score.threshold)
+    assert np.isnan(score.chance).all()
