@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from transfusion.errors import DonorError, DonorMismatchError, UnknownNameError
+from transfusion.errors import DonorError, DonorMismatchError, InputError, UnknownNameError
 from transfusion.networks import structure as names
 from transfusion.networks.models import build
 from transfusion.networks.structure import stage_of, stages
@@ -276,6 +276,95 @@ def test_weight_norm_keeps_the_scale():
     weight, original = model[0].weight, model[0].parametrizations.weight.original1
     assert torch.allclose(weight, original, atol=1e-6)
     assert weight.std().item() == pytest.approx(plain[0].weight.std().item(), rel=0.05)
+
+
+REPARAMETRIZED = {
+    "weight_norm": nn.utils.weight_norm,
+    "weight_norm, one gain": lambda layer: nn.utils.weight_norm(layer, dim=None),
+    "weight_norm, parametrized": parametrizations.weight_norm,
+    "spectral_norm": nn.utils.spectral_norm,
+    "spectral_norm, parametrized": parametrizations.spectral_norm,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
+@pytest.mark.parametrize("kind", [nn.Conv2d, nn.ConvTranspose2d])
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("norm", REPARAMETRIZED)
+def test_weights_kept_in_pieces(norm, scheme, kind):
+    """They fit each other after every scheme: the weight has the drawn scale, or the largest singular value 1."""
+
+    def made():
+        layer = REPARAMETRIZED[norm](kind(24, 40, 3))
+        return nn.Sequential(
+            layer, nn.AdaptiveAvgPool2d(1), nn.Flatten(), REPARAMETRIZED[norm](nn.Linear(40, 2))
+        ).eval()
+
+    model, donor, plain = made(), made(), nn.Sequential(kind(24, 40, 3), nn.Flatten(), nn.Linear(40, 2))
+    initialize(donor, "kaiming", seed=1)
+    initialize(model, scheme, donor=donor)
+    assert model(torch.zeros(1, 24, 8, 8)).isfinite().all()
+    weight, given = model[0].weight.detach(), donor[0].weight.detach()
+    if scheme == "pretrained":
+        assert torch.equal(weight, given)
+    elif norm.startswith("spectral"):
+        matrix = weight.movedim(1, 0) if kind is nn.ConvTranspose2d else weight
+        assert torch.linalg.matrix_norm(matrix.flatten(1), ord=2).item() == pytest.approx(1, rel=1e-4)
+    else:
+        initialize(plain, scheme, donor=None if scheme not in WITH_DONOR else {**plain.state_dict(), "0.weight": given})
+        assert weight.std().item() == pytest.approx(plain[0].weight.std().item(), rel=0.1)
+
+
+def test_an_unknown_parametrization_is_refused_by_name():
+    def made():
+        return nn.Sequential(parametrizations.orthogonal(nn.Linear(4, 4)), nn.ReLU(), nn.Linear(4, 2))
+
+    model, donor = made(), made()
+    before = copy.deepcopy(model.state_dict())
+    for scheme in SCHEMES:
+        if scheme != "pretrained":
+            with pytest.raises(InputError, match=r"'0\.parametrizations\.weight\.original' .*no rule for.*weight norm"):
+                initialize(model, scheme, donor=donor)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    initialize(model, "pretrained", donor=donor)
+    assert torch.equal(model[0].weight, donor[0].weight)
+
+
+@pytest.mark.parametrize("setting", ["dtype", "device"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_torchs_defaults_change_no_weight(scheme, setting, donor):
+    """The meta device stands for any other: what is made on it by mistake has no values."""
+    plain, expected = build("cbr_tiny_small", num_outputs=3), network()
+    initialize(plain, scheme, donor=build("cbr_tiny_small", num_outputs=5))
+    initialize(expected, scheme, donor=donor, batch_norm="mean_var")
+    model = network()
+    try:
+        torch.set_default_dtype(torch.float64 if setting == "dtype" else torch.float32)
+        torch.set_default_device("meta" if setting == "device" else None)
+        again = build("cbr_tiny_small", num_outputs=3)
+        initialize(again, scheme, donor=build("cbr_tiny_small", num_outputs=5))
+        initialize(model, scheme, donor=donor, batch_norm="mean_var")
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    assert same(again, plain)
+    assert same(model, expected)
+
+
+def test_a_scale_that_training_changed_is_the_frameworks_again():
+    """LayerScale and its like are no weights, but they are not to be kept from a network that has been trained."""
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.PReLU(4), nn.Flatten(), nn.Linear(4, 2))
+    nn.init.constant_(model[1].weight, 7)
+    table = initialize(model, "random")
+    assert (model[1].weight == 0.25).all()
+    assert table["1.weight"].rule == "default"
+
+
+@pytest.mark.parametrize("odd", [torch.zeros(8, 3, 3, 3, dtype=torch.int8), torch.zeros(8, 3, 3, 3).to_sparse()])
+def test_a_donor_of_other_numbers_is_refused(odd, donor):
+    state = donor.state_dict() | {"block1.0.weight": odd}
+    with pytest.raises(DonorMismatchError, match=r"block1\.0\.weight cannot stand for the model's"):
+        initialize(network(), "mean_var", donor=state)
 
 
 @pytest.mark.parametrize("batch_norm", BATCH_NORMS)

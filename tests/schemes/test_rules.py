@@ -122,20 +122,30 @@ def test_mean_var_batch_norm(key):
     )
 
 
-def test_running_variances_are_normal_given_that_they_are_positive():
-    donor = skewed_donor().flatten()
+@pytest.mark.parametrize("spread", [0.1, 1.0, 2.0])
+def test_running_variances_have_the_donors_mean_and_variance(spread):
+    """Log-normal, so positive; the closed form of its standard deviations is what the tolerance follows."""
+    donor = torch.randn(400_000, generator=generator(5, "donor")).mul(spread).exp()
+    draw = drawn(BATCH_NORMS["mean_var"], slot("batch_norm", (400_000,), "running_var"), donor)
     mean, std = moments(donor)
-    draw = drawn(BATCH_NORMS["mean_var"], slot("batch_norm", (NUM_ENTRIES,), "running_var"), donor)
+    assert (draw.mean, draw.std) == (mean, std)
     assert (draw.values > 0).all()
-    truncated = stats.truncnorm(-mean / std, math.inf, loc=mean, scale=std)
-    assert stats.kstest(draw.values.double().numpy(), truncated.cdf).pvalue > 1e-4
-    unconditional = drawn(SCHEMES["mean_var"], slot(shape=(NUM_ENTRIES,)), donor).values
-    assert (unconditional < 0).any()
+    log_normal = stats.lognorm(math.sqrt(math.log1p((std / mean) ** 2)), scale=mean / math.sqrt(1 + (std / mean) ** 2))
+    assert (log_normal.mean(), log_normal.std()) == pytest.approx((mean, std))
+    assert stats.kstest(draw.values.double().numpy(), log_normal.cdf).pvalue > 1e-4
+    assert abs(draw.values.double().mean().item() - mean) < 5 * std / math.sqrt(400_000)
 
 
-def test_running_variances_that_cannot_be_positive():
-    with pytest.raises(DonorError, match="running_var' has mean 0"):
-        drawn(BATCH_NORMS["mean_var"], slot("batch_norm", (3,), "running_var"), torch.zeros(3))
+@pytest.mark.parametrize("donor", [torch.full((5,), 0.25), torch.tensor([3e-7])], ids=["equal", "one channel"])
+def test_running_variances_that_do_not_vary_are_kept(donor):
+    draw = drawn(BATCH_NORMS["mean_var"], slot("batch_norm", tuple(donor.shape), "running_var"), donor)
+    assert torch.allclose(draw.values, donor, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("donor", [[0.0, 0.0, 0.0], [3.0, -1e-3, 2.0]])
+def test_running_variances_that_cannot_be_positive(donor):
+    with pytest.raises(DonorError, match="running_var' holds variances of mean .* they must be positive"):
+        drawn(BATCH_NORMS["mean_var"], slot("batch_norm", (3,), "running_var"), torch.tensor(donor))
 
 
 def test_moments_do_not_cancel():
@@ -147,11 +157,30 @@ def test_moments_do_not_cancel():
     assert moments(torch.tensor(3)) == (3, 0)
 
 
-def test_embedding_padding_stays_zero():
-    padded = Slot("e.weight", "weight", torch.ones(4, 3), "token", "e", is_head=False, padding=2)
-    values = drawn(SCHEMES["random"], padded).values
-    assert (values[2] == 0).all()
-    assert (values[[0, 1, 3]] != 0).all()
+@pytest.mark.parametrize("name", SCHEMES)
+def test_the_padding_row_of_an_embedding_is_never_drawn(name):
+    padded = Slot("e.weight", "weight", torch.ones(400, 30), "token", "e", is_head=False, padding=2)
+    donor = torch.randn(400, 30, generator=generator(0, "e")) + 100
+    donor[2] = 0
+    draw = drawn(SCHEMES[name], padded, donor if SCHEMES[name].needs_donor else None)
+    assert (draw.values[2] == 0).all()
+    others = draw.values[torch.arange(400) != 2]
+    assert (others != 0).all()
+    if SCHEMES[name].needs_donor and name != "pretrained":
+        assert (draw.mean, draw.std) == moments(donor[torch.arange(400) != 2])
+        assert others.mean().item() == pytest.approx(100, abs=0.1)
+
+
+def test_complex_numbers_are_drawn_as_complex_numbers():
+    donor = torch.complex(torch.randn(SHAPE, generator=generator(0, "re")) + 5, torch.randn(SHAPE) * 3)
+    at = Slot("c", "c", torch.zeros(SHAPE, dtype=torch.complex64), "constant", "c", is_head=False)
+    values = drawn(SCHEMES["mean_var"], at, donor).values
+    assert_normal(values.real, *moments(donor.real))
+    assert_normal(values.imag, *moments(donor.imag))
+    for name in ("sampling", "shuffled"):
+        assert set(drawn(SCHEMES[name], at, donor).values.flatten().tolist()) <= set(donor.flatten().tolist())
+    assert torch.equal(drawn(SCHEMES["random"], at, donor).values, donor)  # of the framework, where it has one
+    assert moments(torch.tensor([1 + 3j])) == (2, 1)
 
 
 def test_every_scheme_of_the_design_is_there():

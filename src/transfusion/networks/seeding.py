@@ -17,14 +17,15 @@ def generator(seed: int, name: str) -> torch.Generator:
         ...             torch.randn(3, generator=generator(0, "fc.weight")))
         True
     """
-    return torch.Generator().manual_seed(_digest(seed, name))
+    return torch.Generator(device="cpu").manual_seed(_digest(seed, name))
 
 
 @contextmanager
 def isolated_rng(seed: int, name: str = "") -> Iterator[None]:
     """Run code that draws from the global CPU generator; its state is put back afterwards.
 
-    Modules made inside are on the CPU. ``torch.manual_seed`` would also reseed every GPU, so it is not used.
+    Modules made inside are in float32 on the CPU, whatever ``torch.set_default_dtype`` and
+    ``torch.set_default_device`` say. ``torch.manual_seed`` would also reseed every GPU, so it is not used.
 
     Example:
         >>> before = torch.get_rng_state()
@@ -33,9 +34,14 @@ def isolated_rng(seed: int, name: str = "") -> Iterator[None]:
         >>> torch.equal(before, torch.get_rng_state())
         True
     """
+    dtype = torch.get_default_dtype()
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(_digest(seed, name))
-        yield
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
 
 
 def _digest(seed: int, name: str) -> int:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from transfusion.errors import DonorError, DonorMismatchError, UnknownNameError
+from transfusion.errors import DonorError, DonorMismatchError, InputError, UnknownNameError
 from transfusion.networks.seeding import generator
 from transfusion.networks.structure import stages
+from transfusion.schemes.framework import fresh_tensors
 from transfusion.schemes.provenance import Origin, Provenance
+from transfusion.schemes.reparametrized import refresh
 from transfusion.schemes.rules import BATCH_NORMS, HEADS, IDENTITY, SCHEMES, Scheme, moments
-from transfusion.schemes.slots import Slot, slots
+from transfusion.schemes.slots import Slot, is_quantised, slots
 
 _NUM_NAMED = 20
 
@@ -57,7 +59,7 @@ def initialize(
         UnknownNameError: no such scheme, batch-norm mode, stage or rule for the head.
         DonorError: a donor is needed and none was given.
         DonorMismatchError: the donor lacks tensors, or has them in other shapes.
-        InputError: the model has lazy or meta tensors.
+        InputError: the model has lazy, meta, sparse or quantised tensors, or a parametrization without a rule.
 
     Source:
         Paper, sections 4.1 (random, Mean Var), 4.3 (sampling), 4.4 (batch norm) and 6.4 (weight transfusion). Stages
@@ -72,10 +74,14 @@ def initialize(
     plan = _Plan.of(model, (scheme, rest, batch_norm, head), upto)
     found = slots(model)
     _check_donor(plan, found, state, given=donor is not None)
-    sources = {rule: rule.sources(model, state, seed) for rule in {plan.rule(slot) for slot in found}}
-    # the gains of weight norm are measured on the directions, so these come first
-    ordered = sorted(found, key=lambda slot: slot.role == "gain")
+    fresh = fresh_tensors(model, seed)
+    sources = {rule: rule.sources(state, fresh) for rule in {plan.rule(slot) for slot in found}}
+    _check_parametrizations(plan, found, sources)
+    # gains and singular vectors are measured on their weights, so these come first
+    ordered = sorted(found, key=lambda slot: slot.derived is not None)
     origins = {slot.name: _fill(slot, plan.rule(slot), sources[plan.rule(slot)], seed) for slot in ordered}
+    with torch.no_grad():
+        refresh(model)
     return Provenance(tuple(origins[slot.name] for slot in found))
 
 
@@ -148,6 +154,12 @@ def _check_donor(plan: _Plan, found: list[Slot], state: dict[str, Tensor], *, gi
         what = next(rule.name for rule in (plan.scheme, plan.rest, plan.batch_norm) if rule.needs_donor)
         raise DonorError(f"'{what}' needs a donor and none was given: pass donor=, a state dict or a network.")
     missing = [slot.name for slot in read if slot.name not in state]
+    odd = [slot.name for slot in read if slot.name in state and not _is_alike(state[slot.name], slot.tensor)]
+    if odd:
+        raise DonorMismatchError(
+            f"The donor's {_listed(odd)} cannot stand for the model's: quantised, sparse or of another kind of number. "
+            "Give a donor of dense floats."
+        )
     other = [
         f"{slot.name} {tuple(state[slot.name].shape)} for {tuple(slot.tensor.shape)}"
         for slot in read
@@ -158,9 +170,26 @@ def _check_donor(plan: _Plan, found: list[Slot], state: dict[str, Tensor], *, gi
         raise DonorMismatchError(f"The donor does not fit the model ({'; '.join(problems)}). Adapt it first.")
 
 
+def _is_alike(given: Tensor, wanted: Tensor) -> bool:
+    """Whether the donor's numbers are dense and real, complex or whole as the model's are."""
+    if is_quantised(given) or given.layout != torch.strided:
+        return False
+    return (given.is_floating_point(), given.is_complex()) == (wanted.is_floating_point(), wanted.is_complex())
+
+
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - _NUM_NAMED} more" if len(names) > _NUM_NAMED else ""
     return ", ".join(names[:_NUM_NAMED]) + more
+
+
+def _check_parametrizations(plan: _Plan, found: list[Slot], sources: dict[Scheme, Mapping[str, Tensor]]) -> None:
+    for slot in found:
+        rule = plan.rule(slot)
+        if not rule.covers(slot, sources[rule].get(slot.name)):
+            raise InputError(
+                f"'{slot.name}' belongs to a parametrization that '{rule.name}' has no rule for: only weight norm and "
+                "spectral norm are known. Call torch.nn.utils.parametrize.remove_parametrizations first."
+            )
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ class Origin:
         tensor: its name.
         stage: the stage that owns it.
         rule: scheme or batch-norm mode that gave the values; ``zero``, ``one``, ``token`` (normal, 0.02), ``gain``
-            (norms of the drawn directions), ``kept`` (left as built) or ``tied to NAME``.
+            or ``singular`` (computed from the drawn weight), ``kept`` (left as built) or ``tied to NAME``.
         donor_tensor: the donor's tensor that was copied or measured, if any.
         mean_asked, std_asked: moments of the distribution or donor tensor; NaN where the rule has none.
         mean, std: population moments of the values that the model now has.

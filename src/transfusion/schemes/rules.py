@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from transfusion.errors import DonorError
-from transfusion.schemes.framework import fresh_tensors
 from transfusion.schemes.slots import Slot
 
 TOKEN_STD = 0.02  # of BERT, and of ViT's tokens and positions
@@ -50,9 +49,13 @@ class Scheme(ABC):
         """Whether this tensor's draw reads the donor's tensor of that name."""
         return self.needs_donor and slot.role != "buffer"
 
-    def sources(self, model: nn.Module, donor: Mapping[str, Tensor], seed: int) -> Mapping[str, Tensor]:
-        """The tensors that ``draw`` reads, by name."""
+    def sources(self, donor: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The tensors that ``draw`` reads, by name: the donor's, or ``fresh`` ones of the framework."""
         return donor
+
+    def covers(self, slot: Slot, source: Tensor | None) -> bool:
+        """Whether it can fill this tensor: a draw under a parametrization that we do not know means nothing."""
+        return slot.role != "foreign"
 
     @abstractmethod
     def draw(self, slot: Slot, source: Tensor | None, generator: torch.Generator) -> Draw:
@@ -68,13 +71,18 @@ class Scheme(ABC):
 class FanScaled(Scheme):
     """Normal weights with a variance set by the layer's fans.
 
-    Biases are 0, norm weights 1; embeddings, tokens and positions, which have no fans, are N(0, 0.02^2). What has
-    one axis and no name that tells (LayerScale, temperatures, PReLU slopes) and index tables stay as built.
+    Biases are 0, norm weights 1; embeddings, tokens and positions, which have no fans, are N(0, 0.02^2). Scales with
+    one axis (LayerScale, GRN, temperatures, PReLU slopes) are the framework's; where it has none, they stay as built,
+    as index tables do.
     """
 
     @abstractmethod
     def variance(self, fan_in: int, fan_out: int) -> float:
         """Variance of a weight."""
+
+    def sources(self, donor: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """See ``Scheme.sources``."""
+        return fresh
 
     def draw(self, slot: Slot, source: Tensor | None, generator: torch.Generator) -> Draw:
         """See ``Scheme.draw``."""
@@ -87,8 +95,10 @@ class FanScaled(Scheme):
                 return _constant(slot, 0.0, "zero")
             case "norm":
                 return _constant(slot, 1.0, "one")
-            case "gain":
-                return Draw(_norms(slot), "gain")
+            case "gain" | "singular":
+                return _derived(slot)
+            case "constant" if source is not None:
+                return Draw(source, Default.name)
             case _:
                 return Draw(slot.tensor, "kept")
 
@@ -125,9 +135,13 @@ class Default(Scheme):
     name = "default"
     owns_batch_norm = True
 
-    def sources(self, model: nn.Module, donor: Mapping[str, Tensor], seed: int) -> Mapping[str, Tensor]:
+    def sources(self, donor: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """See ``Scheme.sources``."""
-        return fresh_tensors(model, seed)
+        return fresh
+
+    def covers(self, slot: Slot, source: Tensor | None) -> bool:
+        """See ``Scheme.covers``."""
+        return source is not None or super().covers(slot, source)
 
     def draw(self, slot: Slot, source: Tensor | None, generator: torch.Generator) -> Draw:
         """See ``Scheme.draw``."""
@@ -145,6 +159,10 @@ class Pretrained(Scheme):
         """See ``Scheme.reads``."""
         return True
 
+    def covers(self, slot: Slot, source: Tensor | None) -> bool:
+        """See ``Scheme.covers``."""
+        return True
+
     def draw(self, slot: Slot, source: Tensor | None, generator: torch.Generator) -> Draw:
         """See ``Scheme.draw``."""
         assert source is not None
@@ -152,21 +170,33 @@ class Pretrained(Scheme):
 
 
 class Redrawn(Scheme):
-    """Base of the schemes that keep a donor tensor's statistics and lose its pattern. Index tables stay as built."""
+    """Base of the schemes that keep a donor tensor's statistics and lose its pattern.
+
+    An embedding's padding row is copied and not counted. Index tables stay as built.
+    """
 
     needs_donor = True
 
+    def reads(self, slot: Slot) -> bool:
+        """See ``Scheme.reads``."""
+        return slot.role not in ("buffer", "singular")
+
     def draw(self, slot: Slot, source: Tensor | None, generator: torch.Generator) -> Draw:
         """See ``Scheme.draw``."""
+        if slot.role == "singular":
+            return _derived(slot)
         if not self.reads(slot):
             return Draw(slot.tensor, "kept")
         assert source is not None
-        mean, std = moments(source)
-        return Draw(self.redraw(source, mean, std, generator), self.name, mean, std)
+        drawn = torch.arange(len(source)) != slot.padding if slot.padding is not None else ...
+        values, measured = source.clone(), source[drawn]
+        mean, std = moments(measured)
+        values[drawn] = self.redraw(measured, generator).to(values.dtype)
+        return Draw(values, self.name, mean, std)
 
     @abstractmethod
-    def redraw(self, source: Tensor, mean: float, std: float, generator: torch.Generator) -> Tensor:
-        """New values of the donor tensor's shape, which has this mean and (population) standard deviation."""
+    def redraw(self, source: Tensor, generator: torch.Generator) -> Tensor:
+        """New values in the shape of those of the donor."""
 
 
 class MeanVar(Redrawn):
@@ -174,9 +204,12 @@ class MeanVar(Redrawn):
 
     name = "mean_var"
 
-    def redraw(self, source: Tensor, mean: float, std: float, generator: torch.Generator) -> Tensor:
-        """See ``Redrawn.redraw``."""
-        return _normal(source.shape, mean, std, generator)
+    def redraw(self, source: Tensor, generator: torch.Generator) -> Tensor:
+        """See ``Redrawn.redraw``. Real and imaginary parts of complex numbers are drawn each by their own moments."""
+        if source.is_complex():
+            parts = [_normal(source.shape, *moments(part), generator) for part in (source.real, source.imag)]
+            return torch.complex(*parts)
+        return _normal(source.shape, *moments(source), generator)
 
 
 class Sampling(Redrawn):
@@ -184,10 +217,11 @@ class Sampling(Redrawn):
 
     name = "sampling"
 
-    def redraw(self, source: Tensor, mean: float, std: float, generator: torch.Generator) -> Tensor:
+    def redraw(self, source: Tensor, generator: torch.Generator) -> Tensor:
         """See ``Redrawn.redraw``."""
         count = source.numel()
-        return source.reshape(-1).index_select(0, torch.randint(max(count, 1), (count,), generator=generator))
+        chosen = torch.randint(max(count, 1), (count,), generator=generator, device="cpu")
+        return source.reshape(-1)[chosen].reshape(source.shape)
 
 
 class Shuffled(Redrawn):
@@ -195,9 +229,10 @@ class Shuffled(Redrawn):
 
     name = "shuffled"
 
-    def redraw(self, source: Tensor, mean: float, std: float, generator: torch.Generator) -> Tensor:
+    def redraw(self, source: Tensor, generator: torch.Generator) -> Tensor:
         """See ``Redrawn.redraw``."""
-        return source.reshape(-1).index_select(0, torch.randperm(source.numel(), generator=generator))
+        order = torch.randperm(source.numel(), generator=generator, device="cpu")
+        return source.reshape(-1)[order].reshape(source.shape)
 
 
 class IdentityBatchNorm(Scheme):
@@ -211,9 +246,11 @@ class IdentityBatchNorm(Scheme):
 
 
 class MeanVarBatchNorm(MeanVar):
-    """Gamma, beta, running mean and variance resampled by ``mean_var``; variances redrawn until positive.
+    """Gamma, beta and running mean resampled by ``mean_var``; the running variance, which is positive, log-normally.
 
-    ``num_batches_tracked`` is a count, not a weight: it starts from 0.
+    The log-normal has exactly the donor tensor's mean and variance, as a normal redrawn until positive has not. A gamma
+    distribution could have them too, but where they differ widely between channels it puts many next to 0, and the
+    network divides by their roots. ``num_batches_tracked`` is a count, not a weight: it starts from 0.
     """
 
     def reads(self, slot: Slot) -> bool:
@@ -224,17 +261,20 @@ class MeanVarBatchNorm(MeanVar):
         """See ``Scheme.draw``.
 
         Raises:
-            DonorError: the donor's running variances are all zero or below, so that no draw can be positive.
+            DonorError: the donor's running variances are negative, or all zero.
         """
         if not self.reads(slot):
             return _constant(slot, 0.0, "zero")
-        drawn = super().draw(slot, source, generator)
-        if slot.key == "running_var":
-            if drawn.mean <= 0:
-                raise DonorError(f"The donor's '{slot.name}' has mean {drawn.mean:g}; a variance must be positive.")
-            while (bad := drawn.values <= 0).any():
-                drawn.values[bad] = _normal((int(bad.sum()),), drawn.mean, drawn.std, generator)
-        return drawn
+        assert source is not None
+        if slot.key != "running_var":
+            return super().draw(slot, source, generator)
+        mean, std = moments(source)
+        if not mean > 0 or (source < 0).any():
+            raise DonorError(
+                f"The donor's '{slot.name}' holds variances of mean {mean:g} and minimum {source.min().item():g}; they "
+                "must be positive. Use batch-norm mode 'identity' or 'pretrained', or another donor."
+            )
+        return Draw(_log_normal(source.shape, mean, std, generator), self.name, mean, std)
 
 
 RANDOM = Random()
@@ -251,29 +291,33 @@ BATCH_NORMS: dict[str, Scheme] = {
 
 
 def moments(tensor: Tensor) -> tuple[float, float]:
-    """Mean and population standard deviation over all entries; NaN for none.
+    """Mean and population standard deviation over all entries, real and imaginary parts alike; NaN for none.
 
-    Example:
+    Examples:
         >>> moments(torch.tensor([1.0, 3.0]))
         (2.0, 1.0)
     """
-    values = tensor.detach().to("cpu", torch.promote_types(tensor.dtype, torch.float32))
+    numbers = torch.view_as_real(tensor.detach().resolve_conj()) if tensor.is_complex() else tensor.detach()
+    values = numbers.to("cpu", torch.promote_types(numbers.dtype, torch.float32))
     mean = values.mean()
     return mean.item(), (values - mean).square_().mean().sqrt().item()
 
 
 def _normal(shape: tuple[int, ...], mean: float, std: float, generator: torch.Generator) -> Tensor:
-    return torch.randn(shape, generator=generator).mul_(std).add_(mean)
+    return torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu").mul_(std).add_(mean)
+
+
+def _log_normal(shape: tuple[int, ...], mean: float, std: float, generator: torch.Generator) -> Tensor:
+    """Positive values with this mean and standard deviation: exp(N(mu, s^2)), s^2 = ln(1 + std^2 / mean^2)."""
+    variance = math.log1p((std / mean) ** 2)
+    return _normal(shape, math.log(mean) - variance / 2, math.sqrt(variance), generator).exp_()
 
 
 def _constant(slot: Slot, value: float, rule: str) -> Draw:
-    return Draw(torch.full(slot.tensor.shape, value), rule, value, 0.0)
+    return Draw(torch.full(slot.tensor.shape, value, dtype=torch.float32, device="cpu"), rule, value, 0.0)
 
 
-def _norms(slot: Slot) -> Tensor:
-    """Norms of a weight-normalised layer's directions, over the axes that its gain has not."""
-    assert slot.direction is not None
-    axes = [axis for axis, size in enumerate(slot.tensor.shape) if size == 1]
-    keep = slot.tensor.ndim == slot.direction.ndim
-    norms: Tensor = torch.linalg.vector_norm(slot.direction.detach(), dim=axes if keep else None, keepdim=keep)
-    return norms
+def _derived(slot: Slot) -> Draw:
+    """A gain or a singular vector, from the layer's weight as it is now."""
+    assert slot.derived is not None
+    return Draw(slot.derived(), slot.role)

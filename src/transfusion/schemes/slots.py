@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,17 +13,18 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.parameter import is_lazy
-from torch.nn.utils.parametrize import ParametrizationList
 
 from transfusion.errors import InputError
 from transfusion.networks.structure import head, stage_of
+from transfusion.schemes.reparametrized import Piece, pieces
 
-Role = Literal["weight", "bias", "norm", "token", "gain", "batch_norm", "constant", "buffer"]
+Role = Literal["weight", "bias", "norm", "token", "gain", "singular", "foreign", "batch_norm", "constant", "buffer"]
 
 BATCH_NORM_KEYS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 _NORM = re.compile(r"(Layer|Group|Instance|RMS|Rms)Norm")
-_TOKEN = re.compile(r"token|embed|pos_|_pos|pos$|position|relative|rel_|table")
-_DIRECTIONS = {"weight_g": "weight_v", "original0": "original1"}
+_TOKEN = re.compile(r"token|embed|pos_|_pos|pos$|position|relative|rel_|_rel$|table|latent|prompt|queries")
+_QUANTISING = re.compile("torchao|bitsandbytes|quantiz")
+_WITH_WEIGHTS = (nn.Linear, nn.Bilinear, nn.RNNBase, nn.RNNCellBase, _ConvNd)  # matrices even where one axis is 1
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,15 @@ class Slot:
 
     Attributes:
         name: its name in the state dict.
-        key: its name within the layer, such as ``weight``; that of the parametrized tensor for a parametrization.
+        key: its name within the layer, such as ``weight``; of a weight kept in pieces, the weight's.
         tensor: the tensor itself, on any device.
         role: what it is for; see ``role_of``.
         stage: the stage that owns it.
         is_head: whether it belongs to the layer that makes the outputs.
         fans: (fan_in, fan_out) of a ``weight``.
         tied_to: name under which the same tensor came before.
-        padding: row of an embedding that stays zero.
-        direction: of a weight-norm ``gain``, the tensor whose norms it holds.
+        padding: row of an embedding that no scheme redraws: it stands for "nothing".
+        derived: computes a ``gain`` or a ``singular`` vector from the layer's weight as it is now.
     """
 
     name: str
@@ -52,22 +53,21 @@ class Slot:
     fans: tuple[int, int] = (1, 1)
     tied_to: str | None = None
     padding: int | None = None
-    direction: Tensor | None = None
+    derived: Callable[[], Tensor] | None = None
 
 
 def slots(model: nn.Module) -> list[Slot]:
     """All tensors of the state dict, in order of registration.
 
     Raises:
-        InputError: a tensor has no values yet (lazy or on the meta device).
+        InputError: a tensor has no values yet (lazy or on the meta device), or is sparse or quantised.
     """
     stage, heads = stage_of(model), head(model)
-    first: dict[int, str] = {}
+    first: dict[Hashable, str] = {}
     found = []
-    for name, layer, key, tensor in _named(model):
-        _require_values(name, tensor)
-        role = role_of(layer, key, tensor)
-        tied_to = first.setdefault(id(tensor), name)
+    for name, layer, key, tensor, piece in _named(model):
+        role = role_of(layer, key, tensor, piece)
+        tied_to = first.setdefault(_memory(tensor), name)
         found.append(
             Slot(
                 name=name,
@@ -78,40 +78,44 @@ def slots(model: nn.Module) -> list[Slot]:
                 is_head=any(name.startswith(f"{h}.") for h in heads),
                 fans=fans(layer, tuple(tensor.shape)) if role == "weight" else (1, 1),
                 tied_to=None if tied_to == name else tied_to,
-                padding=getattr(layer, "padding_idx", None),
-                direction=_direction(model, name) if role == "gain" else None,
+                padding=getattr(layer, "padding_idx", None) if key == "weight" else None,
+                derived=piece.derived if piece else None,
             )
         )
     return found
 
 
-def role_of(layer: nn.Module, key: str, tensor: Tensor) -> Role:
+def role_of(layer: nn.Module, key: str, tensor: Tensor, piece: Piece | None = None) -> Role:
     """What a tensor is for, from the type of its layer, its name there and its shape.
 
-    - ``batch_norm``: the five tensors of a layer with running statistics;
+    - ``gain``, ``singular``, ``foreign``: pieces of a weight, see ``transfusion.schemes.reparametrized``;
+    - ``batch_norm``: the tensors of a layer with running statistics, so called;
     - ``buffer``: any other buffer or integer tensor (index tables, masks);
-    - ``bias``: named so, with one axis; ``norm``: weight of a layer, group, instance or RMS norm;
+    - ``norm`` and ``bias``: of a layer, group, instance or RMS norm, over however many axes;
     - ``token``: embeddings, class tokens, positional embeddings, relative position tables;
+    - ``bias``: anything else named so;
     - ``weight``: any other tensor with two axes or more: convolution, linear, attention, recurrent;
-    - ``gain``: the norms of a weight-normalised layer;
-    - ``constant``: what is left, with one axis at most: LayerScale, temperatures, PReLU slopes.
+    - ``constant``: what is left: scales with one axis (LayerScale, GRN, temperatures, PReLU slopes), complex numbers.
     """
-    keeps_statistics = isinstance(layer, _BatchNorm) or getattr(layer, "running_mean", None) is not None
+    if piece and piece.kind != "whole":
+        return piece.kind
+    keeps_statistics = isinstance(layer, _BatchNorm) or any(
+        getattr(layer, statistic, None) is not None for statistic in ("running_mean", "running_var")
+    )
     if keeps_statistics and key in BATCH_NORM_KEYS:
         return "batch_norm"
-    if not tensor.is_floating_point() or not isinstance(tensor, nn.Parameter):
+    if not isinstance(tensor, nn.Parameter) or not (tensor.is_floating_point() or tensor.is_complex()):
         return "buffer"
-    num_axes = sum(size > 1 for size in tensor.shape)
-    if "bias" in key and num_axes < 2:
-        return "bias"
-    if key == "weight" and any(_NORM.search(base.__name__) for base in type(layer).__mro__):
-        return "norm"
-    if key in _DIRECTIONS:
-        return "gain"
+    if any(_NORM.search(base.__name__) for base in type(layer).__mro__) and key in ("weight", "bias"):
+        return "norm" if key == "weight" else "bias"
+    if tensor.is_complex() or "complex" in key:
+        return "constant"
     if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)) or _TOKEN.search(key):
         return "token"
-    is_weight = tensor.ndim >= 2 and (key.startswith("weight") or num_axes >= 2)
-    return "weight" if is_weight else "constant"
+    if "bias" in key:
+        return "bias"
+    is_matrix = isinstance(layer, _WITH_WEIGHTS) and tensor.ndim >= 2 and key.startswith("weight")
+    return "weight" if is_matrix or sum(size > 1 for size in tensor.shape) >= 2 else "constant"
 
 
 def fans(layer: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -139,30 +143,28 @@ def fans(layer: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
     return within * field, across * field
 
 
-def _named(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor]]:
-    """(name, layer, name within the layer, tensor) of all that the state dict holds."""
+def _named(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor, Piece | None]]:
+    """(name, layer, name within the layer, tensor, piece of a weight) of all that the state dict holds."""
     modules = dict(model.named_modules(remove_duplicate=False))
+    cut = {
+        f"{path}.{piece.name}".lstrip("."): (layer, piece) for path, layer in modules.items() for piece in pieces(layer)
+    }
     for path, module in modules.items():
-        prefix = f"{path}." if path else ""
+        if hasattr(module, "_packed_params") or hasattr(module, "_all_weight_values"):
+            raise _quantised(path, type(module))
         kept = {k: b for k, b in module._buffers.items() if k not in module._non_persistent_buffers_set}
         for key, tensor in (*module._parameters.items(), *kept.items()):
             if tensor is None:
                 continue
-            if isinstance(module, ParametrizationList) and key not in _parts_of_weight_norm(module):
-                owner, _, own_key = f".{path}".rpartition(".parametrizations.")
-                yield prefix + key, modules[owner[1:]], own_key, tensor
-            else:
-                yield prefix + key, module, key, tensor
+            name = f"{path}.{key}".lstrip(".")
+            _require_values(name, tensor)
+            layer, piece = cut.get(name, (module, None))
+            yield name, layer, piece.weight if piece else key, tensor, piece
 
 
-def _parts_of_weight_norm(module: ParametrizationList) -> tuple[str, ...]:
-    return ("original0",) if any(type(step).__name__ == "_WeightNorm" for step in module) else ()
-
-
-def _direction(model: nn.Module, name: str) -> Tensor:
-    layer, _, key = name.rpartition(".")
-    direction: Tensor = getattr(model.get_submodule(layer), _DIRECTIONS[key])
-    return direction
+def _memory(tensor: Tensor) -> Hashable:
+    """Equal for tensors that share all their memory, whether or not they are one object."""
+    return (tensor.data_ptr(), tensor.shape, tensor.stride()) if tensor.numel() else id(tensor)
 
 
 def _require_values(name: str, tensor: Tensor) -> None:
@@ -170,3 +172,28 @@ def _require_values(name: str, tensor: Tensor) -> None:
         raise InputError(f"'{name}' is lazy and has no shape yet: run one batch through the model first.")
     if tensor.device == torch.device("meta"):
         raise InputError(f"'{name}' is on the meta device and has no values: call model.to_empty(device='cpu') first.")
+    if is_quantised(tensor) or (isinstance(tensor, nn.Parameter) and _is_low_bit(name, tensor)):
+        raise _quantised(name, type(tensor))
+    if tensor.layout != torch.strided:
+        raise InputError(f"'{name}' is sparse ({tensor.layout}): give the model with dense tensors (to_dense()).")
+
+
+def is_quantised(tensor: Tensor) -> bool:
+    """Whether a tensor's numbers stand for others: quantised, of eight-bit floats, or of a quantising library."""
+    return (
+        tensor.is_quantized
+        or (tensor.is_floating_point() and tensor.element_size() == 1)
+        or bool(_QUANTISING.search(type(tensor).__module__))
+    )
+
+
+def _is_low_bit(name: str, tensor: Tensor) -> bool:
+    """Whether a weight is stored in eight bits or fewer; other integer parameters are index tables."""
+    return name.rpartition(".")[2] == "weight" and tensor.dtype in (torch.int8, torch.uint8)
+
+
+def _quantised(name: str, kind: type) -> InputError:
+    return InputError(
+        f"'{name}' is quantised ({kind.__module__}.{kind.__name__}), and no scheme draws such weights: give the model "
+        "before it was quantised."
+    )
