@@ -13,6 +13,9 @@ from transfusion import __version__, terms
 from transfusion.errors import SpecError, TransfusionError
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from transfusion.networks.donors import Donor
     from transfusion.spec import StudySpec
     from transfusion.study import Outcome, Study
 
@@ -309,11 +312,11 @@ def init(scheme: str, model: str, donor: str | None, out: str, **options: Any) -
     from transfusion.runs.store import write_weights
 
     network = models.build(model, options["num_outputs"], options["channels"], options["image_size"])
-    state = donors.adapt(donors.load(donor, model).state, network) if donor else None
+    taken = _taken(donors.load(donor, model), network) if donor else None
     provenance = schemes.initialize(
         network,
         scheme,
-        donor=state,
+        donor=taken,
         seed=options["seed"],
         batch_norm=options["batch_norm"],
         upto=options["upto"],
@@ -323,3 +326,13 @@ def init(scheme: str, model: str, donor: str | None, out: str, **options: Any) -
     write_weights(Path(out), network.state_dict())
     click.echo(provenance)
     click.echo(f"Wrote {len(provenance.rows)} tensors to {out}")
+
+
+def _taken(donor: Donor, network: nn.Module) -> dict[str, Tensor]:
+    """The tensors that a network takes from a donor; what is worth knowing about that is printed."""
+    from transfusion.networks import donors
+
+    fit = donors.fit(donor.state, network)
+    for note in (*donor.notes, *fit.notes):
+        click.echo(f"Note: {note}", err=True)
+    return fit.state

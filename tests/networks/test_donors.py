@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+import io
 import pickle
-import urllib.error
 from collections import OrderedDict
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -164,31 +166,67 @@ def test_fingerprints_are_of_content():
 # ---- libraries, without network
 
 
-def test_torchvision_loads_by_its_own_code(monkeypatch):
-    weights = torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """Lets torchvision publish a file, which lies in torch's cache under its hash, as all do."""
+
+    def publish(content: bytes, told: str | None = None):
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        told = hashlib.sha256(content).hexdigest()[:8] if told is None else told
+        weights = SimpleNamespace(
+            name="IMAGENET1K_V1",
+            url=f"nowhere://models/squeezenet1_1-{told}.pth",
+            transforms=torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1.transforms,
+        )
+        for module in ("formats", "published"):
+            monkeypatch.setattr(f"transfusion.networks.donors.{module}.torchvision_weights", lambda *_: weights)
+        path = tmp_path / "hub" / "checkpoints" / f"squeezenet1_1-{told}.pth"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    return publish
+
+
+def saved(content) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def test_torchvisions_cache_is_read_by_our_own_code(published):
     model = torchvision.models.squeezenet1_1()
-    seen = {}
-
-    def cached(url, progress=True, **options):
-        seen["url"] = url
-        return model.state_dict()
-
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", cached)
+    published(saved(model.state_dict()))
     before = torch.get_rng_state()
-    donor = load("torchvision:squeezenet1_1/IMAGENET1K_V1")
-    assert seen["url"] == weights.url
+    donor = load("torchvision:squeezenet1_1")
     assert equal(donor.state, model.state_dict())
+    assert donor.source == "torchvision:squeezenet1_1/IMAGENET1K_V1"
+    assert donor.notes == ("The donor torchvision:squeezenet1_1 is torchvision:squeezenet1_1/IMAGENET1K_V1.",)
+    assert donor.format.mean == (0.485, 0.456, 0.406)
     assert equal(load("torchvision:", model_name="torchvision:squeezenet1_1").state, model.state_dict())
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_torchvision_offline(monkeypatch):
-    def fail(*args, **options):
-        raise urllib.error.URLError("no route to host")
+def test_a_program_in_torchs_cache_is_not_run(published):
+    published(saved({"w": Payload()}))
+    with pytest.raises(UnsafeFileError, match="holds more than tensors"):
+        load("torchvision:squeezenet1_1")
+    assert not Payload.ran
 
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
-    with pytest.raises(DonorError, match=r"'torchvision:resnet18' could not be fetched .*no route.*Go online once"):
-        load("torchvision:resnet18")
+
+def test_a_replaced_file_in_torchs_cache_is_refused_before_it_is_read(published):
+    path = published(saved({"w": Payload()}), told="b8a52dc0")
+    with pytest.raises(DonorError, match=r"is not what was published: its SHA-256 begins .* not b8a52dc0") as caught:
+        load("torchvision:squeezenet1_1")
+    assert path.exists()
+    assert not isinstance(caught.value, UnsafeFileError)
+    assert not Payload.ran
+
+
+def test_torchvision_offline(published):
+    published(b"").unlink()
+    with pytest.raises(DonorError, match=r"'torchvision:squeezenet1_1' could not be fetched .*Go online once"):
+        load("torchvision:squeezenet1_1")
 
 
 def hub_cache(folder, repository, files):
@@ -262,7 +300,7 @@ def test_grey_models_sum_the_colours():
 
 
 def test_grey_donors_are_refused():
-    with pytest.raises(DonorMismatchError, match=r"misshapen: conv\.weight \(4, 1, 3, 3\) for \(4, 3, 3, 3\)"):
+    with pytest.raises(DonorMismatchError, match=r"\(conv\.weight\) takes images of 1 channels.*--channels 1"):
         adapt(small(channels=1).state_dict(), small())
 
 

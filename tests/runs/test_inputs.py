@@ -197,3 +197,19 @@ def test_data_json_keeps_it(study, weights) -> None:
     a_study = study(model="cbr_tiny_small", schemes=("random",))
     assert a_study.run(workers=0, progress=False).failed == {}
     assert json.loads(a_study.store.card_path.read_text())["normalization"]["from"] == "task"
+
+
+def test_a_network_sees_a_task_of_another_format_as_its_own(study) -> None:
+    from transfusion import tasks
+    from transfusion.networks.donors import InputFormat
+    from transfusion.runs.inputs import let_see
+
+    a_study = study(model="squeezenet1_0", schemes=("random",), task={"channels": 3})
+    task = tasks.load(a_study.plan().grid[0].task, cache=a_study.cache)
+    network = torch.nn.Sequential(torch.nn.Identity())
+    let_see(network, task, InputFormat(IMAGENET.mean, IMAGENET.std, "bilinear", "somewhere"))
+    image = torch.rand(2, 3, 4, 4)
+    mean, std, own_mean, own_std = (
+        torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET.mean, IMAGENET.std, task.mean, task.std)
+    )
+    torch.testing.assert_close(network((image - own_mean) / own_std), (image - mean) / std)

@@ -18,6 +18,7 @@ from transfusion.networks.structure import head, stage_of
 from transfusion.progress import track
 from transfusion.report.page import render
 from transfusion.report.stage_by_stage import said, sections, warnings_of
+from transfusion.runs import inputs
 from transfusion.runs.comparisons import Probe
 from transfusion.runs.machine import Machine
 from transfusion.runs.store import Store, run_around
@@ -59,6 +60,7 @@ class Found:
         first_layers: the first convolutions' weights, where both have one of the same shape.
         about: the network and the images, in words.
         is_one: whether the two sets of weights are the same, tensor by tensor.
+        told: what was taken of each, and how it sees the images, in sentences.
     """
 
     frame: pd.DataFrame
@@ -66,6 +68,7 @@ class Found:
     first_layers: tuple[Tensor, Tensor] | None
     about: str
     is_one: bool = False
+    told: tuple[str, ...] = ()
 
     @property
     def conclusions(self) -> list[str]:
@@ -76,7 +79,7 @@ class Found:
     @property
     def notes(self) -> list[str]:
         """What to beware of, a sentence each."""
-        return [*(self.conclusions if self.is_one else ()), *warnings_of(self.frame)]
+        return [*self.told, *(self.conclusions if self.is_one else ()), *warnings_of(self.frame)]
 
 
 @dataclass(frozen=True)
@@ -142,17 +145,20 @@ def compared(request: Request, show_progress: bool = False) -> Found:
     spec = request.task or next((run.task for run in runs), None)
     if model is None or spec is None:
         raise SpecError("Both --model and --data are needed, unless A or B is a run's. Give them.")
-    task = tasks.load(spec, progress=show_progress)
     found = [donors.load(one.source, model) for one in weights]
-    networks = {}
-    for side, name, donor in zip("AB", request.names, found, strict=True):
+    trained = [inputs.of_donor(donor, model, Store(Path("studies") / "any")) for donor in found]
+    task = tasks.load(inputs.chosen(spec, trained[0].format or trained[1].format), progress=show_progress)
+    networks, told = {}, []
+    for side, name, donor, seen in zip("AB", request.names, found, trained, strict=True):
         try:
-            networks[side] = _network(request, model, task, donor.state)
+            networks[side], notes = _network(request, model, task, donor.state)
+            inputs.let_see(networks[side], task, seen.format)
+            told += [f"{side}: {note}" for note in (*donor.notes, *seen.notes, *notes)]
         except DonorMismatchError as error:
             raise DonorMismatchError(f"{side} = {name} as {model}: {error}") from None
     looked = _look(request, networks, task, show_progress)
     about = f"{model} make of {looked.about}"
-    return replace(looked, about=about, is_one=found[0].fingerprint == found[1].fingerprint)
+    return replace(looked, about=about, is_one=found[0].fingerprint == found[1].fingerprint, told=tuple(told))
 
 
 def write(request: Request, found: Found, folder: Path) -> Path:
@@ -187,26 +193,27 @@ def _look(request: Request, networks: dict[str, nn.Module], task: Task, show_pro
     return Found(frame, grid, layers, f"{total} {split} images of {task.name} at {task.image_size} px")
 
 
-def _network(request: Request, name: str, task: Task, state: Mapping[str, Tensor]) -> nn.Module:
+def _network(request: Request, name: str, task: Task, state: Mapping[str, Tensor]) -> tuple[nn.Module, tuple[str, ...]]:
+    """A network with all of one set of weights, and what was taken of them, in sentences."""
     num_outputs = request.num_outputs or _num_outputs(name, task, state)
     model = models.build(name, num_outputs, task.channels, task.image_size)
-    fitted = donors.adapt(state, model)
+    taken = donors.fit(state, model)
     stages = stage_of(model)
-    absent = [key for key in model.state_dict() if key not in fitted]
+    absent = [key for key in model.state_dict() if key not in taken.state]
     if any(request.stages is None or stages[key] in request.stages for key in absent):
         raise DonorMismatchError(
             f"The weights have nothing that fits {', '.join(absent)} of {name} with {num_outputs} outputs. Name the "
             "other stages by --stages, or the outputs by --num-outputs."
         )
-    model.load_state_dict(fitted, strict=False)
-    return model.to(Machine().device_type()).to(memory_format=torch.channels_last)
+    model.load_state_dict(taken.state, strict=False)
+    return model.to(Machine().device_type()).to(memory_format=torch.channels_last), taken.notes
 
 
 def _num_outputs(name: str, task: Task, state: Mapping[str, Tensor]) -> int:
     """The width of the head that the weights come with."""
     model = models.build(name, 2, task.channels, task.image_size)
     within = tuple(f"{part}." for part in head(model))
-    own = model.state_dict()
+    own, state = model.state_dict(), donors.fit(state, model).whole
     ends = [key for key in own if key.startswith(within) and own[key].shape[:1] == (2,)]
     return next((len(state[key]) for key in reversed(ends) if key in state and state[key].ndim), IMAGENET_CLASSES)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
+
+import torch
+from torch import nn
 
 from transfusion.networks import models
-from transfusion.networks.donors import Donor, stem_channels
+from transfusion.networks.donors import Donor, file_of, stem_channels
 from transfusion.networks.donors.formats import InputFormat, of_model
 from transfusion.runs.store import Store, run_around
 from transfusion.spec import Normalization, TaskSpec
@@ -37,7 +39,7 @@ def of_donor(donor: Donor, model_name: str, store: Store) -> Trained:
     kind, _, name = donor.source.partition(":")
     if donor.format is not None:
         return Trained(donor.format)
-    run = run_around(store.find_run(name) if kind == "run" else Path(name.partition("#")[0]).expanduser())
+    run = run_around(store.find_run(name) if kind == "run" else file_of(name)[0])
     if run is not None and (found := of_task_spec(run.spec().task, f"run:{run.id}")):
         return Trained(found)
     channels = stem_channels(donor.state, models.build(model_name, 2))
@@ -80,3 +82,20 @@ def settled(spec: TaskSpec, task: Task) -> TaskSpec:
     source = task.card["normalization"]["from"]
     normalization = Normalization(mean=task.mean, std=task.std, source=source)
     return spec.with_values(fingerprint=task.fingerprint, normalize=normalization, channels=task.channels)
+
+
+def let_see(model: nn.Module, task: Task, trained: InputFormat | None) -> None:
+    """Let a network see a task's normalised images as it saw them in training, where that is otherwise."""
+    if trained is None:
+        return
+    own = Normalization(mean=trained.mean, std=trained.std).for_channels(task.channels)
+    if (own.mean, own.std) == (task.mean, task.std):
+        return
+    scale, shift = (
+        torch.tensor(values).view(1, -1, 1, 1)
+        for values in (
+            [std / other for std, other in zip(task.std, own.std, strict=True)],
+            [(mean - m) / s for mean, m, s in zip(task.mean, own.mean, own.std, strict=True)],
+        )
+    )
+    model.register_forward_pre_hook(lambda _, images: (images[0] * scale.to(images[0]) + shift.to(images[0]),))

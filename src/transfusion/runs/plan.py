@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from transfusion import schemes, tasks
 from transfusion.errors import SpecError, UnknownNameError
 from transfusion.networks import donors, models
-from transfusion.networks.donors import Donor
 from transfusion.runs import comparisons as representations
 from transfusion.runs import inputs
 from transfusion.runs.store import Store, write_tensors
@@ -59,16 +58,18 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
     if spec.representations:
         representations.check(spec.representations, model)
     taught = _starts_with_donor(spec, model)
+    notes = (*(donor.notes if donor else ()), *trained.notes)
     origin: dict[str, Any] = {"donor": spec.donor}
     if donor_run is not None:
         pupil = models.build(spec.model, task.num_outputs, donor_run.task.channels or 3, task.image_size)
         donors.adapt(pupil.state_dict(), model)  # refuses a donor of grey images for coloured ones
         origin = {"donor": f"run:{donor_run.id}"}
     elif donor is not None and taught:
-        origin = {"donor": donor.source, "donor_fingerprint": _keep_donor(donor, model, store)}
+        taken = donors.fit(donor.state, model)
+        origin = {"donor": donor.source, "donor_fingerprint": _keep(taken.state, store)}
+        notes = (*notes, *taken.notes)
     num_images = len(task.splits["train"].labels)
     grid = [run.with_values(**origin) if run.scheme in taught else run for run in _grid(spec, num_images)]
-    notes = (*(donor.notes if donor else ()), *trained.notes)
     card = {**task.card, "notes": list(notes)}
     return Plan(list({run.id: run for run in grid}.values()), donor_run, card, notes)
 
@@ -114,13 +115,13 @@ def _donor_run(spec: StudySpec, donor: DonorRunSpec, cache: Path | None) -> RunS
     )
 
 
-def _keep_donor(donor: Donor, model: nn.Module, store: Store) -> str:
-    """See that the donor fits the model, and keep a copy in the study's folder; its fingerprint."""
-    donors.adapt(donor.state, model)
-    kept = store.donor_path(donor.fingerprint)
+def _keep(weights: dict[str, Tensor], store: Store) -> str:
+    """Keep a donor as the study's model takes it in the study's folder; its fingerprint."""
+    name = donors.fingerprint(weights)
+    kept = store.donor_path(name)
     if not kept.exists():
-        write_tensors(kept, donor.state)
-    return donor.fingerprint
+        write_tensors(kept, weights)
+    return name
 
 
 def _grid(spec: StudySpec, num_images: int) -> Iterator[RunSpec]:

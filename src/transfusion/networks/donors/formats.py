@@ -11,7 +11,10 @@ from typing import Any
 from PIL import Image
 
 from transfusion.errors import DonorError
+from transfusion.networks.donors.registry import HUB, timm_config, torchvision_weights
 from transfusion.terms import Interpolation
+
+_LIBRARIES = ("torchvision:", "timm:")
 
 
 @dataclass(frozen=True)
@@ -51,24 +54,6 @@ def of_torchvision(name: str, weights_name: str = "DEFAULT") -> InputFormat:
     return InputFormat(tuple(preset.mean), tuple(preset.std), preset.interpolation.value, source, 3, size)
 
 
-def torchvision_weights(name: str, weights_name: str = "DEFAULT") -> Any:
-    """The member of torchvision's enumeration of weights that is meant; ``DEFAULT`` is their best.
-
-    Raises:
-        DonorError: torchvision has no such model or weights.
-    """
-    import torchvision
-
-    if name not in torchvision.models.list_models():
-        raise DonorError(f"torchvision has no model '{name}'. See torchvision.models.list_models().")
-    weights = torchvision.models.get_model_weights(name)
-    try:
-        return weights[weights_name]
-    except KeyError:
-        known = ", ".join(member.name for member in weights) or "none"
-        raise DonorError(f"torchvision has no weights '{weights_name}' for {name}. Known: {known}.") from None
-
-
 def of_timm(name: str) -> InputFormat:
     """The format of timm's weights for ``name``, from its ``pretrained_cfg``.
 
@@ -79,16 +64,10 @@ def of_timm(name: str) -> InputFormat:
         >>> of_timm("tf_efficientnet_lite0").mean
         (0.5, 0.5, 0.5)
     """
-    import timm
-
-    try:
-        config = timm.get_pretrained_cfg(name)
-    except RuntimeError:
-        raise DonorError(f"timm has no pretrained weights for '{name}'. See timm.list_pretrained().") from None
-    if config is None:
-        raise DonorError(f"timm has no model '{name}'. See timm.list_models(pretrained=True).")
-    source = f"timm:{config.architecture}" + (f".{config.tag}" if config.tag else "")
-    return of_config(vars(config), source)
+    config = timm_config(name)
+    tag = f".{config['tag']}" if config.get("tag") else ""
+    source = f"timm:{name if name.startswith(HUB) else config['architecture'] + tag}"
+    return of_config(config, source)
 
 
 def of_config(config: Mapping[str, Any], source: str) -> InputFormat:
@@ -143,11 +122,11 @@ def of_model(model_name: str) -> InputFormat | None:
     """
     import torchvision
 
-    library, _, bare = model_name.rpartition(":")
+    library, _, bare = model_name.partition(":") if model_name.startswith(_LIBRARIES) else ("", "", model_name)
     if library != "timm" and bare in torchvision.models.list_models():
         return of_torchvision(bare) if list(torchvision.models.get_model_weights(bare)) else None
     if library == "torchvision":
         return None
     import timm
 
-    return of_timm(bare) if timm.is_model(bare) else None
+    return of_timm(bare) if bare.startswith(HUB) or timm.is_model(bare) else None
