@@ -8,6 +8,7 @@ the two BLAS at hand. Run: ``python benchmarks/similarity.py`` (``--rounds 1 --s
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -21,8 +22,10 @@ import numpy as np
 import peers
 import torch
 from scipy.linalg import blas
+from threadpoolctl import threadpool_info
 
 from transfusion.similarity import MEASURES, Sums, cca, judge, linear_cka
+from transfusion.similarity import blas as blas_of_ours
 
 SIZES = ((50_000, 256), (20_000, 512), (802_816, 64))
 NUM_NETWORKS = 8
@@ -42,7 +45,22 @@ def main() -> None:
     parts = [mean_cca(n, d, options.rounds) for n, d in sizes]
     parts += [all_pairs(sizes[0][0], options.rounds), debiased(options.rounds, options.scale), memory(sizes)]
     threads = f"{torch.get_num_threads()} threads. {peers.absent()}"
-    harness.write("similarity", "Representation similarity: time and memory", threads, *parts)
+    harness.write("similarity", "Representation similarity: time and memory", threads, kernels(), *parts)
+
+
+def kernels() -> str:
+    """Which libraries multiply, with which kernels, and which of them ours took."""
+    loaded = {f"{each['internal_api']} {each['architecture']}" for each in threadpool_info() if "architecture" in each}
+    taken = {kind: {d: blas_of_ours.faster(np.dtype(kind), 2 * d + 1).name for _, d in SIZES} for kind in ("f4", "f8")}
+    chosen = "; ".join(
+        f"{kind}: {', '.join(f'{name} at d = {d}' for d, name in own.items())}" for kind, own in taken.items()
+    )
+    busy = os.getloadavg()[0]
+    return (
+        f"NumPy and SciPy multiply by {' and '.join(sorted(loaded)) or 'a library that does not tell'}, PyTorch by "
+        f"{'MKL' if torch.backends.mkl.is_available() else 'its own'}. Taken: {chosen}. Load of the machine at the end "
+        f"{busy:.1f}: other work shared it."
+    )
 
 
 def arrays(n: int, d: int) -> tuple[peers.Floats, peers.Floats]:

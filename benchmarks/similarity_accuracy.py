@@ -58,10 +58,32 @@ def cases() -> Iterator[tuple[str, peers.Floats, peers.Floats]]:
     yield "two dependent channels", np.hstack([x, x[:, :2] @ np.array([[1.0, 2.0], [3.0, -1.0]])]), y
     yield "means of 1e5, float64", x + 1e5, y - 1e5
     yield "means of 1e3, float32", (x + 1e3).astype(np.float32), (y - 1e3).astype(np.float32)
+    z, w = (np.random.default_rng(seed).normal(size=(50_000, 1)) for seed in (3, 4))
+    yield "x = [z, 3z], n = 50,000", np.hstack([z, 3 * z]), np.hstack([z + 0.1 * w, w[::-1]])
+    yield (
+        "the same, float32",
+        *(each.astype(np.float32) for each in (np.hstack([z, 3 * z]), np.hstack([z + 0.1 * w, w]))),
+    )
+    halves = probabilities(x[:, 0]), probabilities(x[:, 0] + y[:, 0])
+    yield "two-class probabilities, float64", *halves
+    yield "two-class probabilities of float32, kept in float64", *(each.astype("f4").astype("f8") for each in halves)
+    low = x @ np.random.default_rng(5).normal(size=(12, 30))
+    for offset in (1e3, 1e6):
+        yield f"rank 12 of 30, means of {offset:g} sd", low / low.std(axis=0) + offset, y
+    for spread in (0.05, 0.02):
+        beside = torch.from_numpy(1 + spread * x / x.std(axis=0)).bfloat16().float().numpy()
+        yield f"bfloat16, sd {spread:.0%} of the mean", beside, y
+    yield "values of 1e-160", 1e-160 * x, y
+    yield "values of 1e200", 1e200 * x, y
     yield "n < d", x[:10], y[:10]
     yield "widths 12 and 3", x, y[:, :3]
     yield "one channel each", x[:, :1], y[:, :1]
     yield "identical", x, x
+
+
+def probabilities(logits: peers.Floats) -> peers.Floats:
+    first = 1 / (1 + np.exp(-logits))
+    return np.stack([first, 1 - first], axis=1)
 
 
 def hard(x: peers.Floats, y: peers.Floats, condition: float, rotated: bool) -> peers.Floats:

@@ -7,7 +7,8 @@ import reference
 import torch
 
 from transfusion.errors import InputError
-from transfusion.similarity import MEASURES, Sums, arrays, cca, linear_cka, procrustes
+from transfusion.similarity import MEASURES, Sums, arrays, cca, gram, linear_cka, procrustes
+from transfusion.similarity.blas import NUMPY, Blas
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def singles(monkeypatch):
     return seen
 
 
-def _white(n=40_000, d=64):
+def _white(n=100_000, d=64):
     draw = np.random.default_rng(0)
     x, y = (draw.standard_normal((n, d), dtype=np.float32) for _ in range(2))
     y[:, : d // 2] += x[:, : d // 2]
@@ -138,6 +139,25 @@ def test_many_well_conditioned_rows_are_multiplied_in_float32(singles, kind, off
     cca(x[:8000], y[:8000])
     linear_cka(x, y, debiased=True)
     assert not any(singles[2:])
+
+
+def _one_after_another(left, right, out):
+    out[:] = 0
+    for a, b in zip(left, right, strict=True):
+        out += np.outer(a, b)
+
+
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("alike", [0.0, 1.0])
+def test_the_bound_holds_on_a_machine_that_adds_one_after_another(singles, monkeypatch, squared, alike):
+    slowest = Blas("the slowest", lambda rows, out: _one_after_another(rows, rows, out), _one_after_another)
+    monkeypatch.setattr(gram, "_LEAST_TIMED", 0)
+    monkeypatch.setattr(gram, "faster", lambda kind, columns: slowest if kind == np.float32 else NUMPY)
+    x, y = _white()
+    y = x + np.float32(0.1) * y if alike else y
+    single, double = (cca(x.astype(kind), y.astype(kind), squared=squared) for kind in ("f4", "f8"))
+    assert singles == [False, True, False]
+    assert single.value == pytest.approx(double.value, abs=1e-8)
 
 
 @pytest.mark.parametrize("name", sorted(set(MEASURES) - {"cca", "cca_squared"}))
@@ -248,7 +268,7 @@ def test_whole_numbers_have_no_rounding():
 
 
 def test_images_of_many_rows_are_never_matched_with_themselves(singles):
-    x, y = _white()
+    x, y = _white(40_000)
     x[:] = y = np.repeat(np.random.default_rng(0).normal(size=(4, 64)), 10_000, axis=0) + 0.1 * x
     assert cca(x, y, rows_per_image=10_000).baseline < 0.5
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from transfusion.similarity import gram
+from transfusion.similarity.blas import NUMPY, TORCH
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -28,9 +29,15 @@ def _rows(num):
     return here, again, gram.Rows(num, filler(here), filler(again))
 
 
+@pytest.fixture(params=[NUMPY, TORCH], ids=lambda one: one.name)
+def library(request, monkeypatch):
+    monkeypatch.setattr(gram, "_LEAST_TIMED", 0)
+    monkeypatch.setattr(gram, "faster", lambda kind, columns: request.param)
+
+
 @pytest.mark.parametrize("narrow", [True, False])
 @pytest.mark.parametrize("num", [1, 40, 101])
-def test_sums_of_products(monkeypatch, threads, narrow, num):
+def test_sums_of_products(monkeypatch, library, threads, narrow, num):
     monkeypatch.setattr(gram, "BLOCK", 16)
     monkeypatch.setattr(gram, "_BLOCK_OF_WIDE", 16)
     monkeypatch.setattr(gram, "_LEAST_SHARE", 4)
@@ -44,7 +51,7 @@ def test_sums_of_products(monkeypatch, threads, narrow, num):
             assert np.allclose(total[at, to], here[:, at].T @ again[:, to])
 
 
-def test_the_same_threads_give_the_same_digits(monkeypatch, threads):
+def test_the_same_threads_give_the_same_digits(monkeypatch, library, threads):
     monkeypatch.setattr(gram, "BLOCK", 16)
     monkeypatch.setattr(gram, "_BLOCK_OF_WIDE", 16)
     monkeypatch.setattr(gram, "_LEAST_SHARE", 4)
@@ -68,7 +75,7 @@ def test_a_failure_in_a_thread_is_not_lost(monkeypatch, threads):
 
 
 @pytest.mark.parametrize("narrow", [True, False])
-def test_sums_of_single_products(monkeypatch, threads, narrow):
+def test_sums_of_single_products(monkeypatch, library, threads, narrow):
     monkeypatch.setattr(gram, "BLOCK", 16)
     monkeypatch.setattr(gram, "_BLOCK_OF_WIDE", 16)
     monkeypatch.setattr(gram, "_LEAST_SHARE", 4)
@@ -82,3 +89,9 @@ def test_sums_of_single_products(monkeypatch, threads, narrow):
     assert np.allclose(total[:2, 2:6], here[:, :2].T @ again[:, 2:6], atol=1e-4)
     squares = np.square(here.astype(np.float32).astype(np.float64)).sum(axis=0)
     assert np.diag(total) == pytest.approx(squares, rel=1e-13)
+
+
+def test_pytorch_gets_its_threads_back(library, threads):
+    _, _, rows = _rows(101)
+    gram.add_products(np.zeros((7, 7)), rows, [slice(0, 6)])
+    assert torch.get_num_threads() == threads

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from transfusion.errors import InputError
+from transfusion.similarity.blas import CHAIN
 from transfusion.similarity.exact import exact_pair
 from transfusion.similarity.gram import BLOCK
 from transfusion.similarity.inputs import Array, check_same_rows, moderate, rounding_unit, samples
@@ -84,12 +85,15 @@ def _well_conditioned(pair: Pair, n: int) -> bool:
 
 
 def _error_in_single(view: View, n: int) -> float:
-    """200 u mean(1 / l) (1 + max(z)^2) / sqrt(n d).
+    """Four standard deviations of it: 4 u sqrt(k / 6 + (k / 3)^2) mean(1 / l) (1 + max(z)^2) / sqrt(n d).
 
     Here u = 2^-24, l are the eigenvalues of the correlation matrix, and z is how many standard deviations a feature's
     mean lies from the shift about which it is summed.
 
-    The factor was measured: it is the largest seen on ten kinds of data (benchmarks/similarity_accuracy.py).
+    Rounding is taken as random. A sum of k products of unit variance and mean m, in any order, then errs by at most
+    what one chain of additions does: u^2 (k^2 / 6 + m^2 k^3 / 9) in variance, where k = CHAIN and m is at most 1; n / k
+    such sums are added up, and the mean of d correlations averages the errors of d directions. No constant was
+    measured; benchmarks/similarity_accuracy.py shows what is seen beside it.
     """
     least, most = _VARIANCES
     within = view.alive & (view.variance > least) & (view.variance < most)
@@ -97,7 +101,8 @@ def _error_in_single(view: View, n: int) -> float:
         return math.inf
     inverse = view.basis.weights.square().sum(dim=1) @ view.moment.diagonal()
     drift = 1 + float((view.offset.square() / view.variance).max().item())
-    return 200 * 2**-24 * drift * float(inverse.item()) / view.width / math.sqrt(n * view.width)
+    of_chain = 4 * 2**-24 * math.sqrt(CHAIN / 6 + (CHAIN / 3) ** 2)
+    return of_chain * drift * float(inverse.item()) / view.width / math.sqrt(n * view.width)
 
 
 def _only(sums: Sums) -> Pair:

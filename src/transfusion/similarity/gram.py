@@ -19,9 +19,9 @@ import numpy.typing as npt
 import torch
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
+from transfusion.similarity.blas import NUMPY, Blas, Products, add_up, faster, one_torch_thread
+
 Floats = npt.NDArray[np.float64]
-# Float64, or float32 where that will do.
-Products = npt.NDArray[np.floating]
 T = TypeVar("T")
 # Overflow is told by who looks at the sums. Threads do not inherit NumPy's error state.
 _silently = np.errstate(over="ignore", invalid="ignore")
@@ -38,6 +38,8 @@ _MOST_BYTES = 2**27
 _LEAST_SHARE = 256
 # Up to this many columns a thread takes a share of the rows, with sums of its own; above it, some of the networks.
 _NARROW = 1200
+# Rows times squared columns from which it pays to find out which library is faster.
+_LEAST_TIMED = 1e9
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,15 @@ class Rows:
     fill_again: Callable[[slice, Products], None] | None
 
 
+@dataclass(frozen=True)
+class Way:
+    """How products are made: in which type, by which library, in how many threads."""
+
+    kind: np.dtype
+    blas: Blas
+    threads: int
+
+
 def add_products(gram: Floats, rows: Rows, networks: Sequence[slice], single: bool = False) -> None:
     """Add the products of all columns with all, and of every network's columns with the re-matched ones of later ones.
 
@@ -67,8 +78,11 @@ def add_products(gram: Floats, rows: Rows, networks: Sequence[slice], single: bo
     """
     kind = np.dtype(np.float32 if single else np.float64)
     with _LIMIT, _libraries().limit(limits=1, user_api="blas"):
-        add = _add_narrow if len(gram) <= _NARROW else _add_wide
-        add(gram, rows, networks, kind)
+        threads = torch.get_num_threads()
+        with one_torch_thread():
+            blas = faster(kind, len(gram)) if rows.num * len(gram) ** 2 >= _LEAST_TIMED else NUMPY
+            add = _add_narrow if len(gram) <= _NARROW else _add_wide
+            add(gram, rows, networks, Way(kind, blas, threads))
 
 
 @cache
@@ -76,8 +90,8 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _in_threads(work: Callable[[T], object], items: Sequence[T]) -> None:
-    num = min(torch.get_num_threads(), len(items))
+def _in_threads(work: Callable[[T], object], items: Sequence[T], threads: int) -> None:
+    num = min(threads, len(items))
     if num < 2:
         for item in items:
             work(item)
@@ -87,49 +101,60 @@ def _in_threads(work: Callable[[T], object], items: Sequence[T]) -> None:
             done.result()
 
 
-def _add_narrow(gram: Floats, rows: Rows, networks: Sequence[slice], kind: np.dtype) -> None:
+def _add_narrow(gram: Floats, rows: Rows, networks: Sequence[slice], way: Way) -> None:
     """Shares of the rows, added up in their order, so that the same threads give the same digits."""
     affordable = max(1, _MOST_BYTES // (2 * gram.nbytes))
-    num = min(torch.get_num_threads(), -(-rows.num // _LEAST_SHARE), affordable)
+    num = min(way.threads, -(-rows.num // _LEAST_SHARE), affordable)
     ends = [rows.num * i // num for i in range(num + 1)]
     shares = [np.zeros_like(gram) for _ in range(num)]
     work = [(share, slice(a, b)) for share, (a, b) in zip(shares, pairwise(ends), strict=True)]
-    _in_threads(lambda item: _add_share(item[0], rows, item[1], networks, kind), work)
+    _in_threads(lambda item: _add_share(item[0], rows, item[1], networks, way), work, way.threads)
     for share in shares:
         gram += share
 
 
 @_silently
-def _add_share(gram: Floats, rows: Rows, which: slice, networks: Sequence[slice], kind: np.dtype) -> None:
-    product = np.empty(gram.shape, kind)
-    for here, moved in _stacked(rows, which, len(gram), kind, BLOCK):
-        # NumPy does a matrix times its own transpose by a symmetric update, at half the cost.
-        np.matmul(here.T, here, out=product)
+def _add_share(gram: Floats, rows: Rows, which: slice, networks: Sequence[slice], way: Way) -> None:
+    # Zeros: a library may leave what lies above the diagonal as it was.
+    product, spare = np.zeros(gram.shape, way.kind), np.zeros(gram.shape, way.kind)
+    for here, moved in _stacked(rows, which, len(gram), way.kind, BLOCK):
+        _multiply_own(way.blas, here, product, spare)
         if moved is not None:
             for at in networks[:-1]:
-                np.matmul(here[:, at].T, moved[:, at.stop : -1], out=product[at, at.stop : -1])
+                to = at, slice(at.stop, -1)
+                _multiply(way.blas, here[:, at], moved[:, to[1]], product[to], spare[to])
         _add_own(gram, product, here)
 
 
-def _add_wide(gram: Floats, rows: Rows, networks: Sequence[slice], kind: np.dtype) -> None:
+def _add_wide(gram: Floats, rows: Rows, networks: Sequence[slice], way: Way) -> None:
     """Pairs of networks, each with its own part of the sums."""
     parts = [*networks, slice(len(gram) - 1, len(gram))]
     pairs = [(at, to) for i, at in enumerate(parts) for to in parts[: i + 1]]
     crossed = [(at, to) for i, at in enumerate(networks) for to in networks[i + 1 :]]
-    for here, moved in _stacked(rows, slice(0, rows.num), len(gram), kind, _BLOCK_OF_WIDE):
-        tasks = [partial(_add_pair, gram, here, here, *pair) for pair in pairs]
+    for here, moved in _stacked(rows, slice(0, rows.num), len(gram), way.kind, _BLOCK_OF_WIDE):
+        tasks = [partial(_add_pair, gram, way.blas, here, here, *pair) for pair in pairs]
         if moved is not None:
-            tasks += [partial(_add_pair, gram, here, moved, *pair) for pair in crossed]
-        _in_threads(lambda task: task(), tasks)
+            tasks += [partial(_add_pair, gram, way.blas, here, moved, *pair) for pair in crossed]
+        _in_threads(lambda task: task(), tasks, way.threads)
 
 
 @_silently
-def _add_pair(total: Floats, left: Products, right: Products, at: slice, to: slice) -> None:
-    product = left[:, at].T @ right[:, to]
+def _add_pair(total: Floats, blas: Blas, left: Products, right: Products, at: slice, to: slice) -> None:
+    product, spare = (np.zeros((at.stop - at.start, to.stop - to.start), left.dtype) for _ in range(2))
     if left is right and at == to:
+        _multiply_own(blas, left[:, at], product, spare)
         _add_own(total[at, to], product, left[:, at])
     else:
+        _multiply(blas, left[:, at], right[:, to], product, spare)
         total[at, to] += product
+
+
+def _multiply_own(blas: Blas, rows: Products, product: Products, spare: Products) -> None:
+    add_up(lambda part, out: blas.own(rows[part], out), len(rows), product, spare)
+
+
+def _multiply(blas: Blas, left: Products, right: Products, product: Products, spare: Products) -> None:
+    add_up(lambda part, out: blas.cross(left[part], right[part], out), len(left), product, spare)
 
 
 def _stacked(

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from transfusion.errors import InputError
-from transfusion.similarity.gram import BLOCK, Products, Rows, add_products
+from transfusion.similarity.blas import Products
+from transfusion.similarity.gram import BLOCK, Rows, add_products
 from transfusion.similarity.pair import EPS, Pair, View
 
 # Float64 values of stacked rows per update.
