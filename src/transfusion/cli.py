@@ -102,6 +102,9 @@ def _names(vocabulary: Any) -> str:
 @click.option("--head", metavar="SCHEME", help=f"Scheme of every head: {_names(terms.Head)}. [default: default]")
 @click.option("--sizes", metavar="N,..", callback=_listed(_size), help="Training images: counts, 10%, or 'all'.")
 @click.option("--seeds", metavar="N", type=click.IntRange(1), help="Number of seeds, or use --set seeds=[7,8].")
+@click.option("--metric", metavar="NAME", help="Judge by auc, accuracy, auprc or auc:CLASS. [default: auc]")
+@click.option("--margin", type=float, help="Smallest difference in the metric that matters. [default: 0.01 of AUC]")
+@click.option("--baseline", metavar="START", help="What the others are compared with. [default: random]")
 @click.option("--steps", type=int, help="Optimiser steps of each run.")
 @click.option("--batch-size", type=int, help="Images per step.")
 @click.option("--lr", type=float, help="Learning rate.")
@@ -216,8 +219,9 @@ def _conclude(the_study: Study, outcome: Outcome) -> int:
     click.echo(f"{outcome.ran} runs carried out, {outcome.kept} were finished before.", err=True)
     frame = the_study.frame()
     if len(frame):
-        click.echo(CurveTable.of(frame))
-        click.echo(f"\n{the_study.verdict()}")
+        verdict = the_study.verdict()
+        click.echo(CurveTable.of(frame, verdict.judge))
+        click.echo(f"\n{verdict}")
         click.echo(f"\nReport: {the_study.report()}")
     for why in outcome.unseen:
         click.echo(f"A comparison of networks could not be had: {why}", err=True)

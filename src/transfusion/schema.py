@@ -38,7 +38,7 @@ RUN: dict[str, Any] = {
     "task.max_megapixels": 179,
     "task.kind": None,
     "task.positive": None,
-    "task.val_fraction": 0.1,
+    "task.val_fraction": 0.0,
     "task.test_fraction": 0.2,
     "task.split_seed": 0,
     "task.leave_out_bad": False,

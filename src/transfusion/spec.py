@@ -91,7 +91,8 @@ class TaskSpec(Spec):
         max_megapixels: pictures with more pixels are refused, for they take that many megabytes of memory three times.
         kind: of task, where the layout's choice (see ``tasks.layouts``) is not what is meant.
         positive: class (binary) or first grade (graded) that counts as positive, where it is not found by itself.
-        val_fraction, test_fraction: share of patients cut off where the split is not given.
+        val_fraction, test_fraction: share of patients cut off where the split is not given. A validation split picks
+            the evaluation at which a run is judged; none is cut unless it is asked for.
         split_seed: decides that cut.
         leave_out_bad: leave unreadable files and unusable labels out (and list them) instead of stopping.
         normalize: mean and standard deviation that images are normalised by, the same for every start of a study:
@@ -122,7 +123,7 @@ class TaskSpec(Spec):
     max_megapixels: Annotated[int, Field(ge=1)] = 179
     kind: Kind | None = None
     positive: str | None = None
-    val_fraction: Fraction = 0.1
+    val_fraction: Fraction = 0.0
     test_fraction: Fraction = 0.2
     split_seed: Annotated[int, Field(ge=0)] = 0
     leave_out_bad: bool = False
@@ -339,6 +340,10 @@ class StudySpec(Spec):
     above it; ``head`` is the scheme of every head. A size of at most 1.0 written as a float is a share of the training
     images. For any other combination give a full ``SchemeSpec`` among ``schemes``. With ``representations`` the
     networks are compared stage by stage, and runs of the largest size keep the weights that this takes.
+
+    The last four say how curves are judged, and make no new runs: ``metric`` (``auc``, ``accuracy``, ``auprc`` or
+    ``auc:CLASS``), ``baseline`` (label of the start that the others are compared with), ``margin`` (the smallest
+    difference that matters; the metric's own if not given) and ``pairs`` of labels to compare as well.
     """
 
     name: str = "study"
@@ -354,6 +359,10 @@ class StudySpec(Spec):
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
     train: TrainSpec = TrainSpec()
     representations: RepresentationSpec | None = None
+    metric: str = "auc"
+    baseline: str = "random"
+    margin: Annotated[float, Field(gt=0)] | None = None
+    pairs: tuple[tuple[str, str], ...] | None = None
 
     @field_validator("name")
     @classmethod

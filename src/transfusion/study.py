@@ -13,7 +13,7 @@ from transfusion.errors import StoreError, UnknownNameError
 from transfusion.progress import track
 from transfusion.runs import comparisons as representations
 from transfusion.runs.display import Display
-from transfusion.runs.frames import similarity, tidy
+from transfusion.runs.frames import tidy
 from transfusion.runs.machine import Machine
 from transfusion.runs.plan import Plan, make_plan
 from transfusion.runs.run import Job
@@ -165,9 +165,9 @@ class Study:
 
     def verdict(self) -> Verdict:
         """What the curves on disk say; see ``transfusion.conclude``."""
-        from transfusion.verdict import conclude
+        from transfusion.verdict.stored import conclude_study
 
-        return conclude(self.frame(), similarity=similarity(self.store))
+        return conclude_study(self.store, self.store.card())
 
     def report(self) -> Path:
         """Make page and figures from what is on disk; returns the page's path."""

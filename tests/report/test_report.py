@@ -28,7 +28,7 @@ def store(tmp_path):
         for seed in (0, 1)
         for name in ("pretrained", "random")
     ]
-    store.begin(StudySpec(name="<script>alert(1)</script>", task=task), runs, None, {"images": {"train": 7}})
+    store.begin(StudySpec(name="<script>alert(1)", task=task), runs, None, {"images": {"train": 7}})
     for run, reached in zip(runs[:3], (20, 20, 10), strict=True):
         files = store.run(run.id)
         files.begin(run, {"processor": "abacus"})

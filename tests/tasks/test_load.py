@@ -26,7 +26,7 @@ def spoil(root: Path) -> None:
 
 
 def test_labels_and_pixels_belong_together(class_folders: Folders, load_task: Loader) -> None:
-    task = load_task(class_folders())
+    task = load_task(class_folders(), val_fraction=0.1)
     assert [len(task.splits[name]) for name in ("train", "val", "test")] == [28, 4, 8]
     for split in task.splits.values():
         for image, label, name in zip(split.images, split.labels, split.names, strict=True):
@@ -183,7 +183,7 @@ def test_normalizations_that_are_none(normalize: object, said: str) -> None:
 
 def test_the_card_is_plain(class_folders: Folders, load_task: Loader) -> None:
     card = json.loads(json.dumps(load_task(class_folders(("train", "test"))).card))
-    assert card["images"] == {"train": 36, "val": 4, "test": 40}
+    assert card["images"] == {"train": 40, "val": 0, "test": 40}  # nothing is cut for validation unasked
     assert card["classes"]["test"] == {"cat": 20, "dog": 20}
     assert card["patients"]["train"] == "unknown"
     assert card["splits_given"] == ["test", "train"]

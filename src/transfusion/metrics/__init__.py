@@ -9,13 +9,14 @@ means, and counted.
 from transfusion.metrics.bootstrap import auc_interval, bootstrap_auc
 from transfusion.metrics.calibration import Reliability, reliability
 from transfusion.metrics.delong import delong, delong_test
-from transfusion.metrics.evaluation import evaluate, events
+from transfusion.metrics.evaluation import evaluate, events, is_constant
 from transfusion.metrics.influence import Influence, influence
 from transfusion.metrics.interval import Interval
 from transfusion.metrics.readers import Evidence, contrast, evidence
-from transfusion.metrics.registry import METRICS, Metric, judging, metric_of
+from transfusion.metrics.registry import AUC, METRICS, Metric, judging, metric_of
 
 __all__ = [
+    "AUC",
     "METRICS",
     "Evidence",
     "Influence",
@@ -31,6 +32,7 @@ __all__ = [
     "events",
     "evidence",
     "influence",
+    "is_constant",
     "judging",
     "metric_of",
     "reliability",

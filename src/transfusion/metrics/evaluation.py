@@ -14,6 +14,7 @@ from transfusion.terms import Kind
 Floats = NDArray[np.float64]
 
 NUM_BINS = 15  # of the calibration error, as in Guo et al. 2017
+SAME = 1e-6  # of the largest; float32 outputs of equal images differ by a tenth of it, with the size of their batch
 
 
 def evaluate(kind: Kind, scores: ArrayLike, labels: ArrayLike, positive: int | None = None) -> dict[str, float]:
@@ -33,7 +34,8 @@ def evaluate(kind: Kind, scores: ArrayLike, labels: ArrayLike, positive: int | N
         outcomes, NaN if none has; ``accuracy`` of the most probable class (multilabel: of all labels, cut at
         0.5); ``brier``, mean squared distance of probability to outcome, 0 (best) to 1, over the events; ``ece``,
         class-wise expected calibration error with 15 equal bins, 0 (best) to 1; ``num_undefined_auc``, how many
-        AUCs do not exist; and, except for binary tasks, ``auc_<index>`` of each class or label by itself.
+        AUCs do not exist; ``collapsed``, 1 where the scores are the same for all examples (see ``is_constant``); and,
+        except for binary tasks, ``auc_<index>`` of each class or label by itself.
 
     Raises:
         UnknownNameError: ``kind`` is none of the four.
@@ -58,10 +60,25 @@ def evaluate(kind: Kind, scores: ArrayLike, labels: ArrayLike, positive: int | N
         "brier": _mean((judged[1] - judged[0]) ** 2),
         "ece": _mean(_per_column(_calibration_error, *judged, num_outcomes=1)),
         "num_undefined_auc": float(np.isnan(singly).sum()),
+        "collapsed": float(is_constant(probabilities)),
     }
     if kind != "binary":
         measured |= {f"auc_{index}": float(auc) for index, auc in enumerate(singly)}
     return measured
+
+
+def is_constant(scores: ArrayLike) -> bool:
+    """Whether a network gives the same scores to all examples, up to rounding: it has collapsed, whatever its AUC.
+
+    Args:
+        scores: (examples, outputs), probabilities.
+
+    Examples:
+        >>> is_constant([[0.3, 0.7], [0.3, 0.7]]), is_constant([[1e-9, 1], [2e-9, 1]])
+        (True, False)
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    return len(values) > 1 and bool((np.ptp(values, axis=0) <= SAME * np.abs(values).max(axis=0)).all())
 
 
 def events(kind: Kind, scores: ArrayLike, labels: ArrayLike, positive: int | None = None) -> tuple[Floats, Floats]:

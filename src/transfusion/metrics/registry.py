@@ -9,6 +9,7 @@ from typing import Any
 
 from transfusion.errors import InputError, UnknownNameError
 
+VALIDATION = "val_"
 CLASS_METRIC = "auc"  # the one that evaluations record class by class
 
 
@@ -37,6 +38,11 @@ class Metric:
         """The column of a tidy frame that holds it."""
         return self.name
 
+    @property
+    def picked_by(self) -> str:
+        """The column that picks the evaluation at which it is final: the same on the validation split."""
+        return f"{VALIDATION}{self.name}"
+
 
 METRICS = {
     metric.name: metric
@@ -51,6 +57,7 @@ METRICS = {
         Metric("collapsed", "constant outputs", higher_is_better=None),
     )
 }
+AUC = METRICS["auc"]
 
 SPLIT = re.compile(r"(?:train|val|test)_(?=.)")
 
@@ -64,6 +71,10 @@ class _ClassMetric(Metric):
     @property
     def column(self) -> str:
         return f"{CLASS_METRIC}_{self.place}"
+
+    @property
+    def picked_by(self) -> str:
+        return f"{VALIDATION}{CLASS_METRIC}"  # a network is picked as a whole
 
 
 def metric_of(name: str, classes: Sequence[str] = ()) -> Metric:
@@ -88,13 +99,14 @@ def metric_of(name: str, classes: Sequence[str] = ()) -> Metric:
         return replace(METRICS[base], name=name)
     family, colon, wanted = name.partition(":")
     if family == CLASS_METRIC and colon:
-        if wanted not in classes and not wanted.isdigit():
+        place = list(classes).index(wanted) if wanted in classes else int(wanted) if wanted.isdigit() else None
+        if place is None or (classes and place >= len(classes)):
             raise UnknownNameError.of("class", wanted, classes)
-        place = str(list(classes).index(wanted)) if wanted in classes else wanted
-        values: dict[str, Any] = vars(METRICS[CLASS_METRIC]) | {"name": name, "title": f"AUC of {wanted}"}
-        return _ClassMetric(**values, place=place)
+        title = f"AUC of {classes[place]}" if classes else f"AUC of class {wanted}"
+        values: dict[str, Any] = vars(METRICS[CLASS_METRIC]) | {"name": name, "title": title}
+        return _ClassMetric(**values, place=str(place))
     if re.fullmatch(rf"{CLASS_METRIC}_\d+", name):
-        return replace(METRICS[CLASS_METRIC], name=name, title=f"AUC of class {name.removeprefix('auc_')}")
+        return metric_of(name.replace("_", ":"), classes)
     raise UnknownNameError.of("metric", name, [*METRICS, f"{CLASS_METRIC}:CLASS"])
 
 

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from transfusion.metrics import Metric
 from transfusion.report import figures
 from transfusion.report.intervals import WHOLE, intervals, upto_intervals
 from transfusion.report.layers import stage_order
@@ -18,19 +19,16 @@ from transfusion.report.table import CurveTable, Row, schemes_of
 from transfusion.verdict import Verdict
 from transfusion.verdict.numbers import RATIO, SHARE, SIGNED, brief, mean_and_sd, span
 
-METRIC = "auc"
-SHOWN = METRIC.upper()
-
 
 def section(material: Material) -> Section | None:
     """Curves of all runs, means over seeds, and every start against the baseline; None without a single value."""
-    frame = material.frame
-    if not frame[METRIC].notna().any():
+    frame, judge = material.frame, material.judge
+    if not frame[judge.column].notna().any():
         return None
     styles = styles_of(schemes_of(frame))
     parts = [
         *([chart_of_runs(material)] if len(material.whole) else []),
-        *_convergence(frame, styles),
+        *_convergence(frame, judge, styles),
         *_forest(material.verdict, styles),
         *_upto(material.verdict, stage_order(material)),
         *_modes(material.verdict, material.whole, styles),
@@ -41,40 +39,40 @@ def section(material: Material) -> Section | None:
 
 def chart_of_runs(material: Material, name: str = "curves") -> Chart:
     """Every run at the largest data size, in the colours of the whole study."""
-    whole, variants = material.whole, variants_of(schemes_of(material.frame))
+    whole, variants, title = material.whole, variants_of(schemes_of(material.frame)), material.judge.title
     series = tuple(
-        Series(str(start), str(rows["scheme"].iloc[0]), tuple(_traces(rows)), variants[str(start)])
+        Series(str(start), str(rows["scheme"].iloc[0]), tuple(_traces(rows, material.judge)), variants[str(start)])
         for start, rows in whole.groupby("start", sort=False)
     )
     num = sum(len(each.traces) for each in series)
-    caption = f"Every run on {_images(float(_sizes(whole).iloc[0]))}, n = {num}: held-out {SHOWN} at each evaluation."
-    return Chart(name, caption, "optimiser steps", f"held-out {SHOWN}", series)
+    caption = f"Every run on {_images(float(_sizes(whole).iloc[0]))}, n = {num}: held-out {title} at each evaluation."
+    return Chart(name, caption, "optimiser steps", f"held-out {title}", series)
 
 
-def _traces(rows: pd.DataFrame) -> Iterator[Trace]:
+def _traces(rows: pd.DataFrame, judge: Metric) -> Iterator[Trace]:
     for run, curve in rows.sort_values("step").groupby("run", sort=False):
         label = f"seed {curve['seed'].iloc[0]} (run {run})"
-        yield Trace(label, tuple(curve["step"].astype(float)), tuple(curve[METRIC].astype(float)))
+        yield Trace(label, tuple(curve["step"].astype(float)), tuple(curve[judge.column].astype(float)))
 
 
-def _convergence(frame: pd.DataFrame, styles: Mapping[str, Style]) -> Iterator[Picture]:
+def _convergence(frame: pd.DataFrame, judge: Metric, styles: Mapping[str, Style]) -> Iterator[Picture]:
     """Of each data size, the largest first: starts of the whole network, then partial ones by the scheme above."""
     by_size = dict(list(frame.groupby(_sizes(frame))))
     for place, size in enumerate(sorted(by_size, reverse=True)):
         rows, suffix = by_size[size], "" if place == 0 else f"-{size:.0f}"
         whole = rows[rows["upto"].isna()]
         if len(whole):
-            yield _curves(whole, f"convergence{suffix}", _images(size), styles)
+            yield _curves(whole, judge, f"convergence{suffix}", _images(size), styles)
         for rest, part in rows[rows["upto"].notna()].groupby("rest", sort=False):
             ends = rows[rows["start"].isin([WHOLE, rest])]
             what = f"{_images(size)}, stages above the pretrained ones from {rest}"
-            yield _curves(pd.concat([ends, part]), f"convergence-upto-{rest}{suffix}", what, styles)
+            yield _curves(pd.concat([ends, part]), judge, f"convergence-upto-{rest}{suffix}", what, styles)
 
 
-def _curves(rows: pd.DataFrame, name: str, what: str, styles: Mapping[str, Style]) -> Picture:
-    caption = f"Held-out {SHOWN} against optimiser steps, {what}: mean over {_seeds(rows)}."
-    draw = partial(figures.convergence, rows, METRIC, styles)
-    return Picture(name, draw, caption + _unfinished(rows), f"Learning curves, {what}. {_heights(rows)}")
+def _curves(rows: pd.DataFrame, judge: Metric, name: str, what: str, styles: Mapping[str, Style]) -> Picture:
+    caption = f"Held-out {judge.title} against optimiser steps, {what}: mean over {_seeds(rows)}."
+    draw = partial(figures.convergence, rows, judge, styles)
+    return Picture(name, draw, caption + _unfinished(rows), f"Learning curves, {what}. {_heights(rows, judge)}")
 
 
 def _seeds(rows: pd.DataFrame) -> str:
@@ -90,36 +88,37 @@ def _unfinished(rows: pd.DataFrame) -> str:
     return f" {num} of {len(reached)} runs stop short; from there on the mean is that of the others." if num else ""
 
 
-def _heights(rows: pd.DataFrame) -> str:
+def _heights(rows: pd.DataFrame, judge: Metric) -> str:
     """Mean over seeds of every start after the first quarter of the course and at its end."""
-    steps = sorted(rows.loc[rows[METRIC].notna(), "step"].unique())
+    steps = sorted(rows.loc[rows[judge.column].notna(), "step"].unique())
     if not steps:
         return "No value yet."
     early, last = max(step for step in steps if step <= steps[0] + (steps[-1] - steps[0]) / 4), steps[-1]
-    means = [rows[rows["step"] == step].groupby("start", sort=False)[METRIC].mean() for step in (early, last)]
+    means = [rows[rows["step"] == step].groupby("start", sort=False)[judge.column].mean() for step in (early, last)]
     said = [", ".join(f"{start} {mean:.3f}" for start, mean in at.dropna().items()) for at in means]
-    return f"Mean {SHOWN} at step {early}: {said[0]}; at step {last}: {said[1]}."
+    return f"Mean {judge.title} at step {early}: {said[0]}; at step {last}: {said[1]}."
 
 
 def _forest(verdict: Verdict, styles: Mapping[str, Style]) -> Iterator[Part]:
     if not verdict.schemes:
         return
-    frame, main = intervals(verdict), verdict.main
-    draw = partial(figures.forest, frame, METRIC, verdict.baseline, styles)
+    frame, main, title = intervals(verdict), verdict.main, verdict.judge.title
+    draw = partial(figures.forest, frame, verdict.judge, verdict.baseline, styles)
     caption = (
         f"Every start against {verdict.baseline}, with 95 % intervals; n seeds are at the right of each row. An arrow "
         "goes on beyond the panel, to an end in the table or without any; a hollow marker has no interval. An "
-        f"interval that leaves out the vertical line excludes no effect. Mean {SHOWN} is that over the whole course."
+        f"interval that leaves out the vertical line excludes no effect. Mean {title} is that over the whole course."
     )
     alt = f"Estimates and intervals against {verdict.baseline}."
     if main is not None:
         end, speed = brief(main.final_difference, SIGNED), brief(main.speedup, RATIO)
-        alt += f" {main.start.name}: difference in final {SHOWN} {end}, speed-up {speed}."
+        alt += f" {main.start.name}: difference in final {title} {end}, speed-up {speed}."
     yield Picture("verdict", draw, caption, alt)
     yield _verdict_table(verdict)
 
 
 def _verdict_table(verdict: Verdict) -> Table:
+    title = verdict.judge.title
     rows = tuple(
         (
             name,
@@ -131,9 +130,9 @@ def _verdict_table(verdict: Verdict) -> Table:
         )
         for name, c in verdict.schemes.items()
     )
-    columns = ("start", "n", f"final {SHOWN}", "difference", "speed-up", f"mean {SHOWN}, difference")
+    columns = ("start", "n", f"final {title}", "difference", "speed-up", f"mean {title}, difference")
     caption = (
-        f"The same in numbers: final {SHOWN} as mean ± sd over n seeds; differences to {verdict.baseline} and speed-up "
+        f"The same in numbers: final {title} as mean ± sd over n seeds; differences to {verdict.baseline} and speed-up "
         "(times) with 95 % intervals, paired over seeds."
     )
     return Table("verdict-table", caption, columns, rows)
@@ -157,19 +156,24 @@ def _upto(verdict: Verdict, order: Sequence[str]) -> Iterator[Picture]:
 
 def _modes(verdict: Verdict, whole: pd.DataFrame, styles: Mapping[str, Style]) -> Iterator[Picture]:
     """The modes of each scheme among themselves, with the baseline."""
+    judge = verdict.judge
     for scheme, (best, worst, gap) in verdict.modes.items():
         own = (whole["scheme"] == scheme) & whole["upto"].isna()
         rows = whole[own | (whole["start"] == verdict.baseline)]
-        said = f"{best} has the highest curve and {worst} the lowest: mean {SHOWN} differs by {brief(gap, SIGNED)}"
+        said = (
+            f"{best} has the highest curve and {worst} the lowest: mean {judge.title} differs by {brief(gap, SIGNED)}"
+        )
         caption = f"Batch-norm modes of {scheme}, mean over {_seeds(rows)}; {said}, adjusted for the pick."
-        draw = partial(figures.convergence, rows, METRIC, styles)
-        yield Picture(f"batch-norm-{scheme}", draw, caption, f"Batch-norm modes of {scheme}: {said}. {_heights(rows)}")
+        draw = partial(figures.convergence, rows, judge, styles)
+        yield Picture(
+            f"batch-norm-{scheme}", draw, caption, f"Batch-norm modes of {scheme}: {said}. {_heights(rows, judge)}"
+        )
 
 
 def _table(material: Material) -> Table:
-    summary = CurveTable.of(material.frame, METRIC)
+    summary = CurveTable.of(material.frame, material.judge)
     rows = tuple(_table_row(row) for row in summary.rows)
-    caption = f"Held-out {SHOWN}, mean ± sd over seeds; n seeds reached the last step."
+    caption = f"Held-out {material.judge.title}, mean ± sd over seeds; n seeds reached the last step."
     return Table("curve-table", caption, ("start", "n", *(f"step {step}" for step in summary.steps)), rows)
 
 

@@ -9,12 +9,14 @@ from typing import Any
 import pandas as pd
 
 from transfusion.errors import SpecError, StoreError
+from transfusion.metrics import Metric, judging
 from transfusion.report.table import with_sizes
 from transfusion.runs.frames import similarity, tidy
 from transfusion.runs.store import RunFiles, Store
 from transfusion.spec import StudySpec
-from transfusion.verdict import Verdict, conclude
+from transfusion.verdict import Verdict
 from transfusion.verdict.likeness import named
+from transfusion.verdict.stored import class_columns, conclude_study
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,16 @@ class Material:
     @cached_property
     def verdict(self) -> Verdict:
         """What the curves say."""
-        return conclude(self.frame, similarity=similarity(self.store))
+        return conclude_study(self.store, self.card, self.runs, self.frame)
+
+    @cached_property
+    def judge(self) -> Metric:
+        """The metric that the study is judged by."""
+        return judging(self.spec.metric, [name for name, _ in self._classes.values()])
+
+    @cached_property
+    def _classes(self) -> dict[str, tuple[str, int | None]]:
+        return class_columns(self.card, self.spec.train.eval_split, self.frame)
 
     @cached_property
     def similarity(self) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
+from transfusion.metrics import Metric
 from transfusion.report.material import Material
 from transfusion.report.opening import name_of
 from transfusion.report.parts import Cell, Listing, Part, Section, Source, Table
@@ -172,18 +173,20 @@ def _time(time_s: float) -> Cell:
 
 
 def _run_table(material: Material) -> Table:
-    caption = f"Every run (n = {len(material.runs)})"
-    columns = ("run", "start", "seed", "state", "last step", "last AUC", "time")
+    caption, judge = f"Every run (n = {len(material.runs)})", material.judge
+    columns = ("run", "start", "seed", "state", "last step", f"last {judge.title}", "time")
     names = material.frame.groupby("run")["name"].first()
-    rows = (_run_row(files, str(names.get(files.id, files.spec().scheme.name))) for files in material.runs)
+    rows = (_run_row(files, judge, str(names.get(files.id, files.spec().scheme.name))) for files in material.runs)
     return Table("every-run", caption, columns, tuple(rows), is_folded=True)
 
 
-def _run_row(files: RunFiles, name: str) -> tuple[Cell | str, ...]:
+def _run_row(files: RunFiles, judge: Metric, name: str) -> tuple[Cell | str, ...]:
     curve, seed = files.curve(), files.spec().seed
     last = curve[-1] if curve else {}
-    step, auc, time_s = (float("nan") if last.get(key) is None else last[key] for key in ("step", "auc", "time_s"))
-    numbers = (Cell.number(step, ".0f"), Cell.number(auc), _time(time_s))
+    step, value, time_s = (
+        float("nan") if last.get(key) is None else last[key] for key in ("step", judge.column, "time_s")
+    )
+    numbers = (Cell.number(step, ".0f"), Cell.number(value), _time(time_s))
     return (files.id, name, Cell.number(seed, "d"), STATES[files.state], *numbers)
 
 

@@ -67,12 +67,13 @@ def _said(material: Material) -> Iterator[Said]:
 
 
 def _table(studies: Named) -> Table:
-    columns = ("study", "start", "n seeds", "final AUC", "difference", "speed-up", "mean difference")
+    titles = " or ".join(dict.fromkeys(material.judge.title for material in studies.values()))
+    columns = ("study", "start", "n seeds", f"final {titles}", "difference", "speed-up", "mean difference")
     rows = [(name, *_row(c)) for name, material in studies.items() for c in material.verdict.schemes.values()]
     baselines = ", ".join(dict.fromkeys(material.verdict.baseline for material in studies.values()))
     caption = (
-        f"Every start against {baselines}: final AUC, its difference, speed-up and difference averaged over the whole "
-        "training, with 95 % intervals over n seeds"
+        f"Every start against {baselines}: final {titles}, its difference, speed-up and difference averaged over the "
+        "whole training, with 95 % intervals over n seeds"
     )
     return Table("comparison", caption, columns, tuple(rows))
 

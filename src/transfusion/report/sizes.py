@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from transfusion.metrics import Metric
 from transfusion.report import figures
 from transfusion.report.material import Material
 from transfusion.report.palette import styles_of
@@ -15,9 +16,6 @@ from transfusion.report.table import finals, schemes_of
 from transfusion.verdict import Verdict
 from transfusion.verdict.numbers import SIGNED, brief, mean_sd, span
 
-METRIC = "auc"
-SHOWN = METRIC.upper()
-
 
 def section(material: Material) -> Section | None:
     """Performance and gap to the baseline against the number of training images; None for a single size."""
@@ -25,13 +23,14 @@ def section(material: Material) -> Section | None:
     if not verdict.by_size:
         return None
     frame = material.frame
-    ended = finals(frame, METRIC)
+    judge = verdict.judge
+    ended = finals(frame, judge)
     images = _images(material, frame)
     ended = ended.assign(images=ended["size"].astype(float).fillna(images["all"]))
     gaps = _gaps(verdict, images)
-    draw = partial(figures.sizes, ended, gaps, METRIC, verdict.baseline, styles_of(schemes_of(frame)))
-    picture = Picture("sizes", draw, _caption(ended, gaps, verdict.baseline), _alt(verdict))
-    return Section("sizes", "Data size", (picture, _table(ended)))
+    draw = partial(figures.sizes, ended, gaps, judge, verdict.baseline, styles_of(schemes_of(frame)))
+    picture = Picture("sizes", draw, _caption(ended, gaps, verdict), _alt(verdict))
+    return Section("sizes", "Data size", (picture, _table(ended, judge)))
 
 
 def _images(material: Material, frame: pd.DataFrame) -> dict[str, float]:
@@ -52,12 +51,13 @@ def _gaps(verdict: Verdict, images: dict[str, float]) -> pd.DataFrame:
     return frame
 
 
-def _caption(ended: pd.DataFrame, gaps: pd.DataFrame, baseline: str) -> str:
+def _caption(ended: pd.DataFrame, gaps: pd.DataFrame, verdict: Verdict) -> str:
     n = ended.groupby(["start", "images"])["run"].nunique()
     return (
-        f"Held-out {SHOWN} at the last step against the number of training images. Left: mean ± standard deviation, "
-        f"n = {span(n)} seeds per start and size. Right: difference to {baseline} with 95 % intervals, paired over "
-        f"n = {span(gaps['n'])} seeds. Points are set apart sideways so that bars do not hide each other."
+        f"Held-out {verdict.judge.title} at the end against the number of training images. Left: mean ± standard "
+        f"deviation, n = {span(n)} seeds per start and size. Right: difference to {verdict.baseline} with 95 % "
+        f"intervals, paired over n = {span(gaps['n'])} seeds. Points are set apart sideways so that bars do not hide "
+        "each other."
     )
 
 
@@ -71,13 +71,13 @@ def _alt(verdict: Verdict) -> str:
         for size, schemes in verdict.by_size.items()
         if name in schemes
     ]
-    return f"Difference in final {SHOWN} of {name} to {verdict.baseline}: {', '.join(said)}."
+    return f"Difference in final {verdict.judge.title} of {name} to {verdict.baseline}: {', '.join(said)}."
 
 
-def _table(ended: pd.DataFrame) -> Table:
+def _table(ended: pd.DataFrame, judge: Metric) -> Table:
     """One row per size, one column per start, as the paper's tables 2 and 4."""
     starts = list(schemes_of(ended))
-    by_cell = {key: rows[METRIC] for key, rows in ended.groupby(["images", "start"])}
+    by_cell = {key: rows[judge.column] for key, rows in ended.groupby(["images", "start"])}
     none = pd.Series(dtype=float)
     rows = tuple(
         (
@@ -86,7 +86,7 @@ def _table(ended: pd.DataFrame) -> Table:
         )
         for images in np.sort(ended["images"].unique())
     )
-    caption = f"Final held-out {SHOWN} by number of training images: mean ± sd (n seeds)."
+    caption = f"Final held-out {judge.title} by number of training images: mean ± sd (n seeds)."
     return Table("size-table", caption, ("training images", *starts), rows)
 
 

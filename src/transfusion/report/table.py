@@ -11,7 +11,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from transfusion.verdict.curves import with_starts
+from transfusion.metrics import AUC, Metric
+from transfusion.verdict.curves import read, with_starts
 from transfusion.verdict.numbers import mean_sd
 
 NUM_COLUMNS = 6  # evaluations shown; the last is always among them
@@ -34,17 +35,17 @@ class CurveTable:
     Prints as plain text for a terminal.
     """
 
-    metric: str
+    metric: Metric
     steps: tuple[int, ...]
     rows: tuple[Row, ...]
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, metric: str = "auc") -> CurveTable:
+    def of(cls, frame: pd.DataFrame, metric: Metric = AUC) -> CurveTable:
         """Summarise a frame of ``Study.frame`` at up to six steps."""
         steps = _spread(sorted(int(step) for step in frame["step"].unique()))
         rows = []
         for name, runs in frame.groupby(with_sizes(frame), sort=False):
-            values = [runs.loc[runs["step"] == step, metric].dropna() for step in steps]
+            values = [runs.loc[runs["step"] == step, metric.column].dropna() for step in steps]
             cells, means = tuple(mean_sd(value) for value in values), tuple(float(value.mean()) for value in values)
             rows.append(Row(str(name), len(values[-1]), cells, means))
         return cls(metric, tuple(steps), tuple(rows))
@@ -59,7 +60,7 @@ class CurveTable:
         text = io.StringIO()
         Console(width=120, file=text).print(table)
         lines = [line.rstrip() for line in text.getvalue().splitlines()]
-        title = f"{self.metric.upper()} on held-out images, mean ± sd over seeds"
+        title = f"{self.metric.title} on held-out images, mean ± sd over seeds"
         return "\n".join([title, *filter(None, lines)])
 
 
@@ -76,12 +77,17 @@ def schemes_of(frame: pd.DataFrame) -> dict[str, str]:
     return dict(zip(first["start"].astype(str), first["scheme"].astype(str), strict=True))
 
 
-def finals(frame: pd.DataFrame, metric: str = "auc") -> pd.DataFrame:
-    """The last evaluation of every run that was evaluated at the last step of its size; others are left out."""
-    known = with_starts(frame).dropna(subset=metric)
-    budget = known.groupby("size", dropna=False)["step"].transform("max")
-    ended: pd.DataFrame = known[(known["step"] == budget) & (known["step"] > 0)]
-    return ended
+def finals(frame: pd.DataFrame, metric: Metric = AUC) -> pd.DataFrame:
+    """The end of every complete run, see ``Curve.final``: ``run start scheme size`` and the metric, a row per run."""
+    rows = [
+        {"run": curve.run, "start": start.name, "scheme": start.scheme, "size": grid.size, metric.column: curve.final}
+        for grid in read(frame, metric.column, metric.picked_by)
+        for start in grid.starts
+        for curve in grid.complete(start.name).values()
+    ]
+    ended: pd.DataFrame = pd.DataFrame(rows, columns=["run", "start", "scheme", "size", metric.column])
+    typed: pd.DataFrame = ended.astype({"size": "Int64"})
+    return typed
 
 
 def _spread(steps: list[int]) -> list[int]:

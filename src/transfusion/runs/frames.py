@@ -29,6 +29,20 @@ def tidy(runs: list[RunFiles]) -> pd.DataFrame:
     return typed
 
 
+def runs_of(runs: list[RunFiles]) -> pd.DataFrame:
+    """One row per run, also of those without a curve: ``run start size seed state``.
+
+    The state is ``done``, ``failed``, ``diverged`` (its loss became NaN or infinite), ``started`` or ``new``.
+    """
+    rows = [{**_identity(files), "state": _state(files)} for files in runs]
+    frame: pd.DataFrame = pd.DataFrame(rows, columns=["run", "start", "size", "seed", "state"])
+    return frame
+
+
+def _state(files: RunFiles) -> str:
+    return "diverged" if files.state == "failed" and not files.failure()["retry"] else files.state
+
+
 def _identity(files: RunFiles) -> dict[str, Any]:
     spec = files.spec()
     scheme = spec.scheme

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from transfusion import schemes, tasks
 from transfusion.errors import SpecError, UnknownNameError
+from transfusion.metrics import METRICS, judging
 from transfusion.networks import donors, models
 from transfusion.runs import comparisons as representations
 from transfusion.runs import inputs
@@ -54,6 +55,7 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
     spec = spec.with_values(task=inputs.chosen(spec.task, trained.format))
     task = tasks.load(spec.task, cache=cache, progress=True)
     spec = spec.with_values(task=inputs.settled(spec.task, task))
+    _check_judging(spec, task)
     model = _checked_model(spec.model, task, spec.train)
     if spec.representations:
         representations.check(spec.representations, model)
@@ -74,10 +76,24 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
     return Plan(list({run.id: run for run in grid}.values()), donor_run, card, notes)
 
 
+def _check_judging(spec: StudySpec, task: Task) -> None:
+    """Refuse a metric, a baseline or a pair that the study will not have, before anything is trained."""
+    metric = judging(spec.metric, task.classes)
+    if task.kind == "binary" and metric.column not in METRICS:
+        raise SpecError(f"{task.name} has two classes and one AUC; judge it by metric=auc (got '{spec.metric}').")
+    known = [start.label for start in starts(spec)]
+    named = [name for pair in spec.pairs or () for name in pair]
+    named += [spec.baseline] if spec.baseline != StudySpec().baseline else []
+    for name in named:
+        if name not in known:
+            raise UnknownNameError.of("start", name, known)
+
+
 def _checked_model(name: str, task: Task, train: TrainSpec) -> nn.Module:
     """Build the network and see that it takes the task's images, and that there are some to evaluate on."""
     if not len(task.splits[train.eval_split]):
-        raise SpecError(f"The {train.eval_split} split of {task.name} is empty: there is nothing to evaluate on.")
+        cut = " Give such a split, or cut one (--set task.val_fraction=0.1)." if train.eval_split == "val" else ""
+        raise SpecError(f"The {train.eval_split} split of {task.name} is empty: there is nothing to evaluate on.{cut}")
     model = models.build(name, task.num_outputs, task.channels, task.image_size)
     try:
         with torch.inference_mode():

@@ -17,6 +17,7 @@
         checkpoint.pt           the latest state of an unfinished run
         snapshots/STEP.safetensors  weights along the way, where the study asks for representations
         predictions.safetensors scores and labels of the last evaluation, and who each image shows
+        picked.safetensors      the same of the evaluation that the validation split picks, where there is one
         after.safetensors       weights at the end
         result.json             written last: the run is finished
         failure.json            why it failed, with its traceback
@@ -83,6 +84,7 @@ class RunFiles:
         self.curve_path = folder / "curve.jsonl"
         self.checkpoint_path = folder / "checkpoint.pt"
         self.predictions_path = folder / "predictions.safetensors"
+        self.picked_path = folder / "picked.safetensors"
         self.after_path = folder / "after.safetensors"
         self.result_path = folder / "result.json"
         self.failure_path = folder / "failure.json"
@@ -204,22 +206,36 @@ class RunFiles:
             found[self.spec().train.steps] = self.after_path
         return ends | found
 
-    def save_predictions(self, scores: np.ndarray, labels: np.ndarray, patients: np.ndarray | None = None) -> None:
-        """Keep scores (images, outputs) and labels of the last evaluation, for intervals over images.
+    def save_predictions(
+        self, scores: np.ndarray, labels: np.ndarray, patients: np.ndarray | None = None, *, picked: bool = False
+    ) -> None:
+        """Keep scores (images, outputs) and labels of an evaluation, for intervals over images.
 
         Args:
             scores: (images, outputs), probabilities.
             labels: (images,) or (images, labels).
             patients: (images,) who each image shows, if known; kept as numbers, without the names.
+            picked: whether it is the best by the validation split so far, and not the last one.
         """
         kept = {"scores": torch.from_numpy(scores), "labels": torch.from_numpy(np.array(labels))}
         if patients is not None:
             kept["patients"] = torch.from_numpy(np.unique(patients, return_inverse=True)[1])
-        write_tensors(self.predictions_path, kept)
+        write_tensors(self.picked_path if picked else self.predictions_path, kept)
 
     def predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Scores, labels and patients (None where unknown) of the last evaluation."""
-        tensors = load_file(self.predictions_path)
+        """Scores, labels and patients (None where unknown) at the end of the run.
+
+        That is the evaluation that the validation split picks, or the last one without such a split.
+        """
+        return self._predictions(self.picked_path if self.picked_path.exists() else self.predictions_path)
+
+    def last_predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """The same of the last evaluation."""
+        return self._predictions(self.predictions_path)
+
+    @staticmethod
+    def _predictions(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        tensors = load_file(path)
         patients = tensors.get("patients")
         return tensors["scores"].numpy(), tensors["labels"].numpy(), None if patients is None else patients.numpy()
 

@@ -20,11 +20,14 @@ from torch import Tensor, nn
 
 from transfusion import metrics
 from transfusion.errors import DivergedError
+from transfusion.metrics.registry import VALIDATION
 from transfusion.runs.batches import Batches, augment, derive_seed, order
 from transfusion.runs.store import RunFiles
 from transfusion.spec import RunSpec, TrainSpec
 from transfusion.tasks import Task
 
+PICKED_BY = metrics.METRICS["auc"].picked_by
+JUDGED = ("loss", *(name for name, metric in metrics.METRICS.items() if metric.higher_is_better))  # on validation
 EVAL_BATCH = 128  # images; larger batches only cost memory on a processor
 
 
@@ -132,6 +135,8 @@ class Trainer:
         self.model, self.optimizer = fabric.setup(model, make_optimizer(run.train, model, device.type))
         self.data = Batches(task, task.splits["train"], task.subset(run.size, run.seed), device)
         self.held_out = Batches(task, task.splits[run.train.eval_split], None, device)
+        picks = run.train.eval_split != "val" and len(task.splits["val"]) > 0
+        self.validation = Batches(task, task.splits["val"], None, device) if picks else None
         self.step = 0
         self.losses: list[Tensor] = []
         self.time_s = 0.0
@@ -173,6 +178,20 @@ class Trainer:
         self.losses.clear()
         return float(losses.mean())
 
+    def measure(self) -> tuple[dict[str, Any], Evaluation]:
+        """Evaluate: a row of the curve, and the scores on held-out images behind it.
+
+        Raises:
+            DivergedError: if the loss or the outputs are not finite.
+        """
+        train_loss = self.train_loss()
+        found = evaluate(self.fabric, self.model, self.task, self.held_out)
+        row = {"step": self.step, **found.values}
+        if self.validation is not None:
+            judged = evaluate(self.fabric, self.model, self.task, self.validation).values
+            row |= {f"{VALIDATION}{name}": judged[name] for name in JUDGED if name in judged}
+        return {**row, "train_loss": train_loss}, found
+
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
         return {
@@ -212,25 +231,24 @@ def fit(
     train, first, began = trainer.run.train, trainer.fabric.is_global_zero, time.monotonic() - trainer.time_s
     saved = time.monotonic()
     due = set(train.evaluations) - {row["step"] for row in files.curve()}
+    best = max((row[PICKED_BY] for row in files.curve() if row.get(PICKED_BY) is not None), default=-math.inf)
     wanted = snapshot_steps(train) if snapshots and first else ()
     while True:
         if trainer.step in wanted:
             files.save_snapshot(trainer.step, trainer.module.state_dict())
         if trainer.step in due:
-            train_loss = trainer.train_loss()
-            found = evaluate(trainer.fabric, trainer.model, trainer.task, trainer.held_out)
+            row, found = trainer.measure()
             if first:
-                row = {
-                    "step": trainer.step,
-                    **found.values,
-                    "train_loss": train_loss,
-                    "time_s": time.monotonic() - began,
-                }
+                row["time_s"] = time.monotonic() - began
+                kept = found.scores, found.labels, trainer.held_out.patients
+                if row.get(PICKED_BY, math.nan) > best:
+                    best = row[PICKED_BY]
+                    files.save_predictions(*kept, picked=True)
+                if trainer.step == train.steps:
+                    files.save_predictions(*kept)
                 files.append(row)
                 if tell:
                     tell(row)
-                if trainer.step == train.steps:
-                    files.save_predictions(found.scores, found.labels, trainer.held_out.patients)
         if trainer.step == train.steps:
             return
         if time.monotonic() - saved >= checkpoint_s:

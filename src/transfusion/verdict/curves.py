@@ -15,12 +15,12 @@ from scipy.integrate import trapezoid
 from sklearn.isotonic import isotonic_regression
 
 from transfusion.errors import InputError
+from transfusion.metrics.registry import VALIDATION
 from transfusion.spec import SchemeSpec
 from transfusion.verdict.inference import Crossing, Floats
 
 NEEDED = ["run", "scheme", "seed", "step"]
 PLAIN = {"batch_norm": "identity", "rest": "random"}  # what is meant where a frame leaves them out
-VALIDATION = "val_"  # before a metric: the same on the validation split
 COLLAPSED = "collapsed"  # column: 1 where an evaluation's outputs are the same for all images
 FINAL_PART = 5  # the settled level is that of the last fifth of the evaluations
 
@@ -158,17 +158,23 @@ class Grid:
         return next((runs for start, runs in self.starts.items() if start.name == name), {})
 
 
-def read(frame: pd.DataFrame, column: str) -> list[Grid]:
+def read(frame: pd.DataFrame, column: str, picked_by: str | None = None) -> list[Grid]:
     """The curves of a tidy frame, smallest data size first, all images last.
 
     Rows without a value are left out, and so are runs that were never evaluated after step 0.
+
+    Args:
+        frame: see ``conclude``.
+        column: what is judged.
+        picked_by: column that picks the evaluation at which a run is final; that of the same metric on the validation
+            split if not given. Where there is none it is the last.
 
     Raises:
         InputError: if a column is missing, or two runs share start, size and seed.
     """
     table = _checked(frame, column)
     grids: dict[int | None, dict[Start, dict[int, Curve]]] = {}
-    for first, curve in _split(table, column):
+    for first, curve in _split(table, column, picked_by or VALIDATION + column):
         size = None if pd.isna(first["size"]) else int(first["size"])
         start = Start.of(first)
         runs = grids.setdefault(size, {}).setdefault(start, {})
@@ -216,18 +222,18 @@ def _label(row: tuple[Any, ...], keys: tuple[str, ...]) -> str:
     return SchemeSpec.parse({key: value for key, value in zip(keys, row, strict=True) if not pd.isna(value)}).label
 
 
-def _split(table: pd.DataFrame, column: str) -> Iterator[tuple[dict[Hashable, Any], Curve]]:
+def _split(table: pd.DataFrame, column: str, picked_by: str) -> Iterator[tuple[dict[Hashable, Any], Curve]]:
     """First row and curve of every run, in the order of the frame."""
     for run, rows in table.groupby("run", sort=False):
         order = np.argsort(rows["step"].to_numpy())
         steps, values = rows["step"].to_numpy(np.float64)[order], rows[column].to_numpy(np.float64)[order]
         is_collapsed = COLLAPSED in rows and bool(rows[COLLAPSED].iloc[order[-1]] == 1)
-        yield rows.iloc[0].to_dict(), Curve(steps, values, _picked(rows, column, order), is_collapsed, run)
+        yield rows.iloc[0].to_dict(), Curve(steps, values, _picked(rows, picked_by, order), is_collapsed, run)
 
 
 def _picked(rows: pd.DataFrame, column: str, order: NDArray[np.intp]) -> int | None:
     """The evaluation with the highest metric on the validation split, the first of several."""
-    if VALIDATION + column not in rows:
+    if column not in rows:
         return None
-    judged = rows[VALIDATION + column].to_numpy(np.float64, na_value=np.nan)[order]
+    judged = rows[column].to_numpy(np.float64, na_value=np.nan)[order]
     return int(np.nanargmax(judged)) if np.isfinite(judged).any() else None

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from transfusion.metrics import Interval
+from transfusion.metrics import METRICS, Interval
 from transfusion.verdict.curves import Curve, Grid, Start, read
 from transfusion.verdict.effects import Contest, Rise, shared, values_of
 from transfusion.verdict.inference import mean_interval
 
+CLASSES_PICKED_BY = METRICS["auc"].picked_by
 FEWEST_POSITIVES = 2  # one positive image gives an AUC, but no idea of how surely
 
 
@@ -132,7 +133,7 @@ def class_effects(
     """
     found = []
     for column, (name, positives) in classes.items():
-        grids = read(frame, column) if frame[column].notna().any() else []
+        grids = read(frame, column, CLASSES_PICKED_BY) if frame[column].notna().any() else []
         if grids and start in grids[-1].starts:
             contest = Contest(grids[-1], baseline, 1.0)
             gaps = values_of(contest.differences("final", grids[-1].starts[start]))

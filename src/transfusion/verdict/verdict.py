@@ -187,7 +187,7 @@ def conclude(
         raise InputError(
             f"A margin of {margin} leaves no room for an equivalence; give a positive difference, say 0.01."
         )
-    grids = read(frame, judge.column)
+    grids = read(frame, judge.column, judge.picked_by)
     tallies = count(with_starts(frame), grids, runs)
     if not grids:
         return Verdict(judge, baseline, margin, Rise(np.nan, np.nan, np.nan), tallies=tallies)

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from transfusion.metrics import AUC, Metric
 from transfusion.report.figures.canvas import finished, legend_below, plain, sheet
 from transfusion.report.palette import Style, styles_of
 from transfusion.report.table import schemes_of
@@ -19,14 +20,14 @@ HEIGHT_IN = 4.2
 NUM_MARKERS = 12  # per curve
 
 
-def convergence(frame: pd.DataFrame, metric: str = "auc", styles: Mapping[str, Style] | None = None) -> Figure:
+def convergence(frame: pd.DataFrame, metric: Metric = AUC, styles: Mapping[str, Style] | None = None) -> Figure:
     """Held-out ``metric`` against optimiser steps: the mean over seeds, and a band of one standard deviation.
 
     Left the whole course, right the first quarter of it.
 
     Args:
         frame: as ``Study.frame`` gives it, of one data size.
-        metric: a column of the frame.
+        metric: whose column the frame has.
         styles: start -> style, where other figures show starts that this frame lacks.
 
     Source:
@@ -42,8 +43,8 @@ def convergence(frame: pd.DataFrame, metric: str = "auc", styles: Mapping[str, S
     for start, label in labels.items():
         rows = named[named["start"] == start]
         for axes, shown in ((whole, rows), (first, rows[rows["step"] <= end])):
-            _curve(axes, label, styles[start], shown.groupby("step")[metric].agg(["mean", "std"]))
-    whole.set(xlabel="optimiser steps", ylabel=f"held-out {metric.upper()}", title="whole course")
+            _curve(axes, label, styles[start], shown.groupby("step")[metric.column].agg(["mean", "std"]))
+    whole.set(xlabel="optimiser steps", ylabel=f"held-out {metric.title}", title="whole course")
     first.set(xlabel="optimiser steps", title="first quarter")
     for axes in (whole, first):
         plain(axes)

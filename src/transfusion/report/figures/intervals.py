@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from transfusion.metrics import AUC, Metric
 from transfusion.report.figures.canvas import finished, legend_below, log_axis, nice_ticks, plain, sheet
 from transfusion.report.palette import Style, style_of, styles_of
 from transfusion.report.table import schemes_of
@@ -33,9 +34,9 @@ class Quantity:
     is_ratio: bool
 
 
-def quantities(metric: str) -> dict[str, Quantity]:
+def quantities(metric: Metric) -> dict[str, Quantity]:
     """What a verdict says of every start, by the names that ``Effect`` has for it."""
-    shown = metric.upper()
+    shown = metric.title
     return {
         "final_difference": Quantity(f"difference in final {shown}", 0, False),
         "speedup": Quantity("speed-up (times)", 1, True),
@@ -44,7 +45,10 @@ def quantities(metric: str) -> dict[str, Quantity]:
 
 
 def forest(
-    intervals: pd.DataFrame, metric: str = "auc", baseline: str = "random", styles: Mapping[str, Style] | None = None
+    intervals: pd.DataFrame,
+    metric: Metric = AUC,
+    baseline: str = "random",
+    styles: Mapping[str, Style] | None = None,
 ) -> Figure:
     """Every start against the baseline, one panel per quantity: estimate, 95 % interval and n.
 

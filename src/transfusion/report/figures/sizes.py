@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from transfusion.metrics import AUC, Metric
 from transfusion.report.figures.canvas import finished, legend_below, log_axis, plain, sheet
 from transfusion.report.palette import Style, styles_of
 from transfusion.report.table import schemes_of
@@ -20,17 +21,17 @@ LEAST_GAP = 0.09  # of the axis' logarithmic length, between two tick labels
 
 
 def sizes(
-    finals: pd.DataFrame, gaps: pd.DataFrame, metric: str = "auc", baseline: str = "random",
+    finals: pd.DataFrame, gaps: pd.DataFrame, metric: Metric = AUC, baseline: str = "random",
     styles: Mapping[str, Style] | None = None,
 ) -> Figure:  # fmt: skip
     """Performance against the number of training images: every start, and its gap to the baseline.
 
     Args:
-        finals: one row per run: ``start scheme images`` and the metric at the last step. Left: mean and standard
+        finals: one row per run: ``start scheme images`` and the metric at the end. Left: mean and standard
             deviation over seeds.
         gaps: one row per start (without the baseline) and size: ``start scheme images estimate low high n``. Right:
             with 95 % intervals.
-        metric: a column of ``finals``.
+        metric: whose column ``finals`` has.
         baseline: that gaps are measured from.
         styles: start -> style, where other figures show starts that these frames lack.
 
@@ -44,7 +45,7 @@ def sizes(
     middle = (finals["start"].nunique() - 1) / 2
     level, gap = figure.subplots(1, 2)
     for place, (start, rows) in enumerate(finals.groupby("start", sort=False)):
-        by_size = rows.groupby("images")[metric].agg(["mean", "std"])
+        by_size = rows.groupby("images")[metric.column].agg(["mean", "std"])
         x, shift = by_size.index.to_numpy(dtype=float), np.exp(NUDGE * span * (place - middle))
         mean, std = by_size.to_numpy(dtype=float).T
         _line(level, (x * shift, mean, mean - std, mean + std), styles[str(start)], str(start))
@@ -57,7 +58,7 @@ def sizes(
         log_axis(axes, "x", _spaced(images), lambda value: f"{value:,.0f}")
         axes.set_xlabel("training images")
     gap.axhline(0, color="black", linewidth=0.8)
-    level.set_ylabel(f"held-out {metric.upper()} at the end")
+    level.set_ylabel(f"held-out {metric.title} at the end")
     gap.set_ylabel(f"difference to {baseline}")
     legend_below(figure, level, "start")
     return finished(figure)

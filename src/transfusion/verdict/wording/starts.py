@@ -40,16 +40,19 @@ def statements(found: Findings) -> Iterator[Statement]:
 
 def _final(found: Findings, effect: Effect) -> Statement:
     name, difference = effect.start.name, effect.claim("final_difference")
-    claim, shown = _end(found, effect), difference
+    soft = ""
     if effect.ends == "equal":
-        shown = effect.equivalence  # the interval that was tested
-    n, soft = difference.n, ""
-    if not math.isnan(difference.estimate):
-        level_ = "90 % interval " if effect.ends == "equal" and shown.low < shown.high else ""
-        around = f" ({level_}{inside})" if (inside := ends(shown, SIGNED)) else ""
-        soft = f"Measured: {number(shown.estimate, SIGNED)}{around}; {trainings(n)} each."
-    text = f"{claim} {soft}".strip()
+        soft = f"Measured: {number(difference.estimate, SIGNED)} ({_tested(effect.equivalence)})."
+    elif not math.isnan(difference.estimate):
+        soft = f"Measured: {measured(difference, SIGNED)}; {trainings(difference.n)} each."
+    text = f"{_end(found, effect)} {soft}".strip()
     return Statement("final", effect.ends, text, name, effect.against, difference, (soft,) if soft else ())
+
+
+def _tested(equivalence: Interval) -> str:
+    """The interval that equality was tested by."""
+    inside = ends(equivalence, SIGNED)
+    return f"90 % interval {inside}" if equivalence.low < equivalence.high else inside
 
 
 def _end(found: Findings, effect: Effect) -> str:
@@ -59,7 +62,8 @@ def _end(found: Findings, effect: Effect) -> str:
     if math.isnan(difference.estimate):
         return f"{open_end}not known, as {difference.reason}."
     if effect.ends == "equal":
-        return f"{name} and {base} end equally good: they differ by less than {margin:g} in {metric}."
+        each = f"{trainings(difference.n)} each"
+        return f"{name} and {base} end equally good: less than {margin:g} apart in {metric}, in {each}."
     if effect.ends.startswith("slightly"):
         return f"{name} ends {effect.ends} than {base}, by too little to matter: less than {margin:g} in {metric}."
     if effect.is_apart:

@@ -1,0 +1,50 @@
+"""The verdict of a study as it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from transfusion.runs.frames import runs_of, similarity, tidy
+from transfusion.runs.store import RunFiles, Store
+from transfusion.verdict.verdict import Verdict, conclude
+
+
+def conclude_study(
+    store: Store, card: Mapping[str, Any], runs: list[RunFiles] | None = None, frame: pd.DataFrame | None = None
+) -> Verdict:
+    """What the curves on disk say, by the metric, baseline and margin of the study.
+
+    Args:
+        store: the study.
+        card: its data card, {} where that is lost.
+        runs: the runs to look at; those of the grid if not given.
+        frame: their curves, where they have been read already.
+    """
+    spec, runs = store.spec(), store.grid() if runs is None else runs
+    frame = tidy(runs) if frame is None else frame
+    classes = class_columns(card, spec.train.eval_split, frame)
+    return conclude(
+        frame,
+        spec.metric,
+        spec.baseline,
+        spec.margin,
+        similarity(store),
+        pairs=spec.pairs,
+        runs=runs_of(runs),
+        classes=classes,
+    )
+
+
+def class_columns(card: Mapping[str, Any], split: str, frame: pd.DataFrame) -> dict[str, tuple[str, int | None]]:
+    """Column of a class's AUC -> its name and the number of its test images, in the order of the outputs."""
+    columns = sorted((name for name in map(str, frame.columns) if name.removeprefix("auc_").isdigit()), key=_place)
+    counts: Mapping[str, int] = card.get("classes", {}).get(split, {})
+    names = list(counts) if len(counts) == len(columns) else [f"class {_place(column)}" for column in columns]
+    return {column: (name, counts.get(name)) for column, name in zip(columns, names, strict=True)}
+
+
+def _place(column: str) -> int:
+    return int(column.removeprefix("auc_"))
