@@ -129,6 +129,16 @@ def _move_in(partial: Path, path: Path) -> None:
     partial.replace(path)
 
 
+def remembered(path: Path, make: Callable[[], Any]) -> Any:
+    """What JSON can hold, made once and kept at ``path``."""
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            partial = path.with_suffix(".partial")
+            partial.write_text(json.dumps(make()))
+            _move_in(partial, path)
+    return json.loads(path.read_text())
+
+
 def moments(path: Path, images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of every channel in 0..1 units, computed once and kept at ``path``.
 
@@ -136,12 +146,7 @@ def moments(path: Path, images: np.ndarray) -> tuple[tuple[float, ...], tuple[fl
         path: of the JSON file.
         images: (n, height, width, channels), uint8 or uint16.
     """
-    with FileLock(f"{path}.lock"):
-        if not path.exists():
-            partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps(_moments(images)))
-            _move_in(partial, path)
-    mean, std = json.loads(path.read_text())
+    mean, std = remembered(path, lambda: _moments(images))
     return tuple(mean), tuple(std)
 
 

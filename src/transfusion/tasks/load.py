@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from transfusion.errors import BadDataError, TaskError
 from transfusion.spec import Normalization, TaskSpec
 from transfusion.tasks import cache as store
-from transfusion.tasks import layouts, pictures
+from transfusion.tasks import depth, layouts, patients, pictures
 from transfusion.tasks.card import data_card
 from transfusion.tasks.checks import contradictions, usable
 from transfusion.tasks.listing import Arrays, Entry, Listing, Problem
@@ -39,6 +40,7 @@ class Stock:
     channels: int
     dtype: np.dtype[Any]
     interpolation: Interpolation
+    window: tuple[int, int] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -48,7 +50,7 @@ class Stock:
     @property
     def content(self) -> list[object]:
         """What decides the pixels."""
-        return [[fact.digest for fact in self.facts], self.shape, self.dtype.name, self.interpolation]
+        return [[fact.digest for fact in self.facts], self.shape, self.dtype.name, self.interpolation, self.window]
 
 
 def load(spec: TaskSpec, cache: Path | None = None, progress: bool = False) -> Task:
@@ -78,26 +80,42 @@ def load(spec: TaskSpec, cache: Path | None = None, progress: bool = False) -> T
     _refuse(spec, listing, listing.problems)
     memo = store.FactsMemo(folder, spec.data, pictures.inspect, pictures.hash_file)
     while True:
-        facts = _look(memo, listing, progress)
-        clashes, bad = contradictions(listing, facts)
-        problems = [*listing.problems, *_unreadable(listing.entries, facts), *clashes]
-        stock = _stock(spec, listing, facts, problems, bad)
+        facts = _look(memo, listing, progress, spec.max_megapixels)
+        known = patients.from_headers(listing, facts, spec)
+        clashes, bad = contradictions(known, facts)
+        problems = [*known.problems, *_unreadable(known.entries, facts), *clashes]
+        stock = _stock(spec, known, facts, problems, bad)
         try:
-            images = _images(folder, listing.arrays, stock, progress)
+            images, notes = _spread(folder, stock, _images(folder, listing.arrays, stock, progress), progress)
             break
         except store.IncompleteError as error:
             memo.condemn({_path(stock.entries[row]): why for row, why in error.errors.items()})
-    _refuse(spec, listing, problems)
-    return _task(spec, listing, stock, images, folder, problems)
+    _refuse(spec, known, problems)
+    told = replace(known, notes=(*known.notes, *_header_notes(facts), *notes))
+    return _task(spec, told, stock, images, folder, problems)
 
 
-def _look(memo: store.FactsMemo, listing: Listing, progress: bool) -> list[Facts]:
+def _look(memo: store.FactsMemo, listing: Listing, progress: bool, max_megapixels: int) -> list[Facts]:
     arrays = listing.arrays
     if arrays is None:
-        return memo.of([_path(entry) for entry in listing.entries], progress)
+        return [_sized(fact, max_megapixels) for fact in memo.of([_path(entry) for entry in listing.entries], progress)]
     digest = store.key_of(arrays.identity, [memo.of_file(path).digest for path in arrays.files])
     mode = ("L" if arrays.channels == 1 else "RGB") + (";16" if arrays.dtype == np.uint16 else "")
     return [Facts(f"{digest}:{entry.source}", mode, *arrays.size[::-1]) for entry in listing.entries]
+
+
+def _sized(fact: Facts, max_megapixels: int) -> Facts:
+    """A picture that takes more memory than was bargained for is not read; the memo never holds this."""
+    needed = math.ceil(fact.width * fact.height / 1e6)
+    if fact.error or needed <= max_megapixels:
+        return fact
+    why = f"{fact.width} x {fact.height} pixels; --set task.max_megapixels={needed} reads it"
+    return fact._replace(error=why)
+
+
+def _header_notes(facts: Sequence[Facts]) -> list[str]:
+    counts = Counter(fact.note for fact in facts if fact.note)
+    return [f"{count} files have {note}." for note, count in counts.items()]
 
 
 def _path(entry: Entry) -> Path:
@@ -134,6 +152,7 @@ def _stock(
         channels=spec.channels or (1 if all(fact.is_grey for _, fact in good) else 3),
         dtype=np.dtype(np.uint16 if any(fact.is_deep for _, fact in good) else np.uint8),
         interpolation=spec.interpolation or "bilinear",
+        window=spec.window,
     )
 
 
@@ -173,6 +192,26 @@ def _images(folder: Path, arrays: Arrays | None, stock: Stock, progress: bool) -
 
     path = folder / f"images-{store.key_of(stock.content)}.npy"
     return store.images(path, stock.shape, stock.dtype, read, progress)
+
+
+def _spread(folder: Path, stock: Stock, images: np.ndarray, progress: bool) -> tuple[np.ndarray, list[str]]:
+    """Spread the range that deep pictures use, or the user's window, over all 16 bits."""
+    deep = np.array([fact.is_deep and not fact.is_windowed for fact in stock.facts])
+    if not deep.any():
+        return images, []
+    key = store.key_of(stock.content)
+    top = depth.range_used(folder / f"range-{key}.json", images, deep)
+    window = stock.window or depth.window_of(top)
+    if window is None:
+        return images, []
+
+    def read(rows: range) -> list[np.ndarray | str]:
+        return [depth.spread(images[row], window) if deep[row] else images[row] for row in rows]
+
+    path = folder / f"images-{store.key_of(stock.content, window)}.npy"
+    how = "as task.window says" if stock.window else "the smallest usual depth; task.window says otherwise"
+    note = f"16-bit pictures have values up to {top} of 65535, and are spread from {window[0]} to {window[1]}: {how}."
+    return store.images(path, stock.shape, stock.dtype, read, progress), [note]
 
 
 def _refuse(spec: TaskSpec, listing: Listing, problems: Sequence[Problem]) -> None:

@@ -14,8 +14,10 @@ from typing import NamedTuple
 
 from transfusion.errors import SpecError, TaskError
 from transfusion.spec import TaskSpec
+from transfusion.tasks.layouts.disk import is_dicom
 from transfusion.tasks.listing import Entry, Listing, Problem
 from transfusion.tasks.names import listed, natural_order
+from transfusion.tasks.pictures import Facts
 
 KNOWN_PATTERNS = (
     r"(.+)_(?:left|right)",  # EyePACS
@@ -76,6 +78,8 @@ def assign(listing: Listing, spec: TaskSpec) -> Listing:
     elif spec.patient_pattern:
         pattern = _compiled(spec.patient_pattern)
         groups = Groups([_search(pattern, entry.name) for entry in entries], "task.patient_pattern")
+    elif all(is_dicom(Path(str(entry.source))) for entry in entries):
+        return listing  # the files name their patients themselves
     else:
         groups = _by_folders(entries) or _by_names(entries, listing) or Groups([None] * len(entries), "")
     if not any(groups.patients):
@@ -88,6 +92,31 @@ def assign(listing: Listing, spec: TaskSpec) -> Listing:
     note = f"Patients are taken from {groups.source}: {len({e.patient for e in kept})} of them."
     told = not spec.patient_pattern and listing.layout != "nih"
     return _with(listing, kept, problems, (note,) if told else ())
+
+
+def from_headers(listing: Listing, facts: Sequence[Facts], spec: TaskSpec) -> Listing:
+    """Patients that DICOM files name themselves, as a hash, where nothing else told them.
+
+    Raises:
+        TaskError: if some files name a patient and others do not.
+    """
+    if any(entry.patient for entry in listing.entries) or spec.patient_pattern == "none":
+        return listing
+    named = {fact.patient for fact in facts if not fact.error}
+    if named <= {""}:
+        return listing
+    if len(named) == 1 and len(facts) > 1:
+        return replace(listing, notes=(*listing.notes, "All DICOM files have one PatientID, which tells nothing."))
+    bare = [entry.name for entry, fact in zip(listing.entries, facts, strict=True) if not (fact.patient or fact.error)]
+    if bare:
+        raise TaskError(
+            f"{len(bare)} of {len(facts)} files have no PatientID ({bare[0]}, ...). "
+            + HOW.format(pattern="([^/]+)/[^/]+$")
+        )
+    pairs = zip(listing.entries, facts, strict=True)
+    entries = tuple(entry._replace(patient=fact.patient or None) for entry, fact in pairs)
+    note = f"Patients are taken from the PatientID of DICOM files, as a hash: {len(named)} of them."
+    return replace(listing, entries=entries, notes=(*listing.notes, note))
 
 
 def _with(

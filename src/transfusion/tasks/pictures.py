@@ -7,24 +7,31 @@ Alpha is composited on black, the background of X-rays and fundus photographs. O
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import re
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from transfusion.tasks import dicom
 from transfusion.terms import Interpolation
 
-GREY_MODES = frozenset({"1", "L", "L;16", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
+GREY_MODES = frozenset({"DICOM;16", "1", "L", "L;16", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
+BITS, POLARITY, PLANES = 258, 262, 284  # tags of TIFF
 SPREAD = 257  # 255 * 257 = 65535
 
 
 class Facts(NamedTuple):
     """What is known of a file without decoding it.
 
-    ``error`` is empty for a file that can be decoded as far as is known.
+    ``error`` is empty for a file that can be decoded as far as is known. ``patient`` is a hash of the identifier that a
+    DICOM file gives.
     """
 
     digest: str
@@ -32,6 +39,8 @@ class Facts(NamedTuple):
     width: int = 0
     height: int = 0
     error: str = ""
+    patient: str = ""
+    note: str = ""
 
     @property
     def is_grey(self) -> bool:
@@ -43,6 +52,11 @@ class Facts(NamedTuple):
         """Stored with 16 bits per pixel."""
         return self.mode.startswith("I") or self.mode.endswith(";16")
 
+    @property
+    def is_windowed(self) -> bool:
+        """Read through a window of the file's own, so that all bits are used."""
+        return self.mode == "DICOM;16"
+
 
 def hash_file(path: Path) -> Facts:
     """Hash a file that is no picture."""
@@ -53,6 +67,32 @@ def hash_file(path: Path) -> Facts:
     return Facts(digest.hexdigest())
 
 
+@contextlib.contextmanager
+def _any_size() -> Iterator[None]:
+    """Lift Pillow's limit on the size of pictures, which is a global, while files of the user's own are read."""
+    with _LIMIT.lock:
+        if not _LIMIT.depth:
+            _LIMIT.pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        _LIMIT.depth += 1
+    try:
+        yield
+    finally:
+        with _LIMIT.lock:
+            _LIMIT.depth -= 1
+            if not _LIMIT.depth:
+                Image.MAX_IMAGE_PIXELS = _LIMIT.pixels
+
+
+class _Limit:
+    """How many threads read, and what the limit is when none does."""
+
+    def __init__(self) -> None:
+        self.lock, self.depth, self.pixels = threading.Lock(), 0, Image.MAX_IMAGE_PIXELS
+
+
+_LIMIT = _Limit()
+
+
 def inspect(path: Path) -> Facts:
     """Hash a picture file and read its header."""
     try:
@@ -61,30 +101,54 @@ def inspect(path: Path) -> Facts:
         return Facts("", error=f"cannot be opened: {error.strerror}")
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        if dicom.is_dicom(content, path.suffix):
+            return Facts(digest, **dicom.header(content))
+        with _any_size(), Image.open(io.BytesIO(content)) as image:
             width, height = image.size
             return Facts(digest, image.mode, width, height, _unsupported(image))
     except Exception as error:
-        return Facts(digest, error=reason(error))
+        return Facts(digest, error=_odd_sort(content) or reason(error))
 
 
 def _unsupported(image: Image.Image) -> str:
     if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
-        return "32-bit pixels, whose range is unknown; save as 16-bit"
+        return "32-bit or signed pixels, whose range is unknown; save as 16-bit"
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(PLANES) == 2 and max(np.atleast_1d(tags.get(BITS, 8))) > 8:  # Pillow would take the lower bytes
+        return "colours of 16 bits in separate planes; save them interleaved"
     return ""
+
+
+def _odd_sort(content: bytes) -> str:
+    """What sort of picture it is that Pillow does not read: frames of 12 bits or lossless ones, as DICOM has them."""
+    if content.startswith((b"II*\0", b"MM\0*")):
+        return "a sort of TIFF that Pillow does not read; save as PNG"
+    frame = re.search(rb"\xff([\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf])..(.)", content, re.DOTALL)
+    if not content.startswith(b"\xff\xd8") or not frame:
+        return ""
+    bits, lossless = frame.group(2)[0], frame.group(1)[0] & 3 == 3
+    sort = f"a {bits}-bit JPEG" if bits != 8 else "a lossless JPEG" if lossless else ""
+    return f"{sort}, which Pillow does not read; save as 16-bit PNG" if sort else ""
 
 
 def reason(error: Exception) -> str:
     """Why a picture cannot be read, in a few words."""
     if isinstance(error, UnidentifiedImageError):
         return "not a picture"
+    if type(error).__name__ == "InvalidDicomError":
+        return "not a DICOM file"
     if "truncated" in str(error) or "bytes not processed" in str(error):
         return "truncated"
     return str(error) or type(error).__name__
 
 
 def decode(
-    path: Path, image_size: int, channels: int, dtype: np.dtype[Any], interpolation: Interpolation = "bilinear"
+    path: Path,
+    image_size: int,
+    channels: int,
+    dtype: np.dtype[Any],
+    interpolation: Interpolation = "bilinear",
+    window: tuple[int, int] | None = None,
 ) -> np.ndarray:
     """Read a picture file.
 
@@ -94,6 +158,7 @@ def decode(
         channels: 1 (luma, ITU-R 601) or 3.
         dtype: uint8, or uint16 for the full 16-bit range.
         interpolation: how it is scaled; see ``fit``.
+        window: of DICOM files; see ``dicom.pixels``.
 
     Returns:
         Array of shape (image_size, image_size, channels).
@@ -101,11 +166,17 @@ def decode(
     Raises:
         Exception: whatever Pillow raises on files that are damaged.
     """
-    with Image.open(path) as image:
+    with path.open("rb") as file:
+        head = file.read(dicom.PREAMBLE + 4)
+    if dicom.is_dicom(head, path.suffix):
+        values = dicom.pixels(path.read_bytes(), window)
+        values = values.astype(np.uint16) * SPREAD if values.dtype != dtype else values
+        return fit(as_channels(values, channels), image_size, interpolation)
+    with _any_size(), Image.open(path) as image:
         # a JPEG decodes at 1/2, 1/4 or 1/8 for a fraction of the time; twice the size leaves the scaling its due
         image.draft(None, (2 * image_size, 2 * image_size))
-        upright = ImageOps.exif_transpose(image)
-        return fit(_to_array(upright, channels, dtype), image_size, interpolation)
+        values = _to_array(ImageOps.exif_transpose(image), channels, dtype)
+        return fit(_light_on_dark(values, image), image_size, interpolation)
 
 
 def _to_array(image: Image.Image, channels: int, dtype: np.dtype[Any]) -> np.ndarray:
@@ -115,6 +186,16 @@ def _to_array(image: Image.Image, channels: int, dtype: np.dtype[Any]) -> np.nda
         values = np.asarray(_flat(image).convert("L" if channels == 1 else "RGB"))
         values = values.astype(np.uint16) * SPREAD if dtype == np.uint16 else values
     return as_channels(values if values.ndim == 3 else values[..., None], channels)
+
+
+def _light_on_dark(values: np.ndarray, image: Image.Image) -> np.ndarray:
+    """Turn a deep TIFF around whose 0 is white; Pillow does so for 8 bits and fewer."""
+    tags = getattr(image, "tag_v2", {})
+    if not image.mode.startswith("I") or tags.get(POLARITY) != 0:
+        return values
+    highest = 2 ** int(np.atleast_1d(tags.get(BITS, 16))[0]) - 1
+    turned: np.ndarray = (highest - values).astype(values.dtype)
+    return turned
 
 
 def _flat(image: Image.Image) -> Image.Image:
