@@ -94,7 +94,7 @@ def test_unknown_names(name, said):
     ("arguments", "said"),
     [
         (("resnet18", 0), "1 or more outputs.*got 0"),
-        (("resnet18", 2, 4), "1 or 3 channels; got 2 and 4"),
+        (("resnet18", 2, 0), "outputs and channels; got 2 and 0"),
         (("vit_b_32", 2, 3, 97), "cannot take images of 97 px"),
         (("maxvit_t", 2, 3, 97), "cannot take images of 97 px"),
     ],

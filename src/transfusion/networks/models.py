@@ -12,6 +12,7 @@ import torchvision
 from torch import Tensor, nn
 
 from transfusion.errors import SpecError, UnknownNameError
+from transfusion.networks.donors.registry import HUB, timm_config
 from transfusion.networks.seeding import isolated_rng
 
 # kernel size and widths
@@ -31,7 +32,7 @@ GREY_IMAGENET = (0.448799942567, 0.225979467566)
 
 
 def build(name: str, num_outputs: int, channels: int = 3, image_size: int = 224) -> nn.Module:
-    """Build a network for a task. Nothing is downloaded, and global random state is not touched.
+    """Build a network for a task. No weights are downloaded, and global random state is not touched.
 
     The weights are those of the library's own initialisation at one fixed seed, wherever and whenever it is built;
     the model carries ``transfusion_rebuild``, a function that draws them anew.
@@ -39,9 +40,10 @@ def build(name: str, num_outputs: int, channels: int = 3, image_size: int = 224)
     Args:
         name: a torchvision or timm name; ``torchvision:NAME`` or ``timm:NAME`` says which (a bare name is looked up in
             torchvision first). ``cbr_larget``, ``cbr_largew``, ``cbr_small``, ``cbr_tiny``, ``cbr_tiny_small`` are the
-            paper's small networks; ``resnet50_cifar`` is a ResNet with a 3x3 stem of stride 1 and no pooling.
+            paper's small networks; ``resnet50_cifar`` is a ResNet with a 3x3 stem of stride 1 and no pooling;
+            ``timm:hf-hub:ORGANISATION/NAME`` is what the ``config.json`` of that repository says.
         num_outputs: logits per image, at least 1.
-        channels: of the images, 1 or 3. In torchvision models the first convolution is replaced if it is not 3.
+        channels: of the images. In torchvision models the first convolution is replaced if it is not 3.
         image_size: side in pixels; only networks of fixed input size (transformers) heed it.
 
     Returns:
@@ -55,8 +57,8 @@ def build(name: str, num_outputs: int, channels: int = 3, image_size: int = 224)
         >>> sum(p.numel() for p in build("cbr_small", num_outputs=5).parameters())
         2114341
     """
-    if num_outputs < 1 or channels not in (1, 3):
-        raise SpecError(f"A model needs 1 or more outputs and 1 or 3 channels; got {num_outputs} and {channels}.")
+    if num_outputs < 1 or channels < 1:
+        raise SpecError(f"A model needs 1 or more outputs and channels; got {num_outputs} and {channels}.")
     construct = partial(_construct, name, num_outputs, channels, image_size)
     with isolated_rng(0):
         model = construct()
@@ -107,7 +109,7 @@ def _conv_norm_relu(inputs: int, width: int, kernel_size: int) -> nn.Sequential:
 def _construct(name: str, num_outputs: int, channels: int, image_size: int) -> nn.Module:
     if name in CBR:
         return ConvBatchRelu(*CBR[name], num_outputs, channels)
-    library, _, bare = name.rpartition(":") if name.startswith(("torchvision:", "timm:")) else ("", "", name)
+    library, _, bare = name.partition(":") if name.startswith(("torchvision:", "timm:")) else ("", "", name)
     wanted = bare.removesuffix(CIFAR_SUFFIX)
     model = _find(library, wanted, name)(num_outputs, channels, image_size)
     return _with_cifar_stem(model, name) if wanted != bare else model
@@ -116,7 +118,7 @@ def _construct(name: str, num_outputs: int, channels: int, image_size: int) -> n
 def _find(library: str, bare: str, name: str) -> Callable[[int, int, int], nn.Module]:
     if library != "timm" and bare in _torchvision_names():
         return partial(_torchvision_model, bare)
-    if library != "torchvision" and _timm().is_model(bare):
+    if library != "torchvision" and (bare.startswith(HUB) or _timm().is_model(bare)):
         return partial(_timm_model, bare)
     raise UnknownNameError(_unknown(name, bare))
 
@@ -167,8 +169,7 @@ def _grey_to_half(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
 
 def _timm_model(name: str, num_outputs: int, channels: int, image_size: int) -> nn.Module:
     timm = _timm()
-    config = timm.get_pretrained_cfg(name)
-    options = {"img_size": image_size} if config is not None and config.fixed_input_size else {}
+    options = {"img_size": image_size} if timm_config(name).get("fixed_input_size") else {}
     try:
         model: nn.Module = timm.create_model(name, num_classes=num_outputs, in_chans=channels, **options)
     except (AssertionError, ValueError) as error:

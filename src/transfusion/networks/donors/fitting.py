@@ -71,7 +71,7 @@ def fit(donor_state: Mapping[str, Tensor], model: nn.Module) -> Fit:
     given = {_BETWEEN.sub("", name): tensor for name, tensor in donor_state.items()}
     wanted = _Wanted.of(model)
     tried = [_Try.of(place, given, wanted) for place in _places(given, wanted)]
-    chosen, said = _choose(tried, wanted)
+    chosen, said = _choose(tried, wanted, list(given))
     beside = {name: t for name, t in given.items() if name not in chosen.place.sources}
     state = chosen.state(wanted)
     _require_finite(state, wanted)
@@ -131,7 +131,15 @@ class _Wanted:
         """Names of modules of the body: what lies in them and is not wanted makes another network."""
         around = {".".join(name.split(".")[:end]) for name in self.body for end in range(1, name.count(".") + 1)}
         above = {".".join(h.split(".")[:end]) for h in self.heads for end in range(1, h.count(".") + 1)}
-        return frozenset(around - above)
+        around_all = {cut.rstrip(".") for cut in _cuts(self.body)}
+        lists = (nn.Sequential, nn.ModuleList)
+        wrappers = {name for name in around_all if name and not isinstance(self.model.get_submodule(name), lists)}
+        return frozenset(around - above - wrappers)
+
+    @property
+    def trunk(self) -> frozenset[str]:
+        """The part of the body that no owner of a donor replaces together with the head."""
+        return frozenset(name for name in self.body if not self.shared or not name.startswith(self.shared))
 
 
 @dataclass(frozen=True)
@@ -147,7 +155,7 @@ def _places(given: Mapping[str, Tensor], wanted: _Wanted) -> Iterator[_Place]:
     """Places where some of the body's tensors are, by name; where none holds the whole body, by order."""
     found = list(_by_name(given, wanted))
     yield from found
-    if not any(set(wanted.body) <= set(place.sources.values()) for place in found):
+    if not any(wanted.trunk <= set(place.sources.values()) for place in found):
         yield from _by_order(given, wanted)
 
 
@@ -188,7 +196,7 @@ def _by_order(given: Mapping[str, Tensor], wanted: _Wanted) -> Iterator[_Place]:
             number, _, rest = name.removeprefix(prefix).partition(".")
             if number.isdigit() and int(number) < len(children):
                 sources[name] = _OLD_DENSENET.sub(r"\1\2", f"{children[int(number)]}.{rest}")
-        if set(wanted.body) <= set(sources.values()):
+        if wanted.trunk <= set(sources.values()):
             yield _Place(prefix, sources, by_order=True)
             continue
         plain = [name for name in inside if not _DERIVED.fullmatch(name)]
@@ -280,7 +288,7 @@ def _strange(whole: Mapping[str, Tensor], wanted: _Wanted, *, owned: bool) -> It
             yield name
 
 
-def _choose(tried: Sequence[_Try], wanted: _Wanted) -> tuple[_Try, tuple[str, ...]]:
+def _choose(tried: Sequence[_Try], wanted: _Wanted, given: Sequence[str]) -> tuple[_Try, tuple[str, ...]]:
     fitting = [one for one in tried if one.fits]
     distinct = [one for i, one in enumerate(fitting) if not any(_same(one, other, wanted) for other in fitting[:i])]
     if len(distinct) == 1:
@@ -296,12 +304,13 @@ def _choose(tried: Sequence[_Try], wanted: _Wanted) -> tuple[_Try, tuple[str, ..
             f"The donor holds {len(distinct)} networks that fit: {_listed(names)}. "
             f"Say which, as in file:PATH#{names[-1]}."
         )
-    if not tried:
+    best = min(tried, key=lambda one: len(one.absent) + len(one.strange) + len(one.misshapen), default=None)
+    if best is None or len(best.absent) > len(wanted.body) / 2:
         raise DonorMismatchError(
-            f"The donor does not fit the model (missing: {_listed(wanted.body)}). Only the head may differ: give "
-            "the donor's own model, or a donor of this model."
+            f"The donor does not fit the model (missing: {_listed(wanted.body)}; it has: {_listed(given)}). "
+            "Only the head may differ: give the donor's own model, or a donor of this model."
         )
-    raise _misfit(min(tried, key=lambda one: len(one.absent) + len(one.strange) + len(one.misshapen)), wanted)
+    raise _misfit(best, wanted)
 
 
 def _same(one: _Try, other: _Try, wanted: _Wanted) -> bool:
@@ -317,7 +326,8 @@ def _misfit(best: _Try, wanted: _Wanted) -> DonorMismatchError:
     if not best.absent and not best.strange and all(name in first for name in best.misshapen):
         name, given, own = pairs[0]
         if given[0] == own[0] and given[2:] == own[2:]:
-            return DonorMismatchError(_other_channels(name, given[1], own[1]))
+            fold = own[1] // 3 if own[1] % 3 == 0 else 1  # pixels that a stem folds into channels
+            return DonorMismatchError(_other_channels(name, given[1] // fold, own[1] // fold))
     groups = {
         "missing": list(best.absent),
         "unexpected": [n for n in best.whole if n not in wanted.tensors and not n.startswith(wanted.heads)],

@@ -88,7 +88,7 @@ def of_folder(folder: Path) -> InputFormat | None:
         if path.is_file():
             try:
                 found = read(json.loads(path.read_text(encoding="utf-8")), str(path))
-            except (OSError, ValueError, TypeError, KeyError) as error:
+            except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
                 raise DonorError(f"{path} does not tell an input format ({error}). Restore or remove it.") from error
             if found is not None:
                 return found

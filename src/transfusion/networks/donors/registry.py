@@ -48,9 +48,9 @@ def timm_config(name: str) -> dict[str, Any]:
         found = timm.get_pretrained_cfg(name)
     except RuntimeError:
         raise DonorError(f"timm has no pretrained weights for '{name}'. See timm.list_pretrained().") from None
-    if found is None:
+    if found is None and not timm.is_model(name):
         raise DonorError(f"timm has no model '{name}'. See timm.list_models(pretrained=True).")
-    return vars(found)
+    return {"architecture": name} if found is None else vars(found)
 
 
 def fetched(action: Callable[[], T], source: str) -> T:
