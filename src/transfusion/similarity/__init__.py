@@ -48,7 +48,8 @@ def cca(x: Array, y: Array, squared: bool = False, rows_per_image: int = 1) -> S
     multiplied in float32. Give float64 arrays to have all digits.
 
     Args:
-        x: (samples, features_x) numpy array or tensor of any float or integer type.
+        x: (samples, features_x) numpy array, tensor or frame of any float or integer type. What rounding to its type
+            leaves of dependent features is no rank; nor is it where the numbers were float32 or bfloat16 before.
         y: (samples, features_y), the same samples in the same order.
         squared: average the squares instead: the share of variance explained, R^2_CCA.
         rows_per_image: consecutive rows that belong to one image, such as the positions of a convolutional map.
@@ -57,7 +58,8 @@ def cca(x: Array, y: Array, squared: bool = False, rows_per_image: int = 1) -> S
         A value in [0, 1]; 1 for equal spans. Average over min(rank_x, rank_y) correlations.
 
     Raises:
-        InputError: for arrays of other shapes, of different length, or with values that are not finite.
+        InputError: for arrays of other shapes, of different length, with values that are masked or not finite, and for
+            frames whose index labels differ.
 
     Source: the paper's Section 6; where n < d or features depend on each other it leaves open what to do, and we count
         numerical ranks.
