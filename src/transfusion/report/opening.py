@@ -58,7 +58,7 @@ def _short(place: str) -> str:
 def _about_data(material: Material) -> Iterator[str]:
     if not material.card:
         yield f"The data card {material.store.card_path.name} is missing or damaged: what the images were is not known."
-    yield from material.card.get("warnings", [])
+    yield from (*material.card.get("warnings", []), *material.card.get("notes", []))
     left_out = material.card.get("left_out", [])
     if left_out:
         yield f"{len(left_out)} files were left out; they are listed below."

@@ -69,7 +69,7 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
     elif donor is not None and taught:
         taken = donors.fit(donor.state, model)
         origin = {"donor": donor.source, "donor_fingerprint": _keep(taken.state, store)}
-        notes = (*notes, *taken.notes)
+        notes = (*notes, *taken.notes, *_on_scale(taken.state, model))
     num_images = len(task.splits["train"].labels)
     grid = [run.with_values(**origin) if run.scheme in taught else run for run in _grid(spec, num_images)]
     card = {**task.card, "notes": list(notes)}
@@ -138,6 +138,21 @@ def _keep(weights: dict[str, Tensor], store: Store) -> str:
     if not kept.exists():
         write_tensors(kept, weights)
     return name
+
+
+def _on_scale(donor: dict[str, Tensor], model: nn.Module) -> Iterator[str]:
+    """A sentence where the donor's weights are in odd units, and what that does to the schemes that keep them."""
+    far = schemes.far_from_he(schemes.scales(model, donor))
+    if far:
+        told = ", ".join(
+            f"{part} ({scale:.3g} times)" if scale > 1 else f"{part} (1/{1 / scale:.3g})" for part, scale in far.items()
+        )
+        yield (
+            f"The donor's weights are more than {schemes.FAR:g} times above or below He's scale in {told}. mean_var, "
+            "sampling and shuffled keep that scale, and a network can have it without having learned anything (ReLU "
+            "networks compute the same in any units), so their speed-up may say little of scaling in ordinary units: "
+            "put kaiming beside random."
+        )
 
 
 def _grid(spec: StudySpec, num_images: int) -> Iterator[RunSpec]:

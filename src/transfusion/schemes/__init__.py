@@ -6,10 +6,12 @@ How to choose: see ``transfusion.schemes.rules``. The module stands alone; it kn
 from transfusion.schemes.filling import initialize, reads_donor
 from transfusion.schemes.provenance import Origin, Provenance
 from transfusion.schemes.rules import BATCH_NORMS, HEADS, SCHEMES, Draw, Scheme
+from transfusion.schemes.scale import FAR, far_from_he, scales
 from transfusion.schemes.slots import Slot, fans
 
 __all__ = [
     "BATCH_NORMS",
+    "FAR",
     "HEADS",
     "SCHEMES",
     "Draw",
@@ -18,6 +20,8 @@ __all__ = [
     "Scheme",
     "Slot",
     "fans",
+    "far_from_he",
     "initialize",
     "reads_donor",
+    "scales",
 ]
