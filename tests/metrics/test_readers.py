@@ -63,11 +63,18 @@ def test_parts_say_whether_more_trainings_or_more_patients_would_help():
     assert shares[1] > 0.9
 
 
-def test_one_training_and_trainings_that_agree_have_no_interval_but_say_why():
-    for values, reason in (([], "no seed"), ([0.1], "one seed"), ([0.1] * 3, "all 3 seeds agree")):
-        found = evidence(np.array(values))
-        assert reason in found.interval().reason
-        assert np.isnan([found.interval().low, found.p_value(), found.equivalence_p(0.1)]).all()
+@pytest.mark.parametrize(("values", "reason"), [([], "no seed"), ([0.1], "one seed"), ([0.1] * 2, "all 2 seeds agree")])
+def test_too_little_to_judge_by_has_no_interval_but_a_reason(values, reason):
+    found = evidence(np.array(values))
+    assert reason in found.interval().reason
+    assert np.isnan([found.interval().low, found.p_value(), found.equivalence_p(0.1)]).all()
+
+
+def test_three_trainings_that_agree_exactly_have_an_interval_without_width_from_trainings():
+    found = evidence(np.array([0.1] * 3))
+    assert (found.interval().low, found.interval().high) == pytest.approx((0.1, 0.1))
+    assert (found.p_value(), found.p_value(found.estimate), found.equivalence_p(0.2)) == (0, 1, 0)
+    assert "all 3 seeds agree exactly" in found.interval().reason
 
 
 def test_equivalence_is_two_one_sided_tests():

@@ -27,7 +27,7 @@ def test_a_crossing_is_read_off_between_its_two_evaluations(tau):
 def test_a_jump_may_lie_anywhere_between_two_evaluations_and_a_bend_only_in_part():
     jump = Curve(STEPS, np.where(STEPS > 100, 0.9, 0.5)).crossing(0.8)
     assert (jump.earliest, jump.latest) == (90, 120)
-    assert jump.doubt == pytest.approx(np.log(120 / 90) / np.sqrt(12))
+    assert jump.doubt == pytest.approx(0.2 * np.log(120 / 90))
     assert 0 < saturating(70).crossing(0.82).doubt < jump.doubt / 2
 
 

@@ -2,11 +2,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from transfusion.metrics import evidence
 from transfusion.verdict.inference import (
     Crossing,
-    equivalence_p,
     mean_interval,
-    num_seeds_needed,
     ratio_interval,
     ratio_p,
     share_interval,
@@ -151,33 +150,16 @@ def test_share_is_undefined_where_the_whole_is_not_above_zero_beyond_doubt():
 @pytest.mark.parametrize("n", [3, 10])
 def test_equivalence_is_claimed_wrongly_at_its_stated_rate(n):
     draws = np.random.default_rng(n).normal(0.01, 0.004, size=(MANY, n))
-    claims = sum(equivalence_p(values, 0.01) < 0.05 for values in draws)
+    claims = sum(evidence(values).equivalence_p(0.01) < 0.05 for values in draws)
     assert plausible(claims, 0.05)
 
 
 def test_equivalence_needs_a_spread_or_three_that_agree():
-    assert np.isnan(equivalence_p(np.array([0.001]), 0.01))
-    assert np.isnan(equivalence_p(np.array([0.0, 0.0]), 0.01))
-    assert equivalence_p(np.array([0.0, 0.0, 0.0]), 0.01) == 0
-    assert equivalence_p(np.array([0.01, 0.01, 0.01]), 0.01) == 1
-    assert equivalence_p(np.array([0.001, -0.001, 0.0]), 0.01) < 0.05
-
-
-def test_the_number_of_seeds_has_the_power_that_it_promises():
-    generator = np.random.default_rng(0)
-    example = np.array([-1.0, 0.0, 1.0]) * 0.01
-    n = num_seeds_needed(example, 0.01)
-    draws = generator.normal(0, 0.01, size=(MANY, n))
-    power = np.mean([equivalence_p(values, 0.01) < 0.05 for values in draws])
-    fewer = np.mean([equivalence_p(values[: n - 2], 0.01) < 0.05 for values in draws])
-    assert 0.78 < power < 0.86
-    assert fewer < 0.8
-
-
-def test_the_number_of_seeds_is_unknown_without_spread_and_beyond_reach():
-    assert num_seeds_needed(np.array([0.1]), 0.01) is None
-    assert num_seeds_needed(np.array([0.1, 0.1]), 0.01) is None
-    assert num_seeds_needed(np.array([-5.0, 5.0]), 0.01) is None
+    assert np.isnan(evidence(np.array([0.001])).equivalence_p(0.01))
+    assert np.isnan(evidence(np.array([0.0, 0.0])).equivalence_p(0.01))
+    assert evidence(np.array([0.0, 0.0, 0.0])).equivalence_p(0.01) == 0
+    assert evidence(np.array([0.01, 0.01, 0.01])).equivalence_p(0.01) == 1
+    assert evidence(np.array([0.001, -0.001, 0.0])).equivalence_p(0.01) < 0.05
 
 
 def share(baseline, part, whole):

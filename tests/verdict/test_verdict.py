@@ -8,7 +8,7 @@ from planted import Planted
 from scipy import stats
 
 from transfusion.errors import InputError, UnknownNameError
-from transfusion.metrics import Metric
+from transfusion.metrics import Metric, influence
 from transfusion.verdict import conclude
 from transfusion.verdict.statement import TITLES
 
@@ -53,7 +53,7 @@ def test_intervals_cover_what_was_planted(num_seeds):
 
 
 def test_speedups_and_shares_cover_what_was_planted():
-    study = Planted(SPEEDUPS, tops={})
+    study = Planted(SPEEDUPS, tops={}, every=None)
     verdicts = [conclude(study.frame(seed)) for seed in range(150)]
     low, high = band(150, 0.95)
     assert low <= sum(covers(v.schemes["pretrained"].speedup, 3.0) for v in verdicts) <= high
@@ -142,7 +142,9 @@ def test_a_higher_end_is_the_first_reason():
 def test_a_study_that_cannot_tell_says_how_many_trainings_could_show_equality():
     verdict = conclude(NOTHING.frame(0))
     assert (verdict.advice.outcome, outcome(verdict, "final")) == ("undecided", "unknown")
-    assert f"{verdict.schemes['pretrained'].num_seeds_needed} trainings" in verdict.about("next")[0].text
+    main = verdict.schemes["pretrained"]
+    for needed in (main.to_confirm, main.to_show_equal):
+        assert f"{needed.best:,} trainings each ({needed.low:,} to " in verdict.about("next")[0].text
 
 
 def test_equality_is_said_only_when_the_equivalence_test_says_so():
@@ -408,9 +410,9 @@ def test_a_study_with_as_many_seeds_as_should_do_names_no_smaller_number():
         {"random": 1.0, "pretrained": 1.0}, tops={"pretrained": 0.908}, num_seeds=10, noise=0.006, spread=0.02
     )
     verdicts = [conclude(study.frame(seed)) for seed in range(30)]
-    undecided = [v for v in verdicts if v.main.num_seeds_needed <= 10 and v.advice.outcome == "undecided"]
+    undecided = [v for v in verdicts if v.main.to_show_equal.best <= 10 and v.advice.outcome == "undecided"]
     assert undecided
-    assert not any(re.search(r"\d", v.about("next")[0].text) for v in undecided)
+    assert not any("differ by less than" in v.about("next")[0].text for v in undecided)
 
 
 def both_at_once(wobble, **taus):
@@ -442,3 +444,57 @@ def test_two_identical_starts_that_were_there_at_once_are_not_told_apart():
     assert verdict.smallest_upto is None
     (pair,) = verdict.pairs
     assert (pair.against, pair.ends, pair.pace) == ("pretrained", "equal", "unknown")
+
+
+def with_predictions(seed, num_seeds, own_images, num=(40, 80)):
+    """Two starts of equal AUC over patients, each good at images of its own; curves and influences by run."""
+    generator, labels = np.random.default_rng(seed), np.repeat([1, 0], num)
+    common, rows, found = generator.normal(size=len(labels)), [], {}
+    for start in ("random", "pretrained"):
+        own = own_images * generator.normal(size=len(labels))
+        for number in range(num_seeds):
+            latent = common + own + 0.5 * generator.normal(size=len(labels)) + 1.5 * labels
+            scores = stats.norm.cdf(latent / 3)
+            run = f"{start}{number}"
+            found[run] = influence("auc", "binary", np.c_[1 - scores, scores], labels, 1)
+            heights = 0.5 + (found[run].value - 0.5) * np.minimum(np.arange(0, 7) / 4, 1)
+            rows += [
+                {"run": run, "scheme": start, "seed": number, "step": 30 * place, "auc": height}
+                for place, height in enumerate(heights)
+            ]
+    return pd.DataFrame(rows), {"auc": found}
+
+
+def test_intervals_cover_other_patients_where_predictions_are_known():
+    frame, influences = with_predictions(0, 10, own_images=0.7)
+    bare, full = conclude(frame).main, conclude(frame, influences=influences).main
+    assert full.final_difference.estimate == pytest.approx(bare.final_difference.estimate)
+    assert full.final_difference.high - full.final_difference.low > 2 * (
+        bare.final_difference.high - bare.final_difference.low
+    )
+    assert full.final_difference.parts["patients"] > 0.6
+    assert sum(full.final_difference.parts.values()) == pytest.approx(1)
+    assert (full.num_patients, full.num_positive, bare.num_patients) == (120, 40, None)
+
+
+def test_equal_starts_that_are_good_at_different_images_are_not_called_different():
+    studies = [with_predictions(seed, 10, own_images=0.7) for seed in range(60)]
+    apart = [conclude(frame, influences=influences).main.is_apart for frame, influences in studies]
+    blind = [conclude(frame).main.is_apart for frame, _ in studies]
+    assert sum(apart) <= stats.binom.ppf(0.999, 60, 0.05)
+    assert sum(blind) > 15
+
+
+def test_predictions_of_another_evaluation_are_not_used():
+    frame, influences = with_predictions(0, 3, own_images=0.7)
+    frame["auc"] = frame["auc"].where(frame["run"] != "random0", frame["auc"] - 0.01)
+    assert not conclude(frame, influences=influences).main.final_difference.parts
+
+
+def test_what_the_intervals_cover_and_what_would_help_is_said():
+    frame, influences = with_predictions(0, 5, own_images=0.7, num=(12, 40))
+    assert "other trainings on these test images, not other patients" in conclude(frame).about("certainty")[0].text
+    said = conclude(frame, influences=influences).about("certainty")[0].text
+    assert "other trainings and other patients" in said
+    assert "more test patients would help most" in said
+    assert "Only 12 test patients are positive" in said

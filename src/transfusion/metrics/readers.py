@@ -19,6 +19,8 @@ from transfusion.metrics.interval import Interval
 
 Floats = NDArray[np.float64]
 
+ENOUGH_TO_AGREE = 3  # trainings that agree exactly
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -26,13 +28,13 @@ class Evidence:
 
     Attributes:
         estimate: a mean over trainings.
-        spread: variance of a single training's value; NaN where there is no spread to judge by.
+        spread: variance of a single training's value; NaN where there is none to judge by.
         n: trainings.
         spread_df: degrees of freedom of the spread.
         shared: variance of the estimate that all trainings share, through the patients, so that no number of trainings
             reduces it; NaN where it is not known, and not counted then.
         shared_df: degrees of freedom of that.
-        reason: why there is no interval, or None.
+        reason: why there is no interval, or one without a width from trainings; None otherwise.
     """
 
     estimate: float
@@ -60,22 +62,27 @@ class Evidence:
         return float(self.error**4 / uncertain) if self.error > 0 else float("nan")
 
     def interval(self, level: float = 0.95) -> Interval:
-        """The t interval."""
-        if self.reason:
-            return Interval(self.estimate, np.nan, np.nan, self.n, self.reason)
-        margin = float(stdtrit(self.df, (1 + level) / 2)) * self.error
-        return Interval(self.estimate, self.estimate - margin, self.estimate + margin, self.n)
+        """The t interval, with the parts of its variance where both are known; NaN without an error."""
+        error = self.error
+        margin = float(stdtrit(self.df, (1 + level) / 2)) * error if error > 0 else error
+        part = self.shared_part
+        parts = {} if np.isnan(part) else {"training": 1 - part, "patients": part}
+        return Interval(self.estimate, self.estimate - margin, self.estimate + margin, self.n, self.reason, parts)
 
     def p_value(self, null: float = 0.0) -> float:
         """Two-sided, of "it is ``null``"; NaN without an error."""
-        return float(2 * stdtr(self.df, -abs(self.estimate - null) / self.error)) if self.error > 0 else np.nan
+        if not self.error > 0:
+            return np.nan if np.isnan(self.error) else float(self.estimate == null)
+        return float(2 * stdtr(self.df, -abs(self.estimate - null) / self.error))
 
     def equivalence_p(self, margin: float) -> float:
         """Of "it is ``margin`` or more away from 0": the larger of two one-sided p-values; NaN without an error.
 
         Source: Schuirmann 1987.
         """
-        return float(stdtr(self.df, (abs(self.estimate) - margin) / self.error)) if self.error > 0 else np.nan
+        if not self.error > 0:
+            return np.nan if np.isnan(self.error) else float(abs(self.estimate) >= margin)
+        return float(stdtr(self.df, (abs(self.estimate) - margin) / self.error))
 
     @property
     def shared_part(self) -> float:
@@ -92,7 +99,9 @@ def evidence(values: Floats, influences: Sequence[Influence] | None = None) -> E
     The variance is that of Obuchowski and Rockette with trainings as readers: s^2 / n of the values, which holds the
     trainings and what is peculiar to a training on these patients, and the covariance over patients of two different
     trainings, which no number of trainings reduces. Degrees of freedom by Satterthwaite: those of the first term as
-    in Hillis (2007), and those of the second from the number of patients, so that few patients are few.
+    in Hillis (2007), and those of the second from the number of patients, so that few patients are few. Three or more
+    trainings that agree exactly have no spread, and a reason that says so: independent trainings do so only where the
+    metric cannot tell them apart.
 
     Args:
         values: one per training, (n,).
@@ -113,7 +122,8 @@ def evidence(values: Floats, influences: Sequence[Influence] | None = None) -> E
     patients, df = _patients(influences, n) if influences else (np.nan, np.inf)
     estimate = float(values.mean()) if n else np.nan
     if n < 2 or np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())):
-        return Evidence(estimate, np.nan, n, np.nan, patients, df, _no_spread(n))
+        spread = 0.0 if n >= ENOUGH_TO_AGREE else np.nan
+        return Evidence(estimate, spread, n, n - 1.0, patients, df, _no_spread(n))
     return Evidence(estimate, float(values.var(ddof=1)), n, n - 1, patients, df)
 
 

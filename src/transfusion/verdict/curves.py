@@ -22,6 +22,7 @@ from transfusion.verdict.inference import Crossing, Floats
 NEEDED = ["run", "scheme", "seed", "step"]
 PLAIN = {"batch_norm": "identity", "rest": "random"}  # what is meant where a frame leaves them out
 COLLAPSED = "collapsed"  # column: 1 where an evaluation's outputs are the same for all images
+DOUBT = 0.2  # of the range in which a run may have crossed, as a standard deviation
 FINAL_PART = 5  # the settled level is that of the last fifth of the evaluations
 
 
@@ -104,7 +105,7 @@ class Curve:
         """Log of the step at which a straight line in log steps reaches ``level``, and how far off it may be.
 
         Between two evaluations a curve that bends one way lies between their chord and the chords beside it, run on.
-        Anywhere between the crossings of these is as good as anywhere else, hence a width over the root of 12.
+        A smooth one lies a quarter of the way from the chord, one that jumps anywhere.
         """
         steps = np.log(np.maximum(self.steps, self.steps[self.steps > 0][0] / 2))  # step 0 as half of the first
         climb = np.append(self._climb, self.values[len(self._climb) :])
@@ -115,7 +116,7 @@ class Curve:
         )
         met = [_line(steps[[a, b]], climb[[a, b]], level) for a, b in sides]
         inside = np.clip(met, steps[after - 1], steps[after])
-        return float(met[0]), float(np.ptp(inside) / np.sqrt(12))
+        return float(met[0]), DOUBT * float(np.ptp(inside))
 
     @cached_property
     def _climb(self) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from transfusion.metrics import METRICS, Interval
+from transfusion.metrics import METRICS, Influence, Interval
 from transfusion.verdict.curves import Curve, Grid, Start, read
 from transfusion.verdict.effects import Contest, Rise, shared, values_of
 from transfusion.verdict.inference import mean_interval
@@ -121,7 +121,11 @@ def falls_of(grid: Grid, margin: float) -> dict[str, Fall]:
 
 
 def class_effects(
-    frame: pd.DataFrame, start: Start, baseline: str, classes: Mapping[str, tuple[str, int | None]]
+    frame: pd.DataFrame,
+    start: Start,
+    baseline: str,
+    classes: Mapping[str, tuple[str, int | None]],
+    influences: Mapping[str, Mapping[Hashable, Influence]],
 ) -> tuple[ClassEffect, ...]:
     """The leading start against the baseline, class by class, at the largest data size.
 
@@ -130,14 +134,15 @@ def class_effects(
         start: the leading start.
         baseline: name of the other.
         classes: column -> name of the class and its positive test images.
+        influences: column -> run -> influence of each patient.
     """
     found = []
     for column, (name, positives) in classes.items():
         grids = read(frame, column, CLASSES_PICKED_BY) if frame[column].notna().any() else []
         if grids and start in grids[-1].starts:
-            contest = Contest(grids[-1], baseline, 1.0)
-            gaps = values_of(contest.differences("final", grids[-1].starts[start]))
-            found.append(ClassEffect(name, positives, mean_interval(gaps, 1 - 0.05 / len(classes))))
+            contest = Contest(grids[-1], baseline, 1.0, influences=influences.get(column, {}))
+            gap = contest.evidence(grids[-1].starts[start], grids[-1].find(baseline))
+            found.append(ClassEffect(name, positives, gap.interval(1 - 0.05 / len(classes))))
         else:
             found.append(ClassEffect(name, positives, Interval.undefined(0, "no run has an AUC of it")))
     return tuple(found)

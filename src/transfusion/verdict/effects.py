@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from transfusion.metrics import Interval
+from transfusion.metrics import Evidence, Influence, Interval, contrast, evidence
 from transfusion.verdict.curves import Curve, Grid, Start
-from transfusion.verdict.inference import (
-    Crossing,
-    Floats,
-    equivalence_p,
-    mean_interval,
-    num_seeds_needed,
-    ratio_interval,
-    share_of_speedup,
-)
+from transfusion.verdict.inference import Crossing, Floats, ratio_interval, share_of_speedup
+from transfusion.verdict.needed import Needed, to_confirm, to_show_equal
 
 RISE_SHARE = 0.8
 RISE_SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 NOISE_FACTOR = 4
 ENOUGH_OF_SPEEDUP = 0.95
 EQUIVALENCE_LEVEL = 0.05
+SAME = 1e-3  # two numbers of one metric, one from predictions kept in float32
 PACE_MARGIN = 1.2  # times; a ratio of steps shown to be within it is about the same
 
 Ends: TypeAlias = Literal["higher", "slightly higher", "equal", "slightly lower", "lower", "unknown"]
@@ -108,7 +102,8 @@ class Effect:
         final_std: standard deviation over those seeds, as the paper's tables give it; NaN for one.
         final_n: how many they are.
         against_mean: ``final_mean`` of the other.
-        final_difference: its metric at the end minus the other's.
+        evidence: of its metric at the end minus the other's, over trainings and, where predictions are known, patients.
+        final_difference: the 95 % interval of that.
         last_difference: the same at the last step.
         speedup: steps of the other over its own steps to the threshold (80 % of the baseline's rise).
         area: mean height of its curve minus that of the other's, over the whole budget.
@@ -116,9 +111,10 @@ class Effect:
         timing: of the speed-up.
         equivalence: the 90 % interval of ``final_difference``, which the two one-sided tests at 5 % look at.
         equivalence_p: of "they differ by the margin or more at the end".
-        num_seeds_needed: seeds with which such a difference could be ruled out; None where unknown.
         margin: the smallest difference that matters.
         num_lost: runs of the two that failed, diverged or collapsed.
+        num_patients: that the runs were judged on; None where predictions are not known.
+        num_positive: of them, with a positive image (of the rarest class).
         adjusted: quantity -> interval that holds for its whole family of comparisons. Claims rest on it, see ``claim``.
     """
 
@@ -128,6 +124,7 @@ class Effect:
     final_std: float
     final_n: int
     against_mean: float
+    evidence: Evidence
     final_difference: Interval
     last_difference: Interval
     speedup: Interval
@@ -136,15 +133,26 @@ class Effect:
     timing: Timing
     equivalence: Interval
     equivalence_p: float
-    num_seeds_needed: int | None
     margin: float
     num_lost: int = 0
+    num_patients: int | None = None
+    num_positive: int | None = None
     adjusted: Mapping[str, Interval] = field(default_factory=dict)
 
     def claim(self, quantity: str) -> Interval:
         """The interval that a claim about a quantity rests on: adjusted for its family where there is one."""
         found: Interval = self.adjusted.get(quantity) or getattr(self, quantity)
         return found
+
+    @cached_property
+    def to_confirm(self) -> Needed | None:
+        """Trainings that would show the difference seen at the end, if it is that large."""
+        return to_confirm(self.evidence)
+
+    @cached_property
+    def to_show_equal(self) -> Needed | None:
+        """Trainings that would show a difference smaller than the margin at the end, if there is none."""
+        return to_show_equal(self.evidence, self.margin)
 
     @property
     def is_equivalent(self) -> bool:
@@ -190,7 +198,8 @@ class Effect:
             "area": self.area.to_dict(),
             "final": {"mean": self.final_mean, "std": self.final_std, "n": self.final_n},
             "speedup_at": {str(share): interval.to_dict() for share, interval in self.speedup_at.items()},
-            "equivalence": {"p": self.equivalence_p, "num_seeds_needed": self.num_seeds_needed},
+            "equivalence": {"p": self.equivalence_p},
+            "needed": {"to_confirm": _plain(self.to_confirm), "to_show_equal": _plain(self.to_show_equal)},
             "adjusted": {name: interval.to_dict() for name, interval in self.adjusted.items()},
             "ends": self.ends,
             "pace": self.pace,
@@ -203,12 +212,15 @@ class Contest:
 
     Attributes:
         lost: start -> how many of its runs failed, diverged or collapsed.
+        influences: run -> influence of each patient on its metric at the end; intervals cover other patients where both
+            runs of a pair have one.
     """
 
     grid: Grid
     baseline: str
     margin: float
     lost: Mapping[str, int] = field(default_factory=dict)
+    influences: Mapping[Hashable, Influence] = field(default_factory=dict)
 
     @cached_property
     def rise(self) -> Rise:
@@ -225,7 +237,8 @@ class Contest:
         """One start against another, the baseline if not given."""
         other = self.baseline if against is None else against
         runs, others = self.grid.starts[start], self.grid.find(other)
-        differences = values_of(self.differences("final", runs, others))
+        found = self.evidence(runs, others)
+        some = None if np.isnan(found.shared) else next(iter(self.influences.values()))
         finals = np.array([curve.final for curve in self.grid.complete(start.name).values()])
         against_finals = [curve.final for curve in self.grid.complete(other).values()]
         speedup_at = {share: self._speedup(runs, others, share) for share in RISE_SHARES}
@@ -236,17 +249,19 @@ class Contest:
             final_std=float(finals.std(ddof=1)) if len(finals) > 1 else np.nan,
             final_n=len(finals),
             against_mean=float(np.mean(against_finals)) if against_finals else np.nan,
-            final_difference=mean_interval(differences),
-            last_difference=mean_interval(values_of(self.differences("last", runs, others))),
+            evidence=found,
+            final_difference=found.interval(),
+            last_difference=self.evidence(runs, others, "last").interval(),
             speedup=speedup_at[RISE_SHARE],
-            area=mean_interval(values_of(self.differences("area", runs, others))),
+            area=self.evidence(runs, others, "area").interval(),
             speedup_at=speedup_at,
             timing=self._timing(runs, others),
-            equivalence=mean_interval(differences, 1 - 2 * EQUIVALENCE_LEVEL),
-            equivalence_p=equivalence_p(differences, self.margin),
-            num_seeds_needed=num_seeds_needed(differences, self.margin),
+            equivalence=found.interval(1 - 2 * EQUIVALENCE_LEVEL),
+            equivalence_p=found.equivalence_p(self.margin),
             margin=self.margin,
             num_lost=self.lost.get(start.name, 0) + self.lost.get(other, 0),
+            num_patients=some.by_patient.shape[1] if some else None,
+            num_positive=some.num_positive if some else None,
         )
 
     def differences(self, what: str, runs: Runs, other: Runs | None = None) -> dict[int, float]:
@@ -255,6 +270,23 @@ class Contest:
         pairs = {seed: (runs[seed], other[seed]) for seed in shared(runs, other)}
         complete = {seed: pair for seed, pair in pairs.items() if all(c.is_complete(self.grid.budget) for c in pair)}
         return {seed: getattr(own, what) - getattr(base, what) for seed, (own, base) in complete.items()}
+
+    def evidence(self, runs: Runs, others: Runs, what: str = "final") -> Evidence:
+        """Of ``differences``, over other patients too where the runs' influences are those of this quantity."""
+        values = self.differences(what, runs, others)
+        contrasts = [self._contrast(what, runs[seed], others[seed]) for seed in values]
+        known = [each for each in contrasts if each is not None]
+        shapes = {each.by_patient.shape for each in known}
+        return evidence(values_of(values), known if len(known) == len(values) and len(shapes) == 1 else None)
+
+    def _contrast(self, what: str, own: Curve, other: Curve) -> Influence | None:
+        """None where the predictions are not known, or are those of another evaluation or other images."""
+        pair = [self.influences.get(curve.run) for curve in (own, other)]
+        ends = [getattr(curve, what) for curve in (own, other)]
+        known = [one for one, end in zip(pair, ends, strict=True) if one is not None and abs(one.value - end) < SAME]
+        if len(known) < 2 or known[0].by_patient.shape != known[1].by_patient.shape:
+            return None
+        return contrast(*known)
 
     def share(self, part: str, whole: str) -> Interval:
         """Log speed-up of ``part`` over log speed-up of ``whole``, both against the baseline."""
@@ -284,6 +316,10 @@ class Contest:
 
     def _no_rise(self) -> str:
         return f"{self.baseline} does not rise beyond the noise of its evaluations, so there is nothing to time"
+
+
+def _plain(needed: Needed | None) -> dict[str, Any] | None:
+    return None if needed is None else asdict(needed)
 
 
 def shared(*groups: Iterable[int]) -> list[int]:

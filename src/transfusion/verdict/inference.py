@@ -7,21 +7,16 @@ nominal 95 % interval covers some 75 to 80 % (``benchmarks/verdict_coverage.py``
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import nctdtr, stdtr, stdtrit
+from scipy.special import stdtrit
 
 from transfusion.metrics import Evidence, Interval, evidence
 
 Floats = NDArray[np.float64]
-
-POWER = 0.8
-MAX_SEEDS = 10_000
-ENOUGH_TO_AGREE = 3  # values that agree exactly
 
 
 @dataclass(frozen=True)
@@ -56,20 +51,9 @@ class Crossing:
 def mean_interval(values: Floats, level: float = 0.95) -> Interval:
     """Student's t interval of a mean; without ends, and with a reason, for one value or two that agree exactly.
 
-    Three or more that agree exactly have an interval of no width, and a reason that says so: independent trainings do
-    so by chance only where the metric cannot tell them apart.
+    Three or more that agree exactly have an interval of no width, and a reason that says so.
     """
-    n = len(values)
-    if n == 0:
-        return Interval.undefined(0, "no seed has both runs complete")
-    estimate = float(values.mean())
-    if n == 1:
-        return Interval(estimate, np.nan, np.nan, 1, "one seed shows no spread")
-    if np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())):
-        end = estimate if n >= ENOUGH_TO_AGREE else np.nan
-        return Interval(estimate, end, end, n, f"all {n} seeds agree exactly, so there is no spread to judge by")
-    margin = float(stdtrit(n - 1, (1 + level) / 2)) * float(values.std(ddof=1)) / np.sqrt(n)
-    return Interval(estimate, estimate - margin, estimate + margin, n)
+    return evidence(values).interval(level)
 
 
 def ratio_interval(baseline: Sequence[Crossing], scheme: Sequence[Crossing], level: float = 0.95) -> Interval:
@@ -131,7 +115,7 @@ def _widened(logs: Floats, gaps: float) -> Evidence:
     if np.isinf(logs).any():
         return Evidence(float(logs[np.isinf(logs)][0]), np.nan, len(logs), np.nan)
     found = evidence(logs)
-    return found if found.reason else replace(found, spread=found.spread + found.n * gaps)
+    return replace(found, spread=found.spread + found.n * gaps)
 
 
 def share_interval(
@@ -191,36 +175,6 @@ def share_of_speedup(groups: Mapping[str, Sequence[Crossing]]) -> Interval:
 def _limits(part: Sequence[Crossing]) -> list[float]:
     late, early = any(c.latest == np.inf for c in part), any(c.earliest == 0 for c in part)
     return [-np.inf] * late + [np.inf] * early
-
-
-def equivalence_p(values: Floats, margin: float) -> float:
-    """p-value of two one-sided t tests against a mean of at least ``margin`` or at most minus it; NaN without spread.
-
-    Source: Schuirmann 1987.
-    """
-    n = len(values)
-    found = mean_interval(values)
-    if not found.low < np.inf:
-        return float("nan")
-    if found.low == found.high:
-        return float(abs(found.estimate) >= margin)
-    error = values.std(ddof=1) / np.sqrt(n)
-    return float(stdtr(n - 1, (abs(values.mean()) - margin) / error))
-
-
-def num_seeds_needed(values: Floats, margin: float) -> int | None:
-    """Seeds with which the equivalence test says "no difference larger than margin" with power 0.8 if there is none.
-
-    From the spread over seeds that was seen, itself uncertain with few seeds; None without spread or above 10,000.
-    """
-    if len(values) < 2 or not (spread := values.std(ddof=1)) > 0:
-        return None
-
-    def power(n: int) -> float:
-        return float(2 * nctdtr(n - 1, -margin * np.sqrt(n) / spread, -stdtrit(n - 1, 0.95)) - 1)
-
-    needed = 2 + bisect_left(range(2, MAX_SEEDS + 1), POWER, key=power)
-    return needed if needed <= MAX_SEEDS else None
 
 
 def _end(logs: Evidence, end: str, level: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from transfusion.errors import InputError, UnknownNameError
-from transfusion.metrics import Interval, Metric, judging
+from transfusion.metrics import Influence, Interval, Metric, judging
 from transfusion.verdict import rules, wording
 from transfusion.verdict.curves import Grid, Start, read, with_starts
 from transfusion.verdict.decision import Decision, decide
@@ -139,12 +139,13 @@ def conclude(
     pairs: Pairs | None = None,
     runs: pd.DataFrame | None = None,
     classes: Mapping[str, tuple[str, int | None]] | None = None,
+    influences: Mapping[str, Mapping[Hashable, Influence]] | None = None,
 ) -> Verdict:
     """What a study's curves say: final performance, convergence, and what the gain is made of.
 
     Everything is paired over seeds (runs of one seed see the same examples in the same order), and intervals are
-    Student's t over seeds, 95 % each: they say what other seeds would give on the same test images, not what other
-    images would.
+    Student's t over seeds, 95 % each. With ``influences``, those of differences at the end cover other patients too;
+    of a bare frame everything is said of these test images only, and so is what is said of pace.
 
     Args:
         frame: one row per run and evaluation, as ``Study.frame`` gives it: ``run scheme seed step`` and the metric;
@@ -160,6 +161,7 @@ def conclude(
         runs: one row per run, also of those without a curve: ``run start state``; see ``runs.frames.runs_of``.
         classes: column of a class's AUC -> its name and the number of its positive test images; adds the differences
             class by class.
+        influences: column -> run -> influence of each patient at the end of the run; see ``metrics.influence``.
 
     Returns:
         The verdict. Its starts are named by their labels, see ``SchemeSpec.label``.
@@ -192,7 +194,8 @@ def conclude(
     if not grids:
         return Verdict(judge, baseline, margin, Rise(np.nan, np.nan, np.nan), tallies=tallies)
     lost = {name: tally.lost for name, tally in tallies.items()}
-    contests = [Contest(grid, baseline, margin, lost) for grid in grids]
+    by_column = influences or {}
+    contests = [Contest(grid, baseline, margin, lost, by_column.get(judge.column, {})) for grid in grids]
     main = contests[-1]
     by_size = {str(contest.grid.size or "all"): _compare_all(contest) for contest in contests}
     schemes = by_size[str(main.grid.size or "all")]
@@ -223,7 +226,9 @@ def conclude(
         size_change=change_of_gap(contests[0], main, leading) if len(contests) > 1 else None,
         tallies=tallies,
         falls=falls_of(main.grid, margin),
-        classes=class_effects(frame, schemes[leading].start, baseline, classes) if classes and schemes else (),
+        classes=class_effects(frame, schemes[leading].start, baseline, classes, by_column)
+        if classes and schemes
+        else (),
         likeness=None if similarity is None else read_likeness(frame, similarity, leading, baseline),
     )
 

@@ -25,7 +25,9 @@ from transfusion.verdict.numbers import (
 )  # fmt: skip
 from transfusion.verdict.statement import Statement
 from transfusion.verdict.tally import Tally, hidden_rate
+from transfusion.verdict.wording import more
 
+FEW_POSITIVES = 20  # patients; with fewer, intervals of a difference are rough
 ENOUGH = 5  # trainings each, that a first look is told to come back with
 
 
@@ -166,6 +168,8 @@ def _certainty(found: Findings, decision: Decision, effect: Effect) -> Statement
         covers = "other trainings and other patients"
     said = [f"{trainings(difference.n)} each; brackets are 95 % intervals over {covers}."]
     said += [_parts(difference)] if difference.parts else []
+    if effect.num_positive is not None and effect.num_positive < FEW_POSITIVES:
+        said.append(f"Only {effect.num_positive} test patients are positive: too few for fine differences.")
     smallest = min((tally.done for tally in found.tallies.values()), default=0)
     if smallest and not any(tally.lost for tally in found.tallies.values()):
         hidden = number(hidden_rate(smallest), SHARE)
@@ -197,12 +201,10 @@ def _next(found: Findings, decision: Decision, effect: Effect) -> str:
 
 
 def _how_many(found: Findings, effect: Effect) -> str:
-    n, needed = effect.final_difference.n, effect.num_seeds_needed
     if effect.num_lost:
         return "Next: find out why trainings were lost; those that survived cannot show equality."
-    if needed is None or needed <= n:
-        return "Next: more trainings, or more test patients."
-    return (
-        f"Next: about {needed:,} trainings each, or more test patients. So many would show that the ends differ by "
-        f"less than {found.margin:g}, if that is so; {n} trainings hardly tell a spread, so this is rough."
-    )
+    confirm, equal = more.trainings_needed(effect), more.trainings_to_show_equal(effect)
+    said = [text for text in (confirm, equal) if text]
+    if patients := more.patients_needed(effect):
+        said.append(patients)
+    return " ".join(["Next:", *said, more.HOW]) if said else "Next: more trainings, or more test patients."
