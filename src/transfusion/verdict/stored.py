@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from safetensors import SafetensorError
 
+from transfusion.errors import InputError, UnknownNameError
+from transfusion.metrics import Influence, influence, judging
 from transfusion.runs.frames import runs_of, similarity, tidy
 from transfusion.runs.store import RunFiles, Store
 from transfusion.verdict.verdict import Verdict, conclude
@@ -26,6 +30,7 @@ def conclude_study(
     spec, runs = store.spec(), store.grid() if runs is None else runs
     frame = tidy(runs) if frame is None else frame
     classes = class_columns(card, spec.train.eval_split, frame)
+    judge = judging(spec.metric, [name for name, _ in classes.values()])
     return conclude(
         frame,
         spec.metric,
@@ -35,7 +40,29 @@ def conclude_study(
         pairs=spec.pairs,
         runs=runs_of(runs),
         classes=classes,
+        influences=influences_of(runs, card, list(dict.fromkeys([judge.column, *classes]))),
     )
+
+
+def influences_of(
+    runs: Sequence[RunFiles], card: Mapping[str, Any], columns: Sequence[str]
+) -> dict[str, dict[Hashable, Influence]]:
+    """Column -> run -> influence of each patient at the end of the run, of every run whose predictions can be read.
+
+    Args:
+        runs: of a study.
+        card: its data card, which says how predictions are judged; without that none are.
+        columns: metrics; those without a variance over patients are left out.
+    """
+    found: dict[str, dict[Hashable, Influence]] = {column: {} for column in columns}
+    kept = {files.id: files for files in runs if files.state == "done" and files.predictions_path.exists()}
+    for run, files in kept.items() if card.get("kind") else ():
+        with contextlib.suppress(OSError, SafetensorError, KeyError):  # damaged: the report tells
+            scores, labels, patients = files.predictions()
+            for column in columns:
+                with contextlib.suppress(InputError, UnknownNameError):
+                    found[column][run] = influence(column, card["kind"], scores, labels, card.get("positive"), patients)
+    return found
 
 
 def class_columns(card: Mapping[str, Any], split: str, frame: pd.DataFrame) -> dict[str, tuple[str, int | None]]:
