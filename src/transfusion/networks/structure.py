@@ -57,7 +57,8 @@ _RENAMED = (
     (re.compile(r"(?:.*\.)?(conv\d+)_\w+"), r"\1"),
 )
 # go with the numbered part of their number
-_BESIDE = re.compile(r"(?:patch_embed|cpe|crpe)(\d+)")
+_BESIDE = re.compile(r"(?:patch_embed|patch_embedding|pos_block|cpe|crpe)(\d+)")
+_LISTS_BESIDE = ("patch_embeds", "patch_embeddings", "pos_block")
 # torchvision lists the downsampling between two stages of these as an item of its own
 _PAIRED = ("ConvNeXt", "SwinTransformer")
 _MOST_OF_TRANSFORMERS, _MOST, _GROUPS = 12, 20, 12
@@ -159,7 +160,8 @@ class _Tree:
         module, key = self.modules[name], name.rpartition(".")[2]
         if key in ("encoder", "transformer"):
             return isinstance(getattr(module, "layers", None), (nn.Sequential, nn.ModuleList))
-        return key in _LISTS and bool(module._modules) and not is_layer(module)
+        is_beside = key in _LISTS_BESIDE and isinstance(module, nn.ModuleList)
+        return is_beside or (key in _LISTS and bool(module._modules) and not is_layer(module))
 
     def _hides(self, parent: str, name: str) -> bool:
         """Whether a module stands between the reader and the blocks of the network."""

@@ -1,12 +1,14 @@
 """Activations of stages, as a network leaves them on its way.
 
-A stage's output is what its last module gives, copied at once (a later in-place ReLU must not change it); where the
-module runs several times in one pass, its last output counts.
+A stage's output is what the last of its modules that ran gives, whichever was registered last, copied at once (a later
+in-place ReLU must not change it); where it runs several times in one pass, its last output counts. Lists of modules
+never run themselves: what lies in them does. A module without weights, such as one ReLU for the whole network, does not
+count once a later stage has begun.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -14,8 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from transfusion.errors import InputError, UnknownNameError
+from transfusion.networks.tree import around, has_tensors, joined, tensors, wrapped
+from transfusion.similarity.batches import mapped, num_images, tensors_in
 
 Stages = Mapping[str, Sequence[str]]
+Forward = Callable[[nn.Module, Any], Any]
 
 
 @contextmanager
@@ -23,8 +28,8 @@ def captured(model: nn.Module, stages: Stages) -> Iterator[dict[str, Tensor]]:
     """Within the block, every forward pass of ``model`` leaves copies of its stages' outputs in the mapping.
 
     Args:
-        model: any network.
-        stages: ``{stage: its modules}``; the last one that is a module gives the output.
+        model: any network. A compiled one runs uncompiled, as compiled code passes hooks by.
+        stages: ``{stage: its modules}``; the last one that runs gives the output.
 
     Raises:
         UnknownNameError: where the network has none of a stage's modules.
@@ -36,27 +41,79 @@ def captured(model: nn.Module, stages: Stages) -> Iterator[dict[str, Tensor]]:
         >>> outputs["stem"].shape
         torch.Size([2, 4, 6, 6])
     """
-    outputs: dict[str, Tensor] = {}
-
-    def keep(stage: str) -> Any:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            outputs[stage] = _first_tensor(output, stage).detach().clone()
-
-        return hook
-
-    with ExitStack() as hooks:
-        for stage, names in stages.items():
-            hooks.callback(_last_module(model, stage, names).register_forward_hook(keep(stage)).remove)
+    with _watched(model, stages) as (outputs, _):
         yield outputs
 
 
-def outputs_of(model: nn.Module, stages: Stages, images: Tensor) -> dict[str, Tensor]:
+class _Progress:
+    """How far a pass has come.
+
+    Attributes:
+        furthest: the place of the last stage of which a module with weights has run.
+        num_images: how many rows an output should have, if known.
+    """
+
+    def __init__(self, num_images: int | None) -> None:
+        self.furthest = -1
+        self.num_images = num_images
+
+    def begin(self, module: nn.Module, args: Any) -> None:
+        self.furthest = -1
+
+
+class _Watch:
+    """Keeps the output of the outermost module of a stage that ran last.
+
+    Attributes:
+        last: that module.
+        outputs: where its output goes, copied, under the stage's name.
+    """
+
+    def __init__(self, stage: str, place: int, progress: _Progress, outputs: dict[str, Tensor]) -> None:
+        self.stage, self.place, self.progress, self.outputs = stage, place, progress, outputs
+        self.depth = 0
+        self.last: nn.Module | None = None
+
+    def enter(self, module: nn.Module, args: Any) -> None:
+        self.depth += 1
+
+    def leave(self, module: nn.Module, args: Any, output: Any) -> None:
+        self.depth -= 1
+        if has_tensors(module):
+            self.progress.furthest = max(self.place, self.progress.furthest)
+        elif self.progress.furthest > self.place:
+            return
+        if self.depth == 0 and (tensor := _first_tensor(output, self.progress.num_images)) is not None:
+            self.last = module
+            self.outputs[self.stage] = tensor.detach().clone()
+
+
+@contextmanager
+def _watched(
+    model: nn.Module, stages: Stages, num_images: int | None = None
+) -> Iterator[tuple[dict[str, Tensor], dict[str, _Watch]]]:
+    progress, outputs = _Progress(num_images), dict[str, Tensor]()
+    watches = {stage: _Watch(stage, place, progress, outputs) for place, stage in enumerate(stages)}
+    with ExitStack() as stack:
+        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.callback(model.register_forward_pre_hook(progress.begin).remove)
+        for stage, names in stages.items():
+            watch = watches[stage]
+            for module in dict.fromkeys(each for top in _modules(model, stage, names) for each in top.modules()):
+                stack.callback(module.register_forward_pre_hook(watch.enter).remove)
+                # called where the pass fails, too: what was entered is left
+                stack.callback(module.register_forward_hook(watch.leave, always_call=True).remove)
+        yield outputs, watches
+
+
+def outputs_of(model: nn.Module, stages: Stages, batch: Any, forward: Forward | None = None) -> dict[str, Tensor]:
     """What each stage makes of a batch.
 
     Args:
         model: any network; it is run in evaluation mode and left as it was found.
         stages: ``{stage: its modules}``.
-        images: (images, ...), of any type.
+        batch: images, (images, ...), of any type; with ``forward``, whatever that takes.
+        forward: ``forward(model, batch)`` runs the network; None calls ``model(batch)``.
 
     Returns:
         ``{stage: (images, channels, ...)}``; tokens and maps with channels last are turned.
@@ -65,18 +122,49 @@ def outputs_of(model: nn.Module, stages: Stages, images: Tensor) -> dict[str, Te
         InputError: for a stage that never ran, or whose output has not one row per image.
         UnknownNameError: where the network has none of a stage's modules.
     """
-    weight = next(model.parameters(), images)
-    # Token ids stay what they are; pictures of any type become what the weights are.
-    kind = images.dtype if images.dtype == torch.int64 else weight.dtype
-    with captured(model, stages) as outputs, _evaluation(model), torch.no_grad():
-        model(images.to(weight.device, kind))
-    missing = [stage for stage in stages if stage not in outputs]
-    if missing:
-        raise InputError(f"Stages {missing} gave no output: their modules never ran. Give stages={{name: [module]}}.")
-    return {
-        stage: _channels_first(_check_batch(outputs[stage], stage, len(images)), _num_channels(model, stage, names))
-        for stage, names in stages.items()
-    }
+    outputs, odd = outputs_or_reasons(model, stages, batch, forward)
+    if odd:
+        raise InputError(f"{' '.join(odd.values())} Give stages={{name: [module]}}.")
+    return outputs
+
+
+def outputs_or_reasons(
+    model: nn.Module, stages: Stages, batch: Any, forward: Forward | None = None
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """As ``outputs_of``, but stages without an output to compare are told in a sentence each, by stage."""
+    weight, num = next(model.parameters(), None), num_images(batch)
+    with _watched(model, stages, num) as (found, watches), _evaluation(model), torch.no_grad():
+        placed = batch if weight is None else mapped(lambda each: _placed(each, weight), batch)
+        (forward or _call)(model, placed)
+    outputs: dict[str, Tensor] = {}
+    odd: dict[str, str] = {}
+    for stage, names in stages.items():
+        output = found.get(stage)
+        if output is None:
+            odd[stage] = f"Stages {[stage]} gave no output: none of their modules ran and gave a tensor."
+        elif output.ndim < 2 or len(output) != num:
+            odd[stage] = f"Stage '{stage}' gives shape {tuple(output.shape)} for {num} images; needs one row per image."
+        else:
+            channels = _num_channels([*_modules(model, stage, names), *filter(None, [watches[stage].last])])
+            outputs[stage] = _channels_first(output, channels)
+    return outputs, odd
+
+
+def on_one_device(model: nn.Module) -> nn.Module:
+    """What a parallel module wraps: its copies on several devices would each write over what the others leave."""
+    is_parallel = isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel))
+    inner: nn.Module = model.get_submodule("module") if is_parallel else model
+    return inner
+
+
+def _call(model: nn.Module, batch: Any) -> Any:
+    return model(batch)
+
+
+def _placed(tensor: Tensor, weight: Tensor) -> Tensor:
+    # Token ids and masks stay what they are; pictures of any type become what the weights are.
+    kind = tensor.dtype if tensor.dtype in (torch.int64, torch.bool) else weight.dtype
+    return tensor.to(weight.device, kind)
 
 
 @contextmanager
@@ -90,36 +178,29 @@ def _evaluation(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def _check_batch(output: Tensor, stage: str, num_images: int) -> Tensor:
-    if output.ndim < 2 or len(output) != num_images:
-        raise InputError(
-            f"Stage '{stage}' gives shape {tuple(output.shape)} for {num_images} images; needs one row per image. "
-            "Give stages={name: [module]} with modules that keep images apart."
-        )
-    return output
-
-
-def _last_module(model: nn.Module, stage: str, names: Sequence[str]) -> nn.Module:
+def _modules(model: nn.Module, stage: str, names: Sequence[str]) -> list[nn.Module]:
+    """A stage's modules, by their names in the network or in what it wraps; none where it has bare tensors alone."""
     modules = dict(model.named_modules())
-    found: list[nn.Module] = [modules[name] for name in names if name in modules]
-    if not found:
+    prefixes = [prefix for prefix, _ in wrapped(model)]
+    bare = [name.removeprefix("module.") for name in names]
+    every = [[joined(prefix, name) if name else prefix for prefix in prefixes] for name in bare]
+    found = [next((modules[name] for name in candidates if name in modules), None) for candidates in every]
+    known = {around_it for name, _ in tensors(model) for around_it in around(name)}
+    if not any(each is not None for each in found) and not any(c in known for each in every for c in each):
         raise UnknownNameError.of(f"module of stage '{stage}' named", ", ".join(names), list(modules)[1:])
-    return found[-1]
+    return [each for each in found if each is not None]
 
 
-def _first_tensor(output: Any, stage: str) -> Tensor:
-    if isinstance(output, Tensor):
-        return output
-    parts = output.values() if isinstance(output, Mapping) else output if isinstance(output, (tuple, list)) else ()
-    for part in parts:
-        if isinstance(part, Tensor):
-            return part
-    raise InputError(f"Stage '{stage}' gives a {type(output).__name__} without a tensor; name another module for it.")
+def _first_tensor(output: Any, num_images: int | None) -> Tensor | None:
+    """The first tensor of an output that has one row per image, else the first of all."""
+    found = [tensor for tensor in tensors_in(output) if tensor.ndim]
+    by_image = (tensor for tensor in found if tensor.ndim > 1 and len(tensor) == num_images)
+    return next(by_image, found[0] if found else None)
 
 
-def _num_channels(model: nn.Module, stage: str, names: Sequence[str]) -> int | None:
-    """Channels that a stage's last layer with weights gives, where its type tells."""
-    for module in reversed(list(_last_module(model, stage, names).modules())):
+def _num_channels(modules: Sequence[nn.Module]) -> int | None:
+    """Channels that the last layer with weights gives, where its type tells."""
+    for module in (layer for last in reversed(modules) for layer in reversed(list(last.modules()))):
         for attribute in ("out_channels", "out_features", "num_features"):
             if isinstance(found := getattr(module, attribute, None), int):
                 return found

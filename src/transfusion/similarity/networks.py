@@ -6,6 +6,7 @@ where the output is a vector. Channels are features.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,11 @@ from torch import Tensor, nn
 from transfusion.errors import InputError, UnknownNameError
 from transfusion.networks.structure import stages as stages_of
 from transfusion.similarity import Pair, Similarity, Sums, judge, linear_cka, measure
-from transfusion.similarity.capture import Stages, outputs_of
+from transfusion.similarity.batches import at_least_two, batched, num_images
+from transfusion.similarity.capture import Forward, on_one_device, outputs_or_reasons
+
+# {stage: modules of every network}, or {stage: {network: its modules}}
+Stages = Mapping[str, Sequence[str] | Mapping[str, Sequence[str]]]
 
 # Rows of a stage to gather before they are multiplied: adding products to the sums is then cheap beside them.
 ROWS_AT_ONCE = 2048
@@ -30,6 +35,7 @@ def compare(
     positions: int | None = 16,
     seed: int = 0,
     against: str | None = None,
+    forward: Forward | None = None,
 ) -> pd.DataFrame:
     """How alike are the stages of several networks on the same images? All pairs in one pass.
 
@@ -37,9 +43,12 @@ def compare(
     images: the baseline re-matches each image with another one of some 2,000 samples seen together.
 
     Args:
-        networks: two or more, by name; they are run in evaluation mode and left as they were found.
-        batches: image tensors (images, channels, height, width), or tuples that start with one; or one such tensor.
-        stages: which stages, or ``{stage: modules}`` for all networks; by default those that all networks share.
+        networks: two or more, by name, compiled or parallel ones among them; they are run in evaluation mode,
+            uncompiled, and left as they were found.
+        batches: image tensors (images, channels, height, width), tuples or lists that start with one, or dicts with one
+            under a usual name (``image``, ``pixel_values`` ...); or one such tensor or dict.
+        stages: which stages, or ``{stage: modules}`` for all networks, or ``{stage: {network: modules}}`` where they
+            differ; by default those that all networks share. See ``across`` for every stage with every other.
         measures: names such as ``cca``, ``cca_squared``, ``svcca``, ``pwcca``, ``linear_cka``, ``debiased_cka``,
             ``procrustes``.
         positions: positions per image and stage, drawn at random every 2,000 samples and the same in all their images
@@ -50,6 +59,8 @@ def compare(
             to one sample per image.
         seed: draws the positions.
         against: the network that every other one is paired with, such as the end of training; None for all pairs.
+        forward: ``forward(network, batch)``, for networks that need more than images; batches come whole, on the
+            network's device.
 
     Returns:
         One row per stage, pair and measure: ``stage a b measure value reverse baseline rank_a rank_b n images
@@ -58,6 +69,10 @@ def compare(
     Raises:
         InputError: fewer than two networks or images, no stage in common, or outputs that cannot be compared.
         UnknownNameError: for a measure, stage, module or network that does not exist.
+
+    Warns:
+        UserWarning: a stage that did not run, or gives no row per image, is left out; so are stages, by default, that
+            not all networks have.
 
     Example:
         >>> a, b = (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2)) for _ in range(2))
@@ -70,8 +85,8 @@ def compare(
     if len(networks) < 2:
         raise InputError(f"Got {len(networks)} network(s); compare needs at least two, by name.")
     comparison = _Comparison(networks, stages, positions, seed, any(one.norms for one in chosen), against)
-    for images in _at_least_two(_batched(batches)):
-        comparison.update(images)
+    for batch in at_least_two(batched(batches, whole=forward is not None)):
+        comparison.update(batch, forward)
     rows: list[dict[str, Any]] = [
         {"stage": stage, "a": a, "b": b, "measure": name, **_row(judge(one, pair)), "images": comparison.images}
         for stage, a, b, pair in comparison.pairs()
@@ -81,7 +96,7 @@ def compare(
     return frame
 
 
-def across(a: nn.Module, b: nn.Module, batches: Iterable[Any]) -> pd.DataFrame:
+def across(a: nn.Module, b: nn.Module, batches: Iterable[Any], forward: Forward | None = None) -> pd.DataFrame:
     """How alike is every stage of one network to every stage of another? A map of which does the work of which.
 
     Stages differ in size, so each is averaged to one sample per image, and the measure is the debiased CKA, which few
@@ -90,7 +105,8 @@ def across(a: nn.Module, b: nn.Module, batches: Iterable[Any]) -> pd.DataFrame:
     Args:
         a: any network; it is run in evaluation mode and left as it was found.
         b: another one, of any architecture.
-        batches: image tensors (images, channels, height, width), or tuples that start with one; four images or more.
+        batches: as for ``compare``; four images or more.
+        forward: as for ``compare``.
 
     Returns:
         One row per pair of stages: ``stage_a stage_b value n warnings``.
@@ -98,23 +114,39 @@ def across(a: nn.Module, b: nn.Module, batches: Iterable[Any]) -> pd.DataFrame:
     Raises:
         InputError: outputs that cannot be compared, or no image.
 
+    Warns:
+        UserWarning: a stage that did not run, or gives no row per image, is left out.
+
     Example:
         >>> a, b = (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2)) for _ in range(2))
         >>> across(a, b, [torch.randn(20, 3, 8, 8)])[["stage_a", "stage_b"]].values.tolist()[1]
         ['0', 'head']
     """
-    seen: list[dict[str, list[Tensor]]] = [{stage: [] for stage in stages_of(net)} for net in (a, b)]
-    for images in _batched(batches):
-        for net, means in zip((a, b), seen, strict=True):
-            for stage, output in outputs_of(net, stages_of(net), images).items():
+    networks = on_one_device(a), on_one_device(b)
+    seen: list[dict[str, list[Tensor]]] = [{stage: [] for stage in stages_of(net)} for net in networks]
+    for batch in batched(batches, whole=forward is not None):
+        for name, net, means in zip("ab", networks, seen, strict=True):
+            own = stages_of(net)
+            outputs, odd = outputs_or_reasons(net, {stage: own[stage] for stage in means}, batch, forward)
+            _leave_out(odd, f"network {name}", means)
+            for stage, output in outputs.items():
                 means[stage].append(output.flatten(2).mean(2) if output.ndim > 2 else output)
-    if not all(parts for means in seen for parts in means.values()):
+    if not all(means and all(means.values()) for means in seen):
         raise InputError("Got no images or a network without stages; give batches of images, and networks with layers.")
     first, second = ({stage: torch.cat(parts).cpu() for stage, parts in means.items()} for means in seen)
     answers = ((x, y, linear_cka(first[x], second[y], debiased=True)) for x in first for y in second)
     rows = [(x, y, found.value, found.n, " ".join(found.warnings)) for x, y, found in answers]
     frame: pd.DataFrame = pd.DataFrame(rows, columns=["stage_a", "stage_b", "value", "n", "warnings"])
     return frame
+
+
+def _leave_out(odd: Mapping[str, str], whose: str, left: dict[str, Any]) -> None:
+    """Take odd stages out of those that are left, with a warning; without any left it is an error."""
+    for stage, reason in odd.items():
+        if left.pop(stage, None) is not None and left:
+            warnings.warn(f"{reason[:-1]} ({whose}). It is left out.", stacklevel=4)
+    if odd and not left:
+        raise InputError(f"{' '.join(odd.values())} No stage is left ({whose}). Give stages={{name: [module]}}.")
 
 
 class _Comparison:
@@ -129,7 +161,7 @@ class _Comparison:
         norms: bool,
         against: str | None,
     ) -> None:
-        self.networks = dict(networks)
+        self.networks = {name: on_one_device(net) for name, net in networks.items()}
         self.stages = _common_stages(self.networks, stages)
         self.positions = positions
         self.norms = norms
@@ -139,15 +171,22 @@ class _Comparison:
         self.held: dict[tuple[str, int], _Held] = {}
         self.sums: dict[tuple[str, tuple[str, ...]], Sums] = {}
 
-    def update(self, images: Tensor) -> None:
+    def update(self, batch: Any, forward: Forward | None) -> None:
         """Run every network over a batch and add its stages to the sums.
 
         Raises:
             InputError: naming the stage whose outputs cannot be compared.
         """
-        self.images += len(images)
-        outputs = [outputs_of(net, self.stages[name], images) for name, net in self.networks.items()]
-        for stage in outputs[0]:
+        self.images += num_images(batch)
+        outputs = []
+        for name, net in self.networks.items():
+            own, odd = outputs_or_reasons(net, self.stages[name], batch, forward)
+            outputs.append(own)
+            _leave_out(odd, f"network {name}", self.stages[name])
+            for stages in self.stages.values():
+                for stage in odd:
+                    stages.pop(stage, None)
+        for stage in next(iter(self.stages.values())):
             device = outputs[0][stage].device
             # Apple's GPUs have no float64.
             device = torch.device("cpu") if device.type == "mps" else device
@@ -178,7 +217,7 @@ class _Comparison:
         """Stage, the two networks' names, and what the measures need."""
         if self.images < 2:
             raise InputError(f"Got {self.images} images; compare needs at least 2. Give more batches.")
-        for key in list(self.held):
+        for key in [key for key in self.held if key[0] in next(iter(self.stages.values()))]:
             self._sum(key)
         for stage in next(iter(self.stages.values())):
             for group in self.groups:
@@ -237,17 +276,33 @@ def _common_stages(
     networks: Mapping[str, nn.Module], stages: Stages | Sequence[str] | None
 ) -> dict[str, dict[str, Sequence[str]]]:
     if isinstance(stages, Mapping):
-        return {name: dict(stages) for name in networks}
+        return {name: {stage: _of_network(stage, names, name) for stage, names in stages.items()} for name in networks}
     own = {name: stages_of(net) for name, net in networks.items()}
     first = next(iter(own.values()))
     common = [stage for stage in first if all(stage in each for each in own.values())]
+    named = "; ".join(f"{name}: {', '.join(each)}" for name, each in own.items())
     if not common:
-        named = "; ".join(f"{name}: {', '.join(each)}" for name, each in own.items())
-        raise InputError(f"The networks share no stage ({named}). Give stages={{name: [module]}}.")
+        raise InputError(f"The networks share no stage ({named}). {_PAIR_THEM}")
     for stage in stages or ():
         if stage not in common:
             raise UnknownNameError.of("stage that all networks share", stage, common)
+    if stages is None and any(set(each) != set(common) for each in own.values()):
+        warnings.warn(
+            f"Only {', '.join(common)} are compared, which all networks have ({named}). {_PAIR_THEM}", stacklevel=4
+        )
     return {name: {stage: each[stage] for stage in stages or common} for name, each in own.items()}
+
+
+_PAIR_THEM = "Pair others with stages={name: {network: [module]}}, or see across(a, b, batches)."
+
+
+def _of_network(stage: str, names: Sequence[str] | Mapping[str, Sequence[str]], network: str) -> Sequence[str]:
+    if not isinstance(names, Mapping):
+        return (names,) if isinstance(names, str) else names
+    if network not in names:
+        raise UnknownNameError.of(f"network of stage '{stage}'", network, names)
+    own = names[network]
+    return (own,) if isinstance(own, str) else own
 
 
 def _same_positions(maps: Sequence[Tensor]) -> list[Tensor]:
@@ -259,32 +314,3 @@ def _same_positions(maps: Sequence[Tensor]) -> list[Tensor]:
         elif len({grid.numel() for grid in grids}) > 1:
             maps = [each.flatten(2).mean(2, keepdim=True) if each.ndim > 2 else each for each in maps]
     return [each.reshape(*each.shape[:2], -1).transpose(1, 2) for each in maps]
-
-
-def _batched(batches: Iterable[Any]) -> Iterator[Tensor]:
-    """Image tensors, of tuples the first part; a tensor of images is one batch."""
-    for batch in [batches] if isinstance(batches, Tensor) else batches:
-        yield batch if isinstance(batch, Tensor) else batch[0]
-
-
-def _at_least_two(batches: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Batches of at least two images each, so that every image has another to be matched with."""
-    held: Tensor | None = None
-    for images in batches:
-        if held is None:
-            held = images
-        elif min(len(held), len(images)) > 1:
-            yield held
-            held = images
-        elif held.shape[1:] != images.shape[1:]:
-            raise InputError(
-                f"Got a batch of one image beside another size ({tuple(held.shape)}, {tuple(images.shape)}); the "
-                "baseline re-matches images of one size. Give at least two of each in a batch."
-            )
-        else:
-            held = torch.cat([held, images])
-            if len(held) > 3:
-                yield held[:-2]
-                held = held[-2:]
-    if held is not None:
-        yield held

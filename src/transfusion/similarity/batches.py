@@ -1,0 +1,124 @@
+"""Batches as people have them: a tensor, or tensors within tuples, lists and dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transfusion.errors import InputError
+
+IMAGE_KEYS = ("pixel_values", "image", "images", "img", "input", "inputs", "x", "data", "input_ids", "input_values")
+
+
+def tensors_in(batch: Any) -> Iterator[Tensor]:
+    """Every tensor of a batch, in order.
+
+    Example:
+        >>> [each.shape[0] for each in tensors_in({"image": torch.zeros(2, 3), "label": [torch.zeros(2)], "id": "a"})]
+        [2, 2]
+    """
+    if isinstance(batch, Tensor):
+        yield batch
+    elif isinstance(batch, Mapping):
+        for part in batch.values():
+            yield from tensors_in(part)
+    elif isinstance(batch, (tuple, list)):
+        for part in batch:
+            yield from tensors_in(part)
+
+
+def mapped(function: Callable[..., Any], *batches: Any) -> Any:
+    """Batches of one structure with a function applied to their tensors; what is no tensor is the first batch's."""
+    first = batches[0]
+    if isinstance(first, Tensor):
+        return function(*batches)
+    if isinstance(first, Mapping):
+        return {key: mapped(function, *(batch[key] for batch in batches)) for key in first}
+    if isinstance(first, (tuple, list)):
+        parts = [mapped(function, *each) for each in zip(*batches, strict=True)]
+        return parts if isinstance(first, list) else tuple(parts)
+    return first
+
+
+def num_images(batch: Any) -> int:
+    """How many images a batch holds: the length of its first tensor.
+
+    Raises:
+        InputError: it holds no tensor.
+    """
+    first = next(tensors_in(batch), None)
+    if first is None or first.ndim == 0:
+        raise InputError(f"Got a batch of type {type(batch).__name__} without a tensor of images. Give tensors.")
+    return len(first)
+
+
+def images_of(batch: Any) -> Tensor:
+    """The images of a batch: itself, the first of a tuple or list, or what a dict holds under a usual name.
+
+    Raises:
+        InputError: no images are found.
+
+    Example:
+        >>> images_of({"label": torch.zeros(2), "image": torch.zeros(2, 3, 8, 8)}).shape
+        torch.Size([2, 3, 8, 8])
+    """
+    if isinstance(batch, Mapping):
+        known = [batch[key] for key in IMAGE_KEYS if key in batch]
+        large = [value for value in batch.values() if isinstance(value, Tensor) and value.ndim > 1]
+        if not known and len(large) != 1:
+            raise InputError(
+                f"Cannot tell which of {', '.join(map(str, batch))} are the images of a batch. Name them "
+                f"{IMAGE_KEYS[1]}, or give forward=lambda model, batch: ..."
+            )
+        return images_of((known or large)[0])
+    if isinstance(batch, (tuple, list)) and len(batch):
+        return images_of(batch[0])
+    if isinstance(batch, Tensor):
+        return batch
+    raise InputError(f"Got a batch of type {type(batch).__name__}. Give tensors, or tuples, lists or dicts of them.")
+
+
+def batched(batches: Iterable[Any], whole: bool) -> Iterator[Any]:
+    """One batch after another, as the networks take it; a tensor or a dict is one batch.
+
+    Args:
+        batches: of any form.
+        whole: whether a batch is passed on as it is; else its images alone.
+    """
+    for batch in [batches] if isinstance(batches, (Tensor, Mapping)) else batches:
+        yield batch if whole else images_of(batch)
+
+
+def at_least_two(batches: Iterable[Any]) -> Iterator[Any]:
+    """Batches of at least two images each, so that every image has another to be matched with.
+
+    Raises:
+        InputError: a single image beside one of another size.
+    """
+    held: Any = None
+    for batch in batches:
+        if held is None:
+            held = batch
+        elif min(num_images(held), num_images(batch)) > 1:
+            yield held
+            held = batch
+        else:
+            held = _together(held, batch)
+            if (num := num_images(held)) > 3:
+                yield mapped(lambda each, end=num - 2: each[:end], held)
+                held = mapped(lambda each, start=num - 2: each[start:], held)
+    if held is not None:
+        yield held
+
+
+def _together(first: Any, second: Any) -> Any:
+    shapes = [[tuple(each.shape) for each in tensors_in(batch)] for batch in (first, second)]
+    if [shape[1:] for shape in shapes[0]] != [shape[1:] for shape in shapes[1]]:
+        raise InputError(
+            f"Got a batch of one image beside another size ({shapes[0][0]}, {shapes[1][0]}); the "
+            "baseline re-matches images of one size. Give at least two of each in a batch."
+        )
+    return mapped(lambda *both: torch.cat(both), first, second)
