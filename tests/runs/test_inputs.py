@@ -190,7 +190,7 @@ def test_the_network_sees_what_the_donor_saw(study, weights, pictures: Path) -> 
     for image, name in zip(got, task.splits["test"].names, strict=True):
         picture = Image.open(pictures / name).convert("RGB").resize((32, 32), Image.Resampling.BICUBIC)
         expected = (torch.from_numpy(np.array(picture)).permute(2, 0, 1) / 255 - 0.5) / 0.5
-        torch.testing.assert_close(image, expected, atol=1e-5, rtol=0)
+        assert torch.equal(image, expected), "to the bit, so features differ by 0"
 
 
 def test_data_json_keeps_it(study, weights) -> None:

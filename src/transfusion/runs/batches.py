@@ -133,9 +133,9 @@ class Batches:
         self.images = split.images
         self.patients = None if split.patients is None else np.asarray(split.patients)[self.rows]
         self.labels = torch.as_tensor(np.asarray(split.labels)).to(device)
-        full = float(np.iinfo(split.images.dtype).max)
-        self.mean = torch.tensor(task.mean, device=device).view(1, -1, 1, 1) * full
-        self.std = torch.tensor(task.std, device=device).view(1, -1, 1, 1) * full
+        self.full = float(np.iinfo(split.images.dtype).max)
+        self.mean = torch.tensor(task.mean, device=device).view(1, -1, 1, 1)
+        self.std = torch.tensor(task.std, device=device).view(1, -1, 1, 1)
         self.resident = self._resident()
 
     def _resident(self) -> Tensor | None:
@@ -161,5 +161,8 @@ class Batches:
         return images.permute(0, 3, 1, 2).float(), self.labels[torch.from_numpy(rows).to(self.device)]
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Subtract the mean and divide by the standard deviation, per channel, in place."""
-        return images.sub_(self.mean).div_(self.std)
+        """Subtract the mean and divide by the standard deviation, per channel, in place.
+
+        In the order of torchvision's and timm's transforms: the bits are theirs.
+        """
+        return images.div_(self.full).sub_(self.mean).div_(self.std)
