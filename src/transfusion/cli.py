@@ -130,13 +130,15 @@ def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
     Finished runs are never repeated: the same command goes on where it was stopped, and a larger grid adds to
     what is there. With nothing else it runs the embedded default.
     """
+    accelerator, devices = options.pop("accelerator"), options.pop("devices")
+    workers, out, trackers = options.pop("workers"), options.pop("out"), options.pop("trackers") or ()
+    the_study = _the_study(source, out, options, settings)
+
     from transfusion.runs.machine import Machine
     from transfusion.runs.trackers import check
 
-    machine = Machine(accelerator=options.pop("accelerator"), devices=options.pop("devices"))
-    workers, out, trackers = options.pop("workers"), options.pop("out"), options.pop("trackers") or ()
     check(trackers)
-    the_study = _the_study(source, out, options, settings)
+    machine = Machine(accelerator=accelerator, devices=devices)
     click.echo(f"Study in {the_study.store.folder}", err=True)
     plan = the_study.plan()
     for note in (*plan.card.get("warnings", []), *plan.notes):
@@ -150,15 +152,24 @@ def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
 
 
 def _the_study(source: str | None, out: str | None, options: dict[str, Any], settings: Sequence[str]) -> Study:
-    from transfusion.study import Study
-
     if options["data"] is not None and source is None:
-        spec = _blank(options["data"])
+        spec = _with_options(_blank(options["data"]), options, settings)
+        _check_data(spec)
         folder = Path("studies") / spec.name
+        from transfusion.study import Study
     else:
+        from transfusion.study import Study
+
         base = Study.load(source or "default", out)
-        spec, folder = base.spec, base.store.folder
-    return Study(_with_options(spec, options, settings), out or folder)
+        spec, folder = _with_options(base.spec, options, settings), base.store.folder
+    return Study(spec, out or folder)
+
+
+def _check_data(spec: StudySpec) -> None:
+    """Refuse what names and folders show to be wrong in the first second: importing torch alone takes longer."""
+    from transfusion import tasks
+
+    tasks.check(spec.task)
 
 
 def _blank(data: str) -> StudySpec:

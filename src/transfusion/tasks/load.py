@@ -76,8 +76,7 @@ def load(spec: TaskSpec, cache: Path | None = None, progress: bool = False) -> T
         ('graded', (40, 32, 32, 3))
     """
     folder = store.folder(cache)
-    listing = usable(layouts.read(spec), spec)
-    _refuse(spec, listing, listing.problems)
+    listing = check(spec)
     memo = store.FactsMemo(folder, spec.data, pictures.inspect, pictures.hash_file)
     while True:
         facts = _look(memo, listing, progress, spec.max_megapixels)
@@ -93,6 +92,17 @@ def load(spec: TaskSpec, cache: Path | None = None, progress: bool = False) -> T
     _refuse(spec, known, problems)
     told = replace(known, notes=(*known.notes, *_header_notes(facts), *notes))
     return _task(spec, told, stock, images, folder, problems)
+
+
+def check(spec: TaskSpec) -> Listing:
+    """Find the pictures and labels, and refuse what names and folders alone show to be wrong; no picture is opened.
+
+    Raises:
+        BadDataError, TaskError, SpecError: as ``load``.
+    """
+    listing = usable(layouts.read(spec), spec)
+    _refuse(spec, listing, listing.problems)
+    return listing
 
 
 def _look(memo: store.FactsMemo, listing: Listing, progress: bool, max_megapixels: int) -> list[Facts]:

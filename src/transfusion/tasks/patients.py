@@ -9,7 +9,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from transfusion.errors import SpecError, TaskError
@@ -146,10 +146,17 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _search(pattern: re.Pattern[str], name: str) -> str | None:
-    match = pattern.search(str(PurePosixPath(name).with_suffix("")))
+    match = pattern.search(_bare(name))
     if not match:
         return None
     return next((group for group in match.groups() if group), match.group())
+
+
+def _bare(name: str) -> str:
+    """A path without its suffix."""
+    folder, slash, last = name.rpartition("/")
+    stem = last.rpartition(".")[0]
+    return f"{folder}{slash}{stem or last}"
 
 
 def _refuse_few(groups: Groups, entries: Sequence[Entry]) -> None:
@@ -200,7 +207,7 @@ def _are_patients(names: set[str], labels: set[object]) -> bool:
 
 def _by_names(entries: Sequence[Entry], listing: Listing) -> Groups | None:
     """What the forms of well-known names tell, where most names have one of them."""
-    stems = [PurePosixPath(entry.name).stem for entry in entries]
+    stems = [_bare(entry.name.rpartition("/")[2]) for entry in entries]
     for forms in (KNOWN_PATTERNS, PERSON_IN_NAME):
         known = re.compile("|".join(f"^{form}$" for form in forms))
         found = [_search(known, stem) for stem in stems]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ FILLER = frozenset(
 GLUED = re.compile(rf"^({'|'.join(SPLIT_OF)})(?:set|data|images?|imgs?|folder|split|labels?)$")
 
 
+@functools.cache
 def split_of(name: str) -> str | None:
     """The split that a name means, if it means nothing else.
 
@@ -123,9 +125,7 @@ class SplitNames:
         return found
 
     def _of_path(self, place: PurePosixPath) -> str | None:
-        found = dict.fromkeys(self.of(part) for part in place.parts[:-1])
-        found.pop(None, None)
-        found.pop("none", None)
+        found = dict.fromkeys(split for part in place.parts[:-1] if (split := self.of(part)) not in (None, "none"))
         if len(found) > 1 and "leave_out" not in found:
             raise TaskError(f"{place} lies in folders of two splits, {' and '.join(map(str, found))}. Move it to one.")
         return "leave_out" if "leave_out" in found else next(iter(found), None)

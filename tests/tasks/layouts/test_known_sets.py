@@ -79,7 +79,7 @@ def test_nih_has_fourteen_labels(nih: Path, load_task: Loader) -> None:
 
 def test_nih_keeps_to_the_official_lists(nih: Path, load_task: Loader) -> None:
     write_lists(nih, 16)
-    task = load_task(nih)
+    task = load_task(nih, val_fraction=0.1)
     assert set(task.splits["test"].patients or ()) == {str(patient) for patient in range(16, 21)}
     assert len(task.splits["val"]) > 0
 

@@ -8,7 +8,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from transfusion.errors import TaskError
@@ -72,10 +72,13 @@ class Found:
     others: dict[str, int]
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+    _places: dict[Path, PurePosixPath] = field(default_factory=dict)
 
     def place(self, path: Path) -> PurePosixPath:
         """The path of a picture below the folder."""
-        return PurePosixPath(path.relative_to(self.root).as_posix())
+        if path not in self._places:
+            self._places[path] = PurePosixPath(path.relative_to(self.root).as_posix())
+        return self._places[path]
 
 
 def is_clutter(name: str) -> bool:
@@ -83,35 +86,31 @@ def is_clutter(name: str) -> bool:
     return name.startswith(".") or name.lower() in {"thumbs.db", "desktop.ini", "__macosx"}
 
 
-def files_below(root: Path) -> Iterator[Path]:
+def files_below(root: Path) -> list[Path]:
     """Every file below ``root`` that is not clutter, once, in the order of the names.
 
     Links are followed after the folders themselves, and only to what has not been seen: a link that leads back
     up, or to a folder beside it, adds nothing.
     """
-    yield from sorted(_walk(root), key=lambda path: path.relative_to(root).parts)
+    return [Path(path) for path in sorted(_walk(str(root)), key=lambda path: path.split("/"))]
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    seen, pending, file_links = set[str](), [str(root)], []
+def _walk(root: str) -> Iterator[str]:
+    seen, pending, file_links = set[str](), [root], []
     while pending:
         start = pending.pop(0)
         real_start = os.path.realpath(start)
-        if real_start in seen or (start != str(root) and _is_within(os.path.realpath(root), real_start)):
+        if real_start in seen or (start != root and _is_within(os.path.realpath(root), real_start)):
             continue
         for folder, subfolders, names in os.walk(start):
             seen.add(os.path.realpath(folder))
             kept = [name for name in subfolders if not is_clutter(name)]
-            links = {name for name in kept if os.path.islink(os.path.join(folder, name))}  # noqa: PTH114, PTH118
-            pending += [os.path.join(folder, name) for name in sorted(links)]  # noqa: PTH118
+            links = {name for name in kept if os.path.islink(f"{folder}/{name}")}  # noqa: PTH114
+            pending += [f"{folder}/{name}" for name in sorted(links)]
             subfolders[:] = [name for name in kept if name not in links]
-            for name in names:
-                if not is_clutter(name):
-                    path = Path(folder, name)
-                    if path.is_symlink():
-                        file_links.append(path)
-                    else:
-                        yield path
+            paths = [f"{folder}/{name}" for name in names if not is_clutter(name)]
+            file_links += [path for path in paths if os.path.islink(path)]  # noqa: PTH114
+            yield from (path for path in paths if not os.path.islink(path))  # noqa: PTH114
     yield from _new_targets(file_links, seen)
 
 
@@ -119,7 +118,7 @@ def _is_within(inner: str, outer: str) -> bool:
     return inner == outer or inner.startswith(outer.rstrip(os.sep) + os.sep)
 
 
-def _new_targets(links: Sequence[Path], walked: set[str]) -> Iterator[Path]:
+def _new_targets(links: Sequence[str], walked: set[str]) -> Iterator[str]:
     """Links to files that do not lie in a folder that was walked anyway."""
     for link in links:
         target = Path(os.path.realpath(link))
@@ -136,8 +135,7 @@ def scan(root: Path, spec: TaskSpec) -> Found:
     pictures, others, foreign, left = [], Counter[str](), defaultdict(list), Counter[str]()
     for path in files_below(root):
         suffix = path.suffix.lower()
-        place = path.relative_to(root).as_posix()
-        pattern = next((pattern for pattern in spec.leave_out if fnmatch.fnmatch(place, pattern)), None)
+        pattern = _pattern_for(path, root, spec.leave_out)
         if pattern:
             left[pattern] += 1
         elif suffix in PICTURE_SUFFIXES or (suffix not in OTHER_SUFFIXES and _is_picture(path)):
@@ -153,6 +151,13 @@ def scan(root: Path, spec: TaskSpec) -> Found:
         example = shown(masks[0].relative_to(root).as_posix())
         notes.append(f"{len(masks)} files are masks of other pictures ({example}, ...) and were not used as pictures.")
     return Found(root, kept, dict(others), tuple(_foreign_problems(root, foreign)), tuple(notes))
+
+
+def _pattern_for(path: Path, root: Path, patterns: Sequence[str]) -> str | None:
+    if not patterns:
+        return None
+    place = path.relative_to(root).as_posix()
+    return next((pattern for pattern in patterns if fnmatch.fnmatch(place, pattern)), None)
 
 
 def _is_picture(path: Path) -> bool:
@@ -201,18 +206,20 @@ def _folder_name(root: Path, folder: Path) -> str:
 
 def _without_masks(pictures: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """Take out masks: ``a_mask.png`` beside ``a.png``, and ``masks/a.png`` beside ``images/a.png``."""
-    stems = {(path.parent, path.stem.lower()) for path in pictures}
-    below: dict[Path, set[str]] = defaultdict(set)
-    for path in pictures:
-        if not MASK_FOLDER.fullmatch(path.parent.name):
-            below[path.parent.parent].add(path.stem.lower())
-            below[path.parent].add(path.stem.lower())
+    named = {path: (path.parent, path.stem.lower()) for path in pictures}
+    stems = set(named.values())
+    plain: dict[Path, set[str]] = defaultdict(set)  # stems of pictures in and right below a folder
+    for folder, stem in stems:
+        if not MASK_FOLDER.fullmatch(folder.name):
+            plain[folder.parent].add(stem)
+            plain[folder].add(stem)
 
     def is_mask(path: Path) -> bool:
-        bare = MASK.sub("", path.stem).lower()
-        if bare != path.stem.lower() and (path.parent, bare) in stems:
+        folder, stem = named[path]
+        bare = MASK.sub("", stem)
+        if bare != stem and (folder, bare) in stems:
             return True
-        return bool(MASK_FOLDER.fullmatch(path.parent.name)) and bare in below[path.parent.parent]
+        return bool(MASK_FOLDER.fullmatch(folder.name)) and bare in plain[folder.parent]
 
     masks = [path for path in pictures if is_mask(path)]
     gone = set(masks)

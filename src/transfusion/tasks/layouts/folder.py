@@ -130,10 +130,11 @@ def _refuse_alike(texts: Sequence[str]) -> None:
 
 
 def _empty_classes(root: Path, found: Found, spec: TaskSpec) -> Iterator[Problem]:
-    filled = {parent for path in found.pictures for parent in path.parents}
+    folders = {path.parent for path in found.pictures}
+    filled = {parent for folder in folders for parent in (folder, *folder.parents)}
     names = SplitNames(spec)
     splits = [path for path in subfolders(root) if names.of(path.name) in ("train", "val", "test")]
     for part in splits or [root]:
         for folder in subfolders(part):
-            if folder not in filled and not any(files_below(folder)):
+            if folder not in filled and not files_below(folder):
                 yield Problem("empty class folder", shown(folder.relative_to(root).as_posix()))

@@ -14,7 +14,7 @@ from transfusion.spec import TaskSpec
 from transfusion.tasks import labels
 from transfusion.tasks.labels import Labels
 from transfusion.tasks.layouts import columns
-from transfusion.tasks.layouts.disk import Found, files_below, inner_folders, scan
+from transfusion.tasks.layouts.disk import Found, files_below, inner_folders, is_clutter, scan
 from transfusion.tasks.layouts.match import PictureIndex, Row, match
 from transfusion.tasks.layouts.sheet import TABLE_SUFFIXES, read_table
 from transfusion.tasks.listing import Entry, Listing
@@ -38,12 +38,12 @@ class Sheets(NamedTuple):
 
 def tables_at(root: Path) -> list[Path]:
     """The CSV files right below ``root``, or, where there are none, further down beside no pictures."""
-    here = sorted(path for path in root.iterdir() if _is_table(path))
+    here = sorted(path for path in root.iterdir() if _is_table(path) and not is_clutter(path.name))
     return here or [path for path in files_below(root) if _is_table(path)]
 
 
 def _is_table(path: Path) -> bool:
-    return path.suffix.lower() in TABLE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in TABLE_SUFFIXES and path.is_file()
 
 
 def names_pictures(root: Path, spec: TaskSpec) -> bool:
