@@ -120,9 +120,7 @@ def _names(vocabulary: Any) -> str:
 @click.option(
     "--accelerator", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="What runs compute on."
 )
-@click.option(
-    "--trackers", metavar="A,B,..", callback=_listed(str), help="Curves also to tensorboard, csv, wandb, mlflow."
-)
+@click.option("--trackers", metavar="A,B,..", callback=_listed(str), help=f"Curves also to {_names(terms.Tracker)}.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Any other setting, e.g. train.lr=0.01.")
 def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
     """Run a study, or go on with one.

@@ -8,6 +8,7 @@ Scheme = Literal["pretrained", "random", "kaiming", "default", "mean_var", "samp
 Head = Literal["random", "kaiming", "default"]  # the schemes that need no donor
 BatchNorm = Literal["identity", "mean_var", "pretrained"]
 Layout = Literal["auto", "folder", "csv", "npz", "nih", "eyepacs", "cifar", "embedded"]
+Tracker = Literal["tensorboard", "csv", "wandb", "mlflow"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 Measure = Literal["cca", "cca_squared", "svcca", "pwcca", "linear_cka", "debiased_cka", "procrustes"]
 SplitMeaning = Literal["train", "val", "test", "none", "leave_out"]

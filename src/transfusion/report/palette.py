@@ -36,13 +36,14 @@ SCHEMES = {
     "sampling": Style("#8E5B30", (0, (4, 2)), "P"),
     "shuffled": Style("#A37EDE", (0, (1, 1)), "X"),
 }
+UNKNOWN = Style("#7F7F7F", (0, (3, 1, 1, 1)), "|")  # a scheme of another version: never the looks of a known one
 VARIANTS = "*d<>xp+h"  # markers for a scheme's variants, such as stages of transfusion
 DASHES: tuple[Dash, ...] = (*(style.dash for style in SCHEMES.values()), (0, (8, 2)))
 
 
 def style_of(scheme: str, variant: int = 0) -> Style:
     """The style of a scheme; ``variant`` tells its variants apart by dash and marker, never by colour."""
-    style = SCHEMES.get(scheme, SCHEMES["default"])
+    style = SCHEMES.get(scheme, UNKNOWN)
     if variant == 0:
         return style
     others = [dash for dash in DASHES if dash != style.dash]
