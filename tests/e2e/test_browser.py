@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from transfusion.report.page import render
-from transfusion.report.parts import Cell, Chart, Listing, Section, Series, Source, Table, Trace
+from transfusion.report.parts import Cell, Chart, Listing, Said, Section, Series, Source, Table, Trace
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 
@@ -50,7 +50,7 @@ def a_page(folder, name="random"):
         (name, Chart("curves", f"Curves of {name}", "steps", "AUC", series), table, Listing((name,), name),
          Source(name, name), Table("folded", name, (name,), ((name,),), is_folded=True)),
     )  # fmt: skip
-    verdict = [f"Recommendation: {name} (95 % interval 1 to 2; n = 3 seeds).", Listing((name, "b"), "Speed")]
+    verdict = [Said(f"Use {name}. Measured: 1 to 2.", ("Measured: 1 to 2.",)), Listing((name, "b"), "Speed")]
     text = render(name, name, verdict, [section], folder=folder, notes=[name])
     (folder / "page.html").write_text(text, encoding="utf-8")
     return (folder / "page.html").as_uri()

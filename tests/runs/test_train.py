@@ -8,6 +8,7 @@ from lightning_fabric import Fabric
 from safetensors.torch import load_file
 from torch import nn
 
+from transfusion import metrics
 from transfusion.errors import DivergedError
 from transfusion.runs.batches import Batches
 from transfusion.runs.store import Store
@@ -51,6 +52,48 @@ def test_every_kind_of_task_is_learnt(tmp_path, make_task, kind, num_outputs):
     assert scores.shape == (48, num_outputs)
     assert len(labels) == 48
     assert patients is None
+
+
+def test_the_validation_split_picks_the_predictions_that_count(tmp_path, make_task):
+    learner = trainer(make_task(), steps=20, lr=1.0)  # too high: the best evaluation is not the last
+    files = files_of(tmp_path, learner)
+    fit(learner, files, 1e9)
+    curve = files.curve()
+    judged = [row["val_auc"] for row in curve]
+    best = curve[judged.index(max(judged))]
+    assert {"val_loss", "val_accuracy"} <= set(best)
+    for step, (scores, labels, _) in ((best["step"], files.predictions()), (20, files.last_predictions())):
+        recorded = next(row for row in curve if row["step"] == step)
+        assert metrics.evaluate("binary", scores, labels, 1)["auc"] == pytest.approx(recorded["auc"], abs=1e-6)
+
+
+def test_without_a_validation_split_the_last_evaluation_counts(tmp_path, make_task):
+    task = make_task()
+    empty = replace(task.splits["val"], images=task.splits["val"].images[:0], labels=task.splits["val"].labels[:0])
+    for name, splits in (("none", {**task.splits, "val": empty}), ("judged on it", task.splits)):
+        split = "test" if name == "none" else "val"
+        learner = trainer(replace(task, splits=splits), steps=5, eval_split=split)
+        files = files_of(tmp_path / name, learner)
+        fit(learner, files, 1e9)
+        assert not any(key.startswith("val_") for key in files.curve()[-1])
+        assert np.array_equal(files.predictions()[0], files.last_predictions()[0])
+        assert not files.picked_path.exists()
+
+
+def test_a_network_with_constant_outputs_is_recorded_as_collapsed(tmp_path, make_task):
+    """A dead network has an AUC of one half to the digit, which alone says nothing; its outputs do."""
+    dead = network(2)
+    for parameter in dead.parameters():
+        torch.nn.init.zeros_(parameter)
+    learner = trainer(make_task(), dead, steps=5, lr=1e-9)
+    files = files_of(tmp_path / "dead", learner)
+    fit(learner, files, 1e9)
+    assert files.curve()[-1]["collapsed"] == 1
+    assert files.curve()[-1]["auc"] == 0.5
+    alive = trainer(make_task(), steps=5)
+    files = files_of(tmp_path / "alive", alive)
+    fit(alive, files, 1e9)
+    assert files.curve()[-1]["collapsed"] == 0
 
 
 def test_predictions_say_which_images_show_the_same_patient(tmp_path, make_task):

@@ -9,7 +9,7 @@ from scipy import stats
 from transfusion.errors import InputError, UnknownNameError
 from transfusion.metrics import Metric, influence
 from transfusion.verdict import conclude
-from transfusion.verdict.statement import TITLES
+from transfusion.verdict.statement import OPENING, TITLES
 
 SPEEDUPS = {"random": 1.0, "pretrained": 3.0, "mean_var": 2.0}
 STUDY = Planted(SPEEDUPS, tops={"pretrained": 0.92})
@@ -96,7 +96,9 @@ def test_to_dict_has_the_promised_form_and_plain_values():
 
 def test_statements_are_data():
     verdict = conclude(STUDY.frame(0))
-    assert str(verdict) == "\n".join(statement.text for statement in verdict.statements)
+    assert [text for text in str(verdict).splitlines() if text.startswith("  - ")] == [
+        f"  - {one.text}" for one in verdict.statements if one.topic not in OPENING
+    ]
     final, pace = verdict.about("final", "pretrained")[0], verdict.about("pace", "pretrained")[0]
     effect = verdict.schemes["pretrained"]
     assert (final.outcome, final.against, final.n) == ("higher", "random", 3)

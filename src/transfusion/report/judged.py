@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from transfusion import metrics
 from transfusion.errors import InputError, UnknownNameError
-from transfusion.metrics import Interval
+from transfusion.metrics import AUC, Interval
 from transfusion.progress import track
 from transfusion.report.material import Material
 from transfusion.report.table import schemes_of
@@ -53,10 +53,10 @@ class Rule:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A finished run and what its last evaluation says.
+    """A finished run and what the evaluation that counts says.
 
     Attributes:
-        recorded: metrics of the last evaluation.
+        recorded: metrics of that evaluation.
         interval: of its AUC; NaN with a reason where it cannot be had.
         outcomes, probabilities: (images, events); no rows where they are unknown.
         has_patients: whether it is known whom the images show.
@@ -73,7 +73,7 @@ class Model:
 
 def judged(material: Material) -> tuple[Rule | None, list[Model]]:
     """The finished runs of the largest data size, in order, and how they are judged; None where nothing tells."""
-    rows = last_rows(material)
+    rows = end_rows(material)
     kept = {files.id: _kept(files) for files in material.finished if files.id in set(rows["run"])}
     usable = {run: found for run, found in kept.items() if not isinstance(found, str)}
     rule = _rule(material.card, usable, rows)
@@ -81,15 +81,25 @@ def judged(material: Material) -> tuple[Rule | None, list[Model]]:
     return rule, list(track(models, "Intervals of single models", len(rows), show=True))
 
 
-def last_rows(material: Material) -> pd.DataFrame:
-    """The last evaluation of every finished run of the largest data size, start by start."""
+def end_rows(material: Material) -> pd.DataFrame:
+    """The evaluation that counts of every finished run of the largest data size, start by start.
+
+    It is the one that the validation split picks, whose predictions are kept, or the last one without such a split.
+    """
     frame = material.frame
     done = [files.id for files in material.finished]
     whole = frame[frame["run"].isin(material.whole["run"]) & frame["run"].isin(done)]
-    rows = whole.loc[whole.groupby("run", sort=False)["step"].idxmax()]
+    rows = whole.loc[[_end(own) for _, own in whole.groupby("run", sort=False)]]
     order = rows["start"].map({start: place for place, start in enumerate(schemes_of(frame))})
     ordered: pd.DataFrame = rows.assign(order=order).sort_values("order", kind="stable").drop(columns="order")
     return ordered
+
+
+def _end(rows: pd.DataFrame) -> Hashable:
+    """Index of a run's evaluation that counts."""
+    ordered = rows.sort_values("step")
+    judged = ordered[AUC.picked_by] if AUC.picked_by in ordered else pd.Series(dtype=float)
+    return judged.idxmax() if judged.notna().any() else ordered.index[-1]
 
 
 def class_names(card: Mapping[str, Any], num: int) -> tuple[str, ...]:

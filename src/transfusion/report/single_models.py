@@ -10,9 +10,9 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from transfusion.metrics import Interval, reliability
+from transfusion.metrics import METRICS, Interval, reliability
 from transfusion.report import figures
-from transfusion.report.judged import Model, Rule, class_names, judged, last_rows
+from transfusion.report.judged import Model, Rule, class_names, end_rows, judged
 from transfusion.report.material import Material
 from transfusion.report.palette import styles_of
 from transfusion.report.parts import Cell, Part, Picture, Section, Table
@@ -20,7 +20,7 @@ from transfusion.report.table import schemes_of
 from transfusion.verdict.inference import mean_interval
 from transfusion.verdict.numbers import mean_sd, span
 
-METRICS = {"auc": "AUC", "auprc": "AUPRC", "accuracy": "accuracy", "brier": "Brier", "ece": "ECE"}
+SHOWN = {name: METRICS[name].title for name in ("auc", "auprc", "accuracy", "brier", "ece")}
 BESIDE = ("auprc", "brier", "ece")
 MOST_ROWS = 20  # longer tables are folded
 Row: TypeAlias = tuple[Cell | str, ...]
@@ -35,7 +35,7 @@ WORDS = (
 
 def section(material: Material) -> Section | None:
     """AUC with interval, AUPRC and calibration of every finished run at the largest data size; None without any."""
-    rows = last_rows(material)
+    rows = end_rows(material)
     if not len(rows):
         return None
     rule, models = judged(material)
@@ -66,7 +66,7 @@ def _about_rule(rule: Rule | None) -> Iterator[str]:
 
 def _runs(models: Sequence[Model], rule: Rule | None) -> Table:
     noted = any(model.interval.reason for model in models)
-    columns = ("start", "seed", "AUC", "95 % interval", "n", *(METRICS[name] for name in BESIDE))
+    columns = ("start", "seed", "AUC", "95 % interval", "n", *(SHOWN[name] for name in BESIDE))
     rows = tuple((*_run(model), *([model.interval.reason or ""] if noted else [])) for model in models)
     caption = f"Every finished run with the most training images, {_sample(models)}. {_method(models, rule)}"
     columns = (*columns, "note") if noted else columns
@@ -116,8 +116,8 @@ def _method(models: Sequence[Model], rule: Rule | None) -> str:
 def _starts(rows: pd.DataFrame) -> Table:
     groups = [(str(start), own) for start, own in rows.groupby("start", sort=False)]
     notes = [_note(own["auc"]) for _, own in groups]
-    known = [name for name in METRICS if name in rows and name != "auc"]
-    columns = ("start", "n", "AUC", "95 % interval", *(METRICS[name] for name in known))
+    known = [name for name in SHOWN if name in rows and name != "auc"]
+    columns = ("start", "n", "AUC", "95 % interval", *(SHOWN[name] for name in known))
     cells: Iterator[Row] = (
         (start, Cell.number(len(own), "d"), *_auc(own["auc"]), *(_spread(own[name]) for name in known))
         for start, own in groups

@@ -25,7 +25,7 @@ from transfusion.verdict.details import (
 from transfusion.verdict.effects import ENOUGH_OF_SPEEDUP, RISE_SHARE, Contest, Effect, Rise
 from transfusion.verdict.findings import SCALING, WHOLE, Findings
 from transfusion.verdict.likeness import read_likeness
-from transfusion.verdict.statement import Statement
+from transfusion.verdict.statement import OPENING, TITLES, Statement
 from transfusion.verdict.tally import count
 
 QUANTITIES = ("final_difference", "last_difference", "speedup", "area")
@@ -66,7 +66,13 @@ class Verdict(Findings):
         return rules.rules(self)
 
     def __str__(self) -> str:
-        return "\n".join(self.lines)
+        """What is read first, a line each; then the rest as lists under their titles."""
+        first = [one.text for one in self.statements if one.topic in OPENING]
+        groups: dict[str, list[str]] = {}
+        for one in self.statements:
+            if one.topic not in OPENING:
+                groups.setdefault(TITLES[one.topic], []).append(f"  - {one.text}")
+        return "\n".join([*first, *(line for title, said in groups.items() for line in ("", title, *said))])
 
     def frame(self) -> pd.DataFrame:
         """Every number of the verdict: one row per size, start and quantity.
