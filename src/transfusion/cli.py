@@ -226,6 +226,8 @@ def _conclude(the_study: Study, outcome: Outcome) -> int:
     from transfusion.report.table import CurveTable
 
     click.echo(f"{outcome.ran} runs carried out, {outcome.kept} were finished before.", err=True)
+    for run_id, names in outcome.repaired.items():
+        click.echo(f"Run {run_id} was carried out again: damaged were {', '.join(names)}.", err=True)
     frame = the_study.frame()
     if len(frame):
         verdict = the_study.verdict()
@@ -233,7 +235,7 @@ def _conclude(the_study: Study, outcome: Outcome) -> int:
         click.echo(f"\n{verdict}")
         click.echo(f"\nReport: {the_study.report()}")
     for why in outcome.unseen:
-        click.echo(f"A comparison of networks could not be had: {why}", err=True)
+        click.echo(f"One comparison of networks failed: {why}", err=True)
     for run_id, message in outcome.failed.items():
         click.echo(f"Run {run_id} failed: {message} See {the_study.store.run(run_id).failure_path}", err=True)
     return 1 if outcome.failed or outcome.unseen else 0

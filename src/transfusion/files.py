@@ -1,14 +1,23 @@
-"""How files are written: whole or not at all, whatever kills the process meanwhile."""
+"""How files are written and read back: whole or not at all, and with a checksum that makes damage visible."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import hashlib
 import json
 import os
-from collections.abc import Callable
+import re
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from transfusion.errors import StoreError
+from transfusion.errors import StoreError, TransfusionError
+
+CHECKSUM = "checksum"
+_HOST = re.sub(r"\W", "-", socket.gethostname())
+_TEMPORARY = re.compile(r"\..+\.(?P<host>[\w-]+)\.(?P<pid>\d+)~")
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -19,22 +28,30 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary = path.with_name(f".{path.name}.{_HOST}.{os.getpid()}~")
         try:
             write(temporary)
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
-            _flush_folder(path.parent)
+            flush_folder(path.parent)
         finally:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # swept later
+                temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise StoreError(
-            f"Cannot write {path}: {error.strerror or error}. Free the disk or choose another --out."
-        ) from error
+        raise unwritable(path, error) from error
 
 
-def _flush_folder(folder: Path) -> None:
+def unwritable(path: Path, error: OSError) -> StoreError:
+    """One line for a file that cannot be written, and what to do."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        remedy = "Raise the number of open files (ulimit -n) and run the same command again."
+    else:
+        remedy = "Free the disk or choose another --out."
+    return StoreError(f"Cannot write {path}: {error.strerror or error}. {remedy}")
+
+
+def flush_folder(folder: Path) -> None:
     """Make a rename last through a power cut."""
     if os.name == "nt":  # Windows cannot open a folder, and has no need to
         return
@@ -45,18 +62,44 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what writers of this host left below ``folder`` when they were killed."""
+    for path in folder.rglob(".*~"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and match["host"] == _HOST and not is_alive(int(match["pid"])):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is a process of this number on this host."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a whole text file atomically."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    """Write a whole text file atomically; what is not UTF-8 in a name is written as a question mark."""
+    content = text.encode("utf-8", errors="replace")
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
-def write_json(path: Path, values: Any) -> None:
-    """Write indented JSON atomically."""
-    write_text(path, json.dumps(values, indent=2) + "\n")
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write indented JSON atomically, with a checksum."""
+    write_text(path, json.dumps({**values, CHECKSUM: checksum(values)}, indent=2) + "\n")
+
+
+def checksum(values: dict[str, Any]) -> str:
+    """Sixteen hexadecimal digits that stand for what JSON holds."""
+    return hashlib.blake2b(json.dumps(values).encode(), digest_size=8).hexdigest()
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
-    """Read a JSON object.
+    """Read a JSON object; a checksum in it must fit.
 
     Args:
         path: of the file.
@@ -66,11 +109,106 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
         StoreError: ending in ``remedy``.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"Cannot read {path}: {error}. {remedy}") from error
+        values = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise StoreError(f"Cannot read {path}: {reason(error)}. {remedy}") from error
     if not isinstance(values, dict):
-        raise StoreError(
-            f"Cannot read {path}: it holds {type(values).__name__} where names and values belong. {remedy}"
-        )
+        raise StoreError(f"Cannot read {path}: it holds {type(values).__name__}, not names with values. {remedy}")
     return values
+
+
+def parse_json(text: str) -> Any:
+    """JSON as ``write_json`` writes it, without the checksum, or as people do, without one.
+
+    Raises:
+        ValueError: if the checksum does not fit, or a key is there twice.
+    """
+    values = json.loads(text, object_pairs_hook=_once)
+    if isinstance(values, dict) and values.pop(CHECKSUM, None) not in (None, checksum(values)):
+        raise ValueError(f"it is damaged, or was edited (then remove its line '{CHECKSUM}')")
+    return values
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice = next(key for key in values if sum(key == other for other, _ in pairs) > 1)
+        raise ValueError(f"the key '{twice}' is there twice")
+    return values
+
+
+def write_table(path: Path, text: str) -> None:
+    """Write a CSV file atomically, and its digest beside it: a table has no place for one inside."""
+    write_text(_digest_path(path), _digest(text.encode()))
+    write_text(path, text)
+
+
+def is_whole_table(path: Path) -> bool:
+    """Whether a table is what was written; one whose digest is gone cannot be told from it."""
+    try:
+        noted = _digest_path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return path.exists()
+    return path.exists() and noted == _digest(path.read_bytes())
+
+
+def _digest_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.digest")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+@contextlib.contextmanager
+def reading(what: str, remedy: str, kind: type[TransfusionError]) -> Iterator[None]:
+    """The boundary to data from outside: whatever reading them raises becomes one line.
+
+    Args:
+        what: is read, for the line.
+        remedy: what to do, as a sentence.
+        kind: of error; errors of this package pass as they are.
+
+    Raises:
+        TransfusionError: of ``kind``.
+
+    Examples:
+        >>> with reading("a.csv", "Write it again.", StoreError):
+        ...     [][0]
+        Traceback (most recent call last):
+        ...
+        transfusion.errors.StoreError: a.csv cannot be read (IndexError: list index out of range). Write it again.
+    """
+    try:
+        yield
+    except TransfusionError:
+        raise
+    except Exception as error:
+        raise kind(f"{what} cannot be read ({reason(error)}). {remedy}") from error
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in the first line of an error's words.
+
+    Examples:
+        >>> reason(OSError(28, "No space left on device")), reason(KeyError("labels")), reason(EOFError())
+        ('No space left on device', "KeyError: 'labels'", 'EOFError')
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    first = (str(error).strip().splitlines() or [""])[0].rstrip(".:")
+    if type(error) is ValueError and first:
+        return first
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the machine is at fault and not the file: permissions, memory, open files, a disk that failed.
+
+    Examples:
+        >>> is_passing(PermissionError(13, "Permission denied")), is_passing(OSError("image file is truncated"))
+        (True, False)
+    """
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Sequence
-from concurrent.futures import Executor, as_completed
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from transfusion.runs.frames import tidy
 from transfusion.runs.machine import Machine
 from transfusion.runs.plan import Plan, make_plan
 from transfusion.runs.run import Job
-from transfusion.runs.store import Store
+from transfusion.runs.store import RunFiles, Store
 from transfusion.runs.trackers import check
 from transfusion.runs.workers import Crew, carry_out_all
 from transfusion.spec import RunSpec, StudySpec
@@ -36,13 +35,15 @@ class Outcome:
         ran: runs that it carried out or went on with.
         kept: runs that had ended before it.
         failed: run id -> message, of runs that failed now or, where trying again is no use, before.
-        unseen: why some comparisons of representations could not be had.
+        unseen: why some comparisons of representations failed.
+        repaired: run id -> names of damaged files, of finished runs that were therefore carried out again.
     """
 
     ran: int
     kept: int
     failed: dict[str, str]
     unseen: list[str] = field(default_factory=list)
+    repaired: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Study:
@@ -134,6 +135,8 @@ class Study:
         machine.check(self.spec.train.batch_size, self.spec.train.precision)
         plan = self.plan()
         self.store.begin(self.spec, plan.grid, plan.donor_run, plan.card)
+        everything = [self.store.run(run.id) for run in (*plan.grid, *([plan.donor_run] if plan.donor_run else []))]
+        repaired = {files.id: names for files, names in _damaged(everything, progress) if names}
         team = Team(self, executor, machine, workers, progress, tuple(trackers))
         ran, possible = 0, plan.grid
         if plan.donor_run:
@@ -142,10 +145,9 @@ class Study:
                 possible = [run for run in plan.grid if run.donor is None]
         ran += team.carry_out(possible)
         unseen = team.compare() if self.spec.representations else []
-        everything = [self.store.run(run.id) for run in (*plan.grid, *([plan.donor_run] if plan.donor_run else []))]
         failed = {files.id: failure["error"] for files in everything if (failure := files.failure())}
         done = sum(files.state == "done" for files in everything)
-        return Outcome(ran=ran, kept=max(0, done + len(failed) - ran), failed=failed, unseen=unseen)
+        return Outcome(ran=ran, kept=max(0, done + len(failed) - ran), failed=failed, unseen=unseen, repaired=repaired)
 
     def _adopt(self, donor_run: RunSpec) -> bool:
         """Keep the final weights of the study's own donor where runs look for one; False if it has none."""
@@ -176,6 +178,11 @@ class Study:
         return write_page(self.store)
 
 
+def _damaged(runs: list[RunFiles], show: bool) -> Iterator[tuple[RunFiles, list[str]]]:
+    """Each run with the names of its damaged files: every file of a finished run is read."""
+    yield from track(((1, (files, files.damage())) for files in runs), "Checking finished runs", len(runs), show)
+
+
 @dataclass(frozen=True)
 class Team:
     """Carries out lists of runs and shows how far they are."""
@@ -190,7 +197,7 @@ class Team:
     def carry_out(self, runs: list[RunSpec]) -> int:
         """Carry out those that are neither finished nor beyond help; returns how many that were."""
         store = self.study.store
-        unfinished = [run for run in runs if store.run(run.id).wanted]
+        unfinished = [run for run in runs if store.run(run.id).wanted or store.run(run.id).damage()]
         if not unfinished:
             return 0
         # by all runs, not by those left: threads decide the last bits, and a resumed study must have the same
@@ -199,19 +206,19 @@ class Team:
         folder, cache = store.folder.absolute(), self.study.cache
         jobs = [Job(run, folder, crew.machine, cache, run in kept, self.trackers) for run in unfinished]
         with Display(jobs, enabled=self.progress) as display:
-            for job in carry_out_all(jobs, crew, self.executor):
+            for job in carry_out_all(jobs, crew, self.executor, display.wait):
                 if job is not None:
                     display.end(job)
                 display.refresh()
         return len(jobs)
 
     def compare(self) -> list[str]:
-        """Carry out every comparison of representations that is not on disk yet; returns why some could not be had."""
+        """Carry out every comparison of representations that is not on disk yet; returns why some failed."""
         units = representations.missing(self.study.store)
         crew = Crew.fit(self.machine, self.workers, max(1, len(units)))
         folder = self.study.store.folder.absolute()
         looks = [representations.Look(unit, folder, crew.machine, self.study.cache) for unit in units]
-        with contextlib.nullcontext(self.executor) if self.executor else crew.executor() as pool:
-            futures = [pool.submit(representations.carry_out, look) for look in looks]
-            ended = ((1, future.result()) for future in as_completed(futures))
-            return [why for why in track(ended, "Comparing representations", len(looks), self.progress) if why]
+        ended = ((int(look is not None), look) for look in carry_out_all(looks, crew, self.executor))
+        for _ in track(ended, "Comparing representations", len(looks), self.progress):
+            pass
+        return [why for look in looks if (why := look.failure())]

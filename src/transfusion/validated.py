@@ -11,8 +11,28 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from transfusion.errors import SpecError
+from transfusion.files import parse_json, reason
 
 S = TypeVar("S", bound="Spec")
+
+
+class _Strict(yaml.SafeLoader):
+    """YAML in which a key that is there twice is an error: the first would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping from its node.
+
+        Raises:
+            yaml.constructor.ConstructorError: if a key is there twice.
+        """
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
+                problem = f"the key '{name}' is there twice"
+                raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)
 
 
 class Spec(BaseModel):
@@ -34,18 +54,22 @@ class Spec(BaseModel):
 
     @classmethod
     def read(cls: type[S], path: Path) -> S:
-        """Read a YAML or JSON file."""
+        """Read a YAML or JSON file.
+
+        Raises:
+            SpecError: if it cannot be read, in one line.
+        """
         try:
             text = path.read_text(encoding="utf-8")
-            values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-        except (OSError, UnicodeDecodeError) as error:
-            raise SpecError(f"Cannot read {path}: {error}. Give a readable YAML or JSON file.") from error
+            values = parse_json(text) if path.suffix == ".json" else yaml.load(text, Loader=_Strict)
         except json.JSONDecodeError as error:
             raise SpecError(f"{path} is not valid JSON in line {error.lineno}: {error.msg}.") from error
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f" in line {mark.line + 1}" if mark else ""
             raise SpecError(f"{path} is not valid YAML{where}: {getattr(error, 'problem', error)}.") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise SpecError(f"Cannot read {path}: {reason(error)}. Give a readable YAML or JSON file.") from error
         if not isinstance(values, dict):
             raise SpecError(f"{path} holds {type(values).__name__}; it needs keys such as 'task' and 'model'.")
         return cls.parse(values)

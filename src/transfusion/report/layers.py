@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import pandas as pd
 from torch import Tensor
 
+from transfusion.errors import StoreError
+from transfusion.files import is_whole_table
 from transfusion.report.material import Material
 from transfusion.runs.store import RunFiles
 
@@ -17,6 +19,8 @@ def tensor_stages(files: RunFiles) -> dict[str, str]:
     """Tensor -> stage, in order of registration, as the run's provenance has it; {} before there is one."""
     if not files.provenance_path.exists():
         return {}
+    if not is_whole_table(files.provenance_path):
+        raise StoreError(f"{files.provenance_path} is damaged. Run the same study command again: it repairs the run.")
     rows = pd.read_csv(files.provenance_path, usecols=["tensor", "stage"], dtype=str, keep_default_na=False)
     return dict(zip(rows["tensor"], rows["stage"], strict=True))
 

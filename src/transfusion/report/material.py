@@ -43,7 +43,7 @@ class Material:
         runs, lost = [], {}
         for files in self.store.grid():
             try:
-                files.spec(), files.machine(), files.failure()
+                files.spec(), files.machine(), files.curve()
                 runs.append(files)
             except (SpecError, StoreError) as error:
                 lost[files.id] = str(error)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 
 from transfusion.report.figures import stages as figures
 from transfusion.report.material import Material
 from transfusion.report.parts import Cell, Part, Picture, Section, Table
 from transfusion.runs import comparisons as representations
+from transfusion.runs.tensors import read_tensors
 from transfusion.spec import RepresentationSpec
 
 NORMAL = ("random", "mean_var", "kaiming")  # schemes that scale the same normal draws
@@ -127,7 +127,7 @@ def _activations(material: Material) -> Iterator[Part]:
         path = material.store.representation_path(unit.id, "safetensors")
         if unit.kind != "activations" or not path.exists():
             continue
-        tensors = {name: tensor.numpy() for name, tensor in load_file(path).items()}
+        tensors = {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
         runs = material.whole.drop_duplicates("run")
         names = dict(zip(runs["run"], runs["start"], strict=True))
         maps = _by_start(unit, names, tensors)

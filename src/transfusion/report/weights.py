@@ -11,7 +11,6 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from safetensors.torch import load_file
 from torch import Tensor
 
 from transfusion.filters import Floats, GaborScore, gabor_score, pictures, relative_change, weight_histograms
@@ -26,7 +25,7 @@ from transfusion.report.parts import Cell, Part, Picture, Section, Table
 from transfusion.report.table import schemes_of
 from transfusion.runs.comparisons import are_finite
 from transfusion.runs.run import donor_key
-from transfusion.runs.store import RunFiles
+from transfusion.runs.store import RunFiles, read_tensors
 from transfusion.verdict.gabors import MOMENTS, GaborShares, gabor_shares, share_words
 
 TITLE = "Weights and filters"
@@ -48,12 +47,12 @@ class Trained:
     @cached_property
     def before(self) -> dict[str, Tensor]:
         """At step 0."""
-        return load_file(self.files.before_path)
+        return read_tensors(self.files.before_path)
 
     @cached_property
     def after(self) -> dict[str, Tensor]:
         """At the end."""
-        return load_file(self.files.after_path)
+        return read_tensors(self.files.after_path)
 
     @cached_property
     def is_finite(self) -> bool:
@@ -128,7 +127,7 @@ def _donor(material: Material, name: str) -> Tensor | None:
     for files in material.runs:
         spec = files.spec()
         if spec.donor is not None and (kept := material.store.donor_path(donor_key(spec))).exists():
-            return load_file(kept).get(name)
+            return read_tensors(kept).get(name)
     return None
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import traceback
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,18 +28,20 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from transfusion import tasks
-from transfusion.errors import InputError, SpecError, StoreError, TransfusionError, UnknownNameError
-from transfusion.files import write_text
+from transfusion.errors import InputError, SpecError, StoreError, UnknownNameError
+from transfusion.files import is_whole_table, read_json, write_json, write_table
 from transfusion.networks import models
 from transfusion.networks.structure import stages
 from transfusion.runs.batches import Batches, derive_seed
 from transfusion.runs.frames import FOUND, PAIR
+from transfusion.runs.jobs import Outcome
 from transfusion.runs.machine import Machine
-from transfusion.runs.store import RunFiles, Store, write_tensors
+from transfusion.runs.run_files import AGAIN
+from transfusion.runs.store import RunFiles, Store, read_tensors, write_tensors
+from transfusion.runs.tensors import is_whole
 from transfusion.similarity import measure
 from transfusion.similarity.capture import outputs_of
 from transfusion.similarity.networks import compare
@@ -76,6 +79,44 @@ class Look:
     folder: Path
     machine: Machine
     cache: Path | None = None
+
+    @property
+    def id(self) -> str:
+        """The unit's."""
+        return self.unit.id
+
+    @property
+    def path(self) -> Path:
+        """Where what it finds is kept."""
+        return _path(Store(self.folder), self.unit)
+
+    @property
+    def failure_path(self) -> Path:
+        """Where it is recorded why it failed."""
+        return Store(self.folder).representation_path(self.id, "failure.json")
+
+    def carry_out(self) -> Outcome:
+        """Carry out the unit and keep what it found."""
+        try:
+            _compare(self)
+        except Exception as error:
+            message = " ".join(str(error).split()) or type(error).__name__
+            self.fail(message, traceback.format_exc())
+            return "failed"
+        self.failure_path.unlink(missing_ok=True)
+        return "done"
+
+    def fail(self, error: str, trace: str) -> None:
+        """Record why it failed; the same command tries again."""
+        write_json(self.failure_path, {"error": error, "traceback": trace.splitlines()})
+
+    def failure(self) -> str:
+        """Why it failed, or an empty text."""
+        return str(read_json(self.failure_path, AGAIN)["error"]) if self.failure_path.exists() else ""
+
+
+def _path(store: Store, unit: Unit) -> Path:
+    return store.representation_path(unit.id, "safetensors" if unit.kind == "activations" else "csv")
 
 
 def check(settings: RepresentationSpec, model: nn.Module) -> None:
@@ -131,8 +172,12 @@ def units(store: Store) -> list[Unit]:
 
 
 def missing(store: Store) -> list[Unit]:
-    """The units that have not been carried out yet."""
-    return [unit for unit in units(store) if not store.representation_path(unit.id, _suffix(unit)).exists()]
+    """The units that have not been carried out yet, or whose file is damaged."""
+    return [unit for unit in units(store) if not _is_whole(_path(store, unit))]
+
+
+def _is_whole(path: Path) -> bool:
+    return path.exists() and (is_whole(path) if path.suffix == ".safetensors" else is_whole_table(path))
 
 
 def not_finite(store: Store) -> list[tuple[RunFiles, int]]:
@@ -140,12 +185,12 @@ def not_finite(store: Store) -> list[tuple[RunFiles, int]]:
     # only what a unit on disk lacks is opened: reading all weights of a study takes long
     suspects = dict.fromkeys(weights for unit in units(store) for weights in _unseen(store, unit))
     files = ((store.run(run), step) for run, step in suspects)
-    return [(run, step) for run, step in files if not are_finite(load_file(run.weights()[step]))]
+    return [(run, step) for run, step in files if not are_finite(read_tensors(run.weights()[step]))]
 
 
 def _unseen(store: Store, unit: Unit) -> list[tuple[str, int]]:
     """The weights of a unit on disk that no comparison of it is about."""
-    path = store.representation_path(unit.id, _suffix(unit))
+    path = _path(store, unit)
     if unit.kind == "activations" or not path.exists():
         return []
     frame = pd.read_csv(path, dtype={"a_run": str, "b_run": str})
@@ -158,24 +203,18 @@ def are_finite(weights: Mapping[str, Tensor]) -> bool:
     return all(bool(tensor.isfinite().all()) for tensor in weights.values())
 
 
-def carry_out(look: Look) -> str | None:
-    """Carry out one unit and keep what it found; returns why it could not be had, if so."""
+def _compare(look: Look) -> None:
     store, unit = Store(look.folder), look.unit
     settings = store.spec().representations or RepresentationSpec()
     look.machine.settle()
-    try:
-        task = tasks.load(store.run(unit.weights[0][0]).spec().task, cache=look.cache)
-        found = ((_name(run, step), _network(store, task, run, step, look.machine)) for run, step in unit.weights)
-        networks = {name: network for name, network in found if are_finite(network.state_dict())}
-        images = Probe(task, store.run(unit.weights[0][0]).spec().train.eval_split, settings, look.machine)
-        if unit.kind == "activations":
-            write_tensors(store.representation_path(unit.id, _suffix(unit)), _activations(networks, images, settings))
-        else:
-            frame = _similarity(unit, networks, images, settings)
-            write_text(store.representation_path(unit.id, _suffix(unit)), frame.to_csv(index=False))
-    except TransfusionError as error:
-        return str(error)
-    return None
+    task = tasks.load(store.run(unit.weights[0][0]).spec().task, cache=look.cache)
+    found = ((_name(run, step), _network(store, task, run, step, look.machine)) for run, step in unit.weights)
+    networks = {name: network for name, network in found if are_finite(network.state_dict())}
+    images = Probe(task, store.run(unit.weights[0][0]).spec().train.eval_split, settings, look.machine)
+    if unit.kind == "activations":
+        write_tensors(look.path, _activations(networks, images, settings))
+    else:
+        write_table(look.path, _similarity(unit, networks, images, settings).to_csv(index=False))
 
 
 class Probe:
@@ -203,7 +242,7 @@ class Probe:
 def _network(store: Store, task: Task, run: str, step: int, machine: Machine) -> nn.Module:
     files = store.run(run)
     model = models.build(files.spec().model, task.num_outputs, task.channels, task.image_size)
-    model.load_state_dict(load_file(files.weights()[step]))
+    model.load_state_dict(read_tensors(files.weights()[step]))
     return model.to(machine.device_type()).to(memory_format=torch.channels_last)
 
 
@@ -279,7 +318,3 @@ def _small(maps: Tensor) -> Tensor:
 
 def _name(run: str, step: int) -> str:
     return f"{run} {step}"
-
-
-def _suffix(unit: Unit) -> str:
-    return "safetensors" if unit.kind == "activations" else "csv"

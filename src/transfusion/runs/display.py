@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from transfusion import locks
 from transfusion.runs.run import Job
 from transfusion.runs.store import RunFiles, Store
 
@@ -22,6 +23,7 @@ class Display:
         self.total = sum(job.run.train.steps for job in self.jobs)
         self.ended = 0
         self._steps_ended: dict[str, int] = {}
+        self._waiting: set[str] = set()
         self.bar = Progress(
             TextColumn("[bold]{task.fields[runs]}"),
             BarColumn(),
@@ -61,6 +63,13 @@ class Display:
         outcome = f"[red]failed: {escape(failure['error'])}[/red]" if failure else _last(files)
         self.console.print(f"{self._runs()}  {escape(job.run.label)}  {outcome}", highlight=False)
 
+    def wait(self, job: Job) -> None:
+        """Say once whom a run waits for."""
+        if job.id not in self._waiting:
+            self._waiting.add(job.id)
+            holder = escape(locks.holder(job.files.lock_path))
+            self.console.print(f"{escape(job.run.label)} waits for {holder}, which works on it.", highlight=False)
+
     def _runs(self) -> str:
         return f"run {self.ended}/{len(self.jobs)}"
 
@@ -72,8 +81,7 @@ class Display:
         if job.run.id in self._steps_ended:
             return self._steps_ended[job.run.id]
         files = _files(job)
-        curve = files.curve()
-        steps: int = curve[-1]["step"] if curve else 0
+        steps: int = files.last_row()[0].get("step", 0)
         if files.state == "done":
             self._steps_ended[job.run.id] = steps
         return steps
@@ -88,8 +96,8 @@ def _now(job: Job) -> str:
 
 
 def _last(files: RunFiles) -> str:
-    curve = files.curve()
-    if not curve:
+    row, _ = files.last_row()
+    if not row:
         return "starting"
-    auc = curve[-1]["auc"]
-    return f"step {curve[-1]['step']}  auc {'undefined' if auc is None else format(auc, '.3f')}"
+    auc = row["auc"]
+    return f"step {row['step']}  auc {'undefined' if auc is None else format(auc, '.3f')}"

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from transfusion.errors import StoreError
+from transfusion.files import is_whole_table
 from transfusion.runs.store import RunFiles, Store
 
 PAIR = ["stage", "a_run", "a_step", "b_run", "b_step", "measure"]  # what tells two comparisons apart
@@ -64,8 +66,15 @@ def similarity(store: Store) -> pd.DataFrame:
 
     Columns: ``kind stage a_run a_step b_run b_step measure value reverse baseline rank_a rank_b n images
     warnings``; see ``transfusion.compare``. Empty where the study has none.
+
+    Raises:
+        StoreError: if a table is damaged.
     """
     files = sorted(store.representation_path("any", "csv").parent.glob("*.csv"))
+    if damaged := [path for path in files if not is_whole_table(path)]:
+        raise StoreError(
+            f"{damaged[0]} is damaged. Run the same study command again: it repeats this comparison alone."
+        )
     columns = ["kind", *PAIR, *FOUND]
     frame: pd.DataFrame = pd.DataFrame(columns=columns)
     read = [pd.read_csv(path, dtype=dict.fromkeys(("a_run", "b_run", "warnings"), object)) for path in files]

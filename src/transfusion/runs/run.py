@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import traceback
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
-import torch
 from lightning_fabric import Fabric
-from safetensors.torch import load_file
 from torch import nn
 
 from transfusion import schemes, tasks
-from transfusion.errors import DivergedError
-from transfusion.files import write_text
+from transfusion.errors import DivergedError, SpecError
+from transfusion.files import write_table
 from transfusion.networks import donors, models
 from transfusion.runs import trackers
+from transfusion.runs.jobs import Outcome
 from transfusion.runs.machine import Machine, best_precision, describe, end_with_parent
-from transfusion.runs.store import RunFiles, Store, write_tensors
+from transfusion.runs.store import RunFiles, Store, read_tensors, write_tensors
 from transfusion.runs.train import Trainer, fit
 from transfusion.spec import RunSpec
 
-Outcome = Literal["done", "failed", "busy"]
+_ALONE = threading.Lock()  # torch's random state and threads belong to the process: one run at a time
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,24 @@ class Job:
     snapshots: bool = False
     trackers: tuple[str, ...] = ()
 
+    @property
+    def id(self) -> str:
+        """The run's."""
+        return self.run.id
+
+    @property
+    def files(self) -> RunFiles:
+        """Where everything of the run is kept."""
+        return Store(self.folder).run(self.id)
+
+    def carry_out(self) -> Outcome:
+        """See ``carry_out``."""
+        return carry_out(self)
+
+    def fail(self, error: str, trace: str) -> None:
+        """Record what went wrong outside the run; the same command tries again."""
+        self.files.fail(error, trace, retry=True)
+
 
 def carry_out(job: Job) -> Outcome:
     """Carry out one run, or go on with it; never raises for what goes wrong inside the run.
@@ -52,14 +70,18 @@ def carry_out(job: Job) -> Outcome:
     Returns:
         ``done``; ``failed`` (recorded with its traceback); ``busy`` when another process works on it.
     """
-    files = Store(job.folder).run(job.run.id)
+    files = job.files
     with files.claim() as mine:
         if not mine:
             return "busy"
-        if files.state == "done":
-            return "done"
         try:
-            _launch(job)
+            if files.state == "done":
+                damaged = files.damage()
+                if not damaged:
+                    return "done"
+                files.reopen(damaged)
+            with _ALONE:
+                _launch(job)
         except Exception as error:
             message = " ".join(str(error).split()) or type(error).__name__
             files.fail(message, traceback.format_exc(), retry=not isinstance(error, DivergedError))
@@ -69,11 +91,13 @@ def carry_out(job: Job) -> Outcome:
 
 def _launch(job: Job) -> None:
     files, machine, precision = Store(job.folder).run(job.run.id), job.machine, str(job.run.train.precision)
-    if files.checkpoint_path.exists():  # the same bits need the same threads, devices and precision
-        began = files.machine()
-        machine = Machine(**{key: began[key] for key in ("accelerator", "devices", "threads", "checkpoint_s")})
-        precision = began["precision"]
-    elif precision == "auto":
+    files.declare(job.run)
+    began = files.began_on()
+    with contextlib.suppress(KeyError, SpecError):  # a folder that was copied here may have begun on another device
+        before = Machine(**{key: began[key] for key in ("accelerator", "devices", "threads", "checkpoint_s")})
+        before.check(job.run.train.batch_size, began["precision"])
+        machine, precision = before, began["precision"]
+    if precision == "auto":
         precision = best_precision(machine.device_type())
     files.begin(job.run, describe(machine, precision))
     fabric = machine.fabric(precision)
@@ -101,16 +125,16 @@ def _work(fabric: Fabric, job: Job, machine: Machine) -> None:
     machine.settle()
     task = tasks.load(job.run.task, cache=job.cache)
     model = models.build(job.run.model, task.num_outputs, task.channels, task.image_size)
-    checkpoint = files.load_checkpoint(torch.device("cpu"))
-    if checkpoint is None:
+    checkpoint = files.load_checkpoint()
+    if checkpoint is None or not files.has_beginning:
         _start(fabric, job, files, model)
     trainer = Trainer(fabric, job.run, task, model)
     if checkpoint is not None:
         trainer.resume(checkpoint)
+    if fabric.is_global_zero:
+        files.rewind(trainer.step if checkpoint else -1)
     told_here = job.trackers if fabric.is_global_zero else ()
     with trackers.following(told_here, Store(job.folder), job.run) as tell:
-        if fabric.is_global_zero:
-            files.rewind(trainer.step if checkpoint else -1)
         fabric.barrier()
         fit(trainer, files, machine.checkpoint_s, job.snapshots, tell)
     if fabric.is_global_zero:
@@ -122,7 +146,7 @@ def _start(fabric: Fabric, job: Job, files: RunFiles, model: nn.Module) -> None:
     """Draw the initial weights and keep them with their provenance."""
     provenance = initial_weights(job, model)
     if fabric.is_global_zero:
-        write_text(files.provenance_path, provenance.frame().to_csv(index=False))
+        write_table(files.provenance_path, provenance.frame().to_csv(index=False))
         write_tensors(files.before_path, model.state_dict())
 
 
@@ -132,7 +156,7 @@ def initial_weights(job: Job, model: nn.Module) -> schemes.Provenance:
     donor = None
     if run.donor is not None:
         kept = Store(job.folder).donor_path(donor_key(run))
-        donor = donors.adapt(load_file(kept), model)
+        donor = donors.adapt(read_tensors(kept), model)
     start = run.scheme
     return schemes.initialize(
         model, start.name, donor, run.seed, start.batch_norm, upto=start.upto, rest=start.rest, head=start.head

@@ -19,15 +19,21 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from transfusion import cores
+from transfusion.errors import StoreError
+from transfusion.files import reason
+from transfusion.runs.jobs import Job, Outcome
 from transfusion.runs.machine import Machine, end_with_parent, environment
-from transfusion.runs.run import Job, Outcome, carry_out
-from transfusion.runs.store import Store
 
+J = TypeVar("J", bound=Job)
+DIED = (
+    "The process of this run died: for want of memory (lower --batch-size or --workers), or because a script starts "
+    "the study outside `if __name__ == '__main__':`."
+)
 MAX_DEATHS = 2  # of a process, before the run that it was busy with is given up
 BUSY_S = 1.0  # before a run that another process holds is tried again
 POLL_S = 0.25
@@ -79,7 +85,12 @@ class Crew:
             yield Inline()
             return
         context = multiprocessing.get_context("spawn")
-        cards = context.Queue()
+        try:
+            cards = context.Queue()
+        except OSError as error:  # no semaphores: /dev/shm is missing, full or forbidden
+            raise StoreError(
+                f"Processes cannot be started here ({reason(error)}). Run in this one with --workers 0."
+            ) from error
         for place in range(self.workers):
             cards.put(self.gpus[place % len(self.gpus)] if self.gpus else None)
         with _environment(environment(self.machine.threads)):
@@ -130,39 +141,49 @@ def _end(pool: ProcessPoolExecutor) -> None:
         process.join()
 
 
-def carry_out_all(jobs: list[Job], crew: Crew, executor: Executor | None = None) -> Iterator[Job | None]:
+def carry_out_all(
+    jobs: list[J], crew: Crew, executor: Executor | None = None, waits: Callable[[J], None] = lambda _: None
+) -> Iterator[J | None]:
     """Carry out every job; yields each as it ends, and None every quarter of a second in between.
 
     Args:
         jobs: in the order in which they should start.
         crew: processes to use here when ``executor`` is None; started again when one of them dies.
         executor: takes every job at once, as a cluster's does.
+        waits: is told of a job that another process holds.
     """
     waiting, deaths = deque(jobs), Counter[str]()
     while waiting:
         with contextlib.nullcontext(executor) if executor else crew.executor() as pool:
             places = len(jobs) if executor else max(1, crew.workers)
-            yield from _until_broken(waiting, pool, places, deaths)
+            yield from _until_broken(waiting, pool, places, deaths, waits)
             if executor and waiting:
                 raise BrokenProcessPool("The executor that was given to the study broke; give it a new one.")
 
 
-def _until_broken(waiting: deque[Job], pool: Executor, places: int, deaths: Counter[str]) -> Iterator[Job | None]:
+def _carry_out(job: Job) -> Outcome:
+    return job.carry_out()
+
+
+def _until_broken(
+    waiting: deque[J], pool: Executor, places: int, deaths: Counter[str], waits: Callable[[J], None]
+) -> Iterator[J | None]:
     """Feed ``pool`` until nothing waits, or until a process dies and takes the pool with it."""
-    running: dict[Future[Outcome], Job] = {}
+    running: dict[Future[Outcome], J] = {}
     not_before = 0.0
     while waiting or running:
-        suspects = any(deaths[job.run.id] for job in (*waiting, *running.values()))
+        suspects = any(deaths[job.id] for job in (*waiting, *running.values()))
         try:
             while waiting and len(running) < (1 if suspects else places) and time.monotonic() >= not_before:
                 with _deaf_to_interrupts():
-                    running[pool.submit(carry_out, waiting[0])] = waiting[0]
+                    running[pool.submit(_carry_out, waiting[0])] = waiting[0]
                 waiting.popleft()
             ended, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
             for future in ended:
                 outcome, job = _outcome(future, running[future]), running[future]
                 del running[future]
                 if outcome == "busy":
+                    waits(job)
                     waiting.append(job)
                     not_before = time.monotonic() + BUSY_S
                 else:
@@ -196,20 +217,16 @@ def _outcome(future: Future[Outcome], job: Job) -> Outcome:
         raise
     except Exception as error:
         trace = "".join(traceback.format_exception(error))
-        Store(job.folder).run(job.run.id).fail(f"{type(error).__name__}: {error}", trace, retry=True)
+        job.fail(f"{type(error).__name__}: {error}", trace)
         return "failed"
 
 
-def _blame(jobs: list[Job], waiting: deque[Job], deaths: Counter[str]) -> Iterator[Job]:
+def _blame(jobs: list[J], waiting: deque[J], deaths: Counter[str]) -> Iterator[J]:
     """Any of ``jobs`` may have killed the process: try each again, one at a time, but not for ever."""
     for job in reversed(jobs):
-        deaths[job.run.id] += 1
-        if deaths[job.run.id] < MAX_DEATHS:
+        deaths[job.id] += 1
+        if deaths[job.id] < MAX_DEATHS:
             waiting.appendleft(job)
         else:
-            message = (
-                "The process of this run died: for want of memory (lower --batch-size or --workers), or because a "
-                "script starts the study outside `if __name__ == '__main__':`."
-            )
-            Store(job.folder).run(job.run.id).fail(message, message, retry=True)
+            job.fail(DIED, DIED)
             yield job

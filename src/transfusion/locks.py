@@ -1,0 +1,96 @@
+"""Locks that say who holds them. The operating system frees a lock when its holder dies, however it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+from rich.console import Console
+
+from transfusion.files import is_alive
+
+
+@contextlib.contextmanager
+def held(lock: Path, what: str) -> Iterator[None]:
+    """Hold a lock, waiting for it if need be; whom it waits for is said at once.
+
+    Args:
+        lock: its file.
+        what: the holder does meanwhile, as in "decodes the images".
+    """
+    handle = filelock.FileLock(lock)
+    try:
+        handle.acquire(timeout=0)
+    except filelock.Timeout:
+        Console(stderr=True).print(f"Waiting for {holder(lock)}, which {what}.", markup=False, highlight=False)
+        handle.acquire()
+    try:
+        sign(lock)
+        yield
+    finally:
+        handle.release()
+
+
+@contextlib.contextmanager
+def claimed(lock: Path) -> Iterator[bool]:
+    """Hold a lock that is free; yields False when another process holds it."""
+    handle = filelock.FileLock(lock)
+    try:
+        handle.acquire(timeout=0)
+    except filelock.Timeout:
+        yield False
+        return
+    try:
+        sign(lock)
+        yield True
+    finally:
+        handle.release()
+
+
+def sign(lock: Path, **more: Any) -> None:
+    """Note beside a lock who holds it."""
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    signature = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time(), "command": command, **more}
+    with contextlib.suppress(OSError):  # a name only: nothing depends on it
+        _signature_path(lock).write_text(json.dumps(signature), encoding="utf-8")
+
+
+def signature(lock: Path) -> dict[str, Any]:
+    """What the holder of a lock noted, or {}."""
+    try:
+        values = json.loads(_signature_path(lock).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def holder(lock: Path) -> str:
+    """Who holds a lock, for people; a process that is stopped is said to be."""
+    known = signature(lock)
+    if not {"pid", "host", "since"} <= known.keys():
+        return f"the process that holds {lock}"
+    since = time.strftime("%H:%M:%S", time.localtime(known["since"]))
+    here = known["host"] == socket.gethostname()
+    where, state = ("", _state(known["pid"])) if here else (f" on {known['host']}", "")
+    return f"process {known['pid']}{where} ({known.get('command')}, since {since}{state})"
+
+
+def _state(pid: int) -> str:
+    """A remark on a process of this host that does not run."""
+    try:
+        letter = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):  # no Linux, or it is gone
+        return "" if is_alive(pid) else "; it has ended"
+    return f"; it is stopped: resume it with kill -CONT {pid}, or end it" if letter in "Tt" else ""
+
+
+def _signature_path(lock: Path) -> Path:
+    return lock.with_name(f"{lock.name}.holder")

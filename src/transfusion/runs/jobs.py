@@ -1,0 +1,25 @@
+"""What workers carry out, runs and comparisons alike."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+Outcome = Literal["done", "failed", "busy"]
+
+
+class Job(Protocol):
+    """Small and picklable: all that a process needs, wherever it is."""
+
+    @property
+    def id(self) -> str:
+        """Stands for the job among its like."""
+
+    def carry_out(self) -> Outcome:
+        """Carry it out, or resume it; what goes wrong inside is recorded, not raised.
+
+        Returns:
+            ``done``; ``failed``; ``busy`` when another process works on it.
+        """
+
+    def fail(self, error: str, trace: str) -> None:
+        """Record what went wrong outside: its process died, or the executor refused it."""

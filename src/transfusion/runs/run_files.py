@@ -1,0 +1,277 @@
+"""The folder of one run: what is in it, whether it is whole, and who works on it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from transfusion.errors import SpecError, StoreError
+from transfusion.files import is_whole_table, read_json, sweep, write_json
+from transfusion.locks import claimed
+from transfusion.runs.checkpoints import Checkpoints
+from transfusion.runs.curve import Curve
+from transfusion.runs.tensors import is_whole, read_tensors, write_tensors
+from transfusion.spec import RunSpec
+
+State = Literal["new", "started", "done", "failed"]
+SNAPSHOTS = "snapshots"
+REPEAT = "repeat"  # in machine.json: the run is carried out again, as it was
+AGAIN = "Run the same study command again: it writes this file anew and repeats no finished run."
+
+
+class RunFiles:
+    """The folder of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.id = folder.name
+        self.spec_path = folder / "spec.json"
+        self.machine_path = folder / "machine.json"
+        self.provenance_path = folder / "provenance.csv"
+        self.before_path = folder / "before.safetensors"
+        self.curve_path = folder / "curve.jsonl"
+        self.predictions_path = folder / "predictions.safetensors"
+        self.picked_path = folder / "picked.safetensors"
+        self.after_path = folder / "after.safetensors"
+        self.result_path = folder / "result.json"
+        self.failure_path = folder / "failure.json"
+        self.told_path = folder / "trackers.json"
+        self.lock_path = folder / "lock"
+        self._curve = Curve(self.curve_path)
+        self._checkpoints = Checkpoints(folder)
+        self.checkpoint_path = self._checkpoints.latest
+
+    @property
+    def state(self) -> State:
+        """``new``, ``started``, ``done`` or ``failed``; a result that cannot be read is none."""
+        if self._result():
+            return "done"
+        if self.failure_path.exists():
+            return "failed"
+        return "started" if self.machine_path.exists() else "new"
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is something left to do: a run that diverged would only diverge again."""
+        return self.state in ("new", "started") or (self.state == "failed" and self.failure()["retry"])
+
+    @contextlib.contextmanager
+    def claim(self) -> Iterator[bool]:
+        """Hold the run for this process; yields False when another process holds it.
+
+        The operating system frees the lock when its holder dies, however it dies.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with claimed(self.lock_path) as mine:
+            if mine:
+                sweep(self.folder)
+            yield mine
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether its weights before and after training are there."""
+        return self.before_path.exists() and self.after_path.exists()
+
+    @property
+    def no_weights(self) -> str:
+        """Why its final weights are not there, in a sentence."""
+        why = "its weights were not kept" if self.state == "done" else "it is not finished"
+        return f"Run {self.id} has no {self.after_path.name} in {self.folder}: {why}."
+
+    def spec(self) -> RunSpec:
+        """The run's spec, read back."""
+        return RunSpec.read(self.spec_path)
+
+    def begin(self, spec: RunSpec, machine: dict[str, Any]) -> None:
+        """Record what is about to run, and where; a former failure is forgotten."""
+        self.failure_path.unlink(missing_ok=True)
+        self.declare(spec)
+        write_json(self.machine_path, machine)
+
+    def declare(self, spec: RunSpec) -> None:
+        """Record what this run is to be, anew where the record is damaged."""
+        try:
+            known = self.spec() == spec
+        except (SpecError, StoreError):
+            known = False
+        if not known:
+            write_json(self.spec_path, spec.model_dump(mode="json"))
+
+    def machine(self) -> dict[str, Any]:
+        """What the run ran on, or {} before it began."""
+        return read_json(self.machine_path, AGAIN) if self.machine_path.exists() else {}
+
+    def curve(self) -> list[dict[str, Any]]:
+        """The evaluations so far, in order of steps; a torn last line is dropped.
+
+        Raises:
+            StoreError: if any other line is damaged.
+        """
+        return self._curve.rows()
+
+    def last_row(self) -> tuple[dict[str, Any], str]:
+        """The last evaluation before any damage ({} where there is none), and what the damage is."""
+        rows, damage = self._curve.whole()
+        return (rows[-1] if rows else {}), damage
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add one evaluation to the curve and flush it to the disk; NaN is written as null."""
+        self._curve.append(row)
+
+    def rewind(self, step: int) -> None:
+        """Drop evaluations after ``step``: they came after the last checkpoint and will be made again."""
+        self._curve.rewind(step)
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        """Keep the state of an unfinished run, and the one before it."""
+        self._checkpoints.save(state, len(self.curve()), self.machine())
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The latest state that what is on disk fits, or None to start anew."""
+        kept = self._kept()
+        return kept and kept["state"]
+
+    def _kept(self) -> dict[str, Any] | None:
+        on_the_way = [*self.folder.glob(f"{SNAPSHOTS}/*.safetensors"), *self.folder.glob(self.picked_path.name)]
+        if not all(map(is_whole, on_the_way)):
+            return None
+        return self._checkpoints.load(len(self._curve.whole()[0]), self.spec().train.steps)
+
+    def began_on(self) -> dict[str, Any]:
+        """The machine that the run must resume on, for the same bits; {} where it starts anew."""
+        if kept := self._kept():
+            machine: dict[str, Any] = kept["machine"]
+            return machine
+        with contextlib.suppress(StoreError):
+            return self.machine() if self.machine().get(REPEAT) else {}
+        return {}
+
+    @property
+    def has_beginning(self) -> bool:
+        """Whether its initial weights and their provenance are there."""
+        return is_whole_table(self.provenance_path) and self.before_path.exists() and is_whole(self.before_path)
+
+    def save_snapshot(self, step: int, weights: dict[str, torch.Tensor]) -> None:
+        """Keep the weights at a step on the way."""
+        write_tensors(self.folder / SNAPSHOTS / f"{step:08d}.safetensors", weights)
+
+    def weights(self) -> dict[int, Path]:
+        """Weight files on disk by step, in order: before, every snapshot, and after where the run is finished."""
+        found = {int(path.stem): path for path in sorted(self.folder.glob(f"{SNAPSHOTS}/*.safetensors"))}
+        ends = {0: self.before_path} if self.before_path.exists() else {}
+        if self.state == "done" and self.after_path.exists():
+            found[self.spec().train.steps] = self.after_path
+        return ends | found
+
+    def save_predictions(
+        self, scores: np.ndarray, labels: np.ndarray, patients: np.ndarray | None = None, *, picked: bool = False
+    ) -> None:
+        """Keep scores (images, outputs) and labels of an evaluation, for intervals over images.
+
+        Args:
+            scores: (images, outputs), probabilities.
+            labels: (images,) or (images, labels).
+            patients: (images,) who each image shows, if known; kept as numbers, without the names.
+            picked: whether it is the best by the validation split so far, and not the last one.
+        """
+        kept = {"scores": torch.from_numpy(scores), "labels": torch.from_numpy(np.array(labels))}
+        if patients is not None:
+            kept["patients"] = torch.from_numpy(np.unique(patients, return_inverse=True)[1])
+        write_tensors(self.picked_path if picked else self.predictions_path, kept)
+
+    def predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Scores, labels and patients (None where unknown) at the end of the run.
+
+        That is the evaluation that the validation split picks, or the last one without such a split.
+        """
+        return self._predictions(self.picked_path if self.picked_path.exists() else self.predictions_path)
+
+    def last_predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """The same of the last evaluation."""
+        return self._predictions(self.predictions_path)
+
+    @staticmethod
+    def _predictions(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        tensors = read_tensors(path)
+        patients = tensors.get("patients")
+        return tensors["scores"].numpy(), tensors["labels"].numpy(), None if patients is None else patients.numpy()
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Mark the run as finished; nothing repeats it after this, unless a file of it turns out to be damaged."""
+        write_json(self.result_path, result)
+        self._checkpoints.remove()
+
+    def result(self) -> dict[str, Any]:
+        """What ``finish`` recorded.
+
+        Raises:
+            StoreError: if it is not there or damaged.
+        """
+        return read_json(self.result_path, AGAIN)
+
+    def _result(self) -> dict[str, Any]:
+        try:
+            return read_json(self.result_path, AGAIN)
+        except StoreError:
+            return {}
+
+    def damage(self) -> list[str]:
+        """Names of files of a finished run that are not what was written.
+
+        Weights, predictions and tables that somebody removed are missing, not damaged.
+        """
+        result = self._result()
+        if not result:
+            return []
+        last, damage = self.last_row()
+        damaged = [] if not damage and last.get("step") == result.get("step") else [self.curve_path.name]
+        if self.provenance_path.exists() and not is_whole_table(self.provenance_path):
+            damaged.append(self.provenance_path.name)
+        weights = sorted(self.folder.rglob("*.safetensors"))
+        damaged += [path.relative_to(self.folder).as_posix() for path in weights if not is_whole(path)]
+        with contextlib.suppress(StoreError):
+            self.machine()
+            return damaged
+        return [*damaged, self.machine_path.name]
+
+    def reopen(self, damaged: list[str]) -> None:
+        """Make a finished run unfinished, so that it is carried out again, on the same machine where there is one."""
+        for name in (*damaged, self.curve_path.name, self.result_path.name):
+            (self.folder / name).unlink(missing_ok=True)
+        if machine := self.machine():
+            write_json(self.machine_path, {**machine, REPEAT: True})
+
+    def fail(self, error: str, trace: str, *, retry: bool) -> None:
+        """Record a failure; ``retry`` says whether the same command should try again."""
+        write_json(self.failure_path, {"error": error, "retry": retry, "traceback": trace.splitlines()})
+
+    def failure(self) -> dict[str, Any]:
+        """What ``fail`` recorded, or {}; a record that is damaged still says that the run failed."""
+        if not self.failure_path.exists():
+            return {}
+        try:
+            return read_json(self.failure_path, AGAIN)
+        except StoreError as error:
+            return {"error": str(error), "retry": True, "traceback": []}
+
+    def note_told(self, told: dict[str, Any]) -> None:
+        """Record how far each tracker knows the curve."""
+        write_json(self.told_path, told)
+
+    def told(self) -> dict[str, Any]:
+        """What ``note_told`` recorded, or {}: what is told twice does less harm than a run that cannot end."""
+        try:
+            return read_json(self.told_path, AGAIN)
+        except StoreError:
+            return {}
+
+
+def run_around(path: Path) -> RunFiles | None:
+    """The run whose folder, or weight file, is at a path; None where it is nothing of a run."""
+    folders = [path] if path.is_dir() else [path.parent, *([path.parents[1]] if path.parent.name == SNAPSHOTS else [])]
+    return next((files for files in map(RunFiles, folders) if files.spec_path.exists()), None)

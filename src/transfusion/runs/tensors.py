@@ -1,0 +1,56 @@
+"""Weights and other tensors on disk, with a fingerprint by which damage is noticed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from transfusion.errors import StoreError
+from transfusion.files import reading, write_atomically
+from transfusion.networks.donors import fingerprint
+
+FINGERPRINT = "fingerprint"  # of the tensors, in the header of their file
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write safetensors atomically, with their fingerprint; tensors may share memory or be strided."""
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    metadata = {FINGERPRINT: fingerprint(plain)}
+    write_atomically(path, lambda temporary: save_file(plain, temporary, metadata))
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read safetensors; a fingerprint in them must fit.
+
+    Raises:
+        StoreError: if they are damaged or not there.
+    """
+    remedy = "Run the same study command again: it repairs the run."
+    with reading(str(path), remedy, StoreError), safe_open(path, framework="pt") as file:
+        noted = (file.metadata() or {}).get(FINGERPRINT)
+        tensors = load_file(path)
+    if noted not in (None, fingerprint(tensors)):
+        raise StoreError(f"{path} is damaged: its tensors are not those that were written. {remedy}")
+    return tensors
+
+
+def write_weights(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write weights for others: safetensors, or what ``torch.save`` makes where the name ends in .pth or .pt."""
+    if path.suffix in (".pth", ".pt"):
+        write_atomically(path, lambda temporary: torch.save(tensors, temporary))
+    elif path.suffix == ".safetensors":
+        write_tensors(path, tensors)
+    else:
+        raise StoreError(f"Weights cannot be written to {path}: name it .safetensors, .pth or .pt.")
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the tensors of a file are those that were written."""
+    try:
+        read_tensors(path)
+    except StoreError:
+        return False
+    return True
