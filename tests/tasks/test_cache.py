@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from transfusion.errors import StoreError
+from transfusion.errors import StoreError, TaskError
 from transfusion.tasks import cache as store
 from transfusion.tasks.pictures import Facts, hash_file
 
@@ -151,3 +152,97 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be made.*TRANSFUSION_CACHE"):
         store.folder(tmp_path / "file" / "cache")
+
+
+@pytest.mark.parametrize("place", [20, 2000, -1])
+def test_a_flipped_bit_of_a_cached_image_is_noticed(tmp_path: Path, place: int) -> None:
+    path = tmp_path / "images.npy"
+    whole = np.array(store.images(path, SHAPE, BYTE, rows_of_own_number))
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    assert (store.images(path, SHAPE, BYTE, rows_of_own_number) == whole).all()
+    path.write_bytes(content[: len(content) // 2])
+    assert (store.images(path, SHAPE, BYTE, rows_of_own_number) == whole).all()
+
+
+def test_a_flipped_bit_of_the_memo_or_the_moments_is_noticed(tmp_path: Path) -> None:
+    path, look = tmp_path / "a", Counting()
+    path.write_text("a")
+    (facts,) = store.FactsMemo(tmp_path, "data", look, look).of([path])
+    pixels = np.arange(48, dtype=np.uint8).reshape(3, 4, 4, 1)
+    expected = store.moments(tmp_path / "moments.json", pixels)
+    for memo, digit in ((next(tmp_path.glob("facts-*.json")), facts.digest[5]), (tmp_path / "moments.json", "9")):
+        memo.write_text(memo.read_text().replace(digit, "8" if digit != "8" else "7", 1))
+    assert store.FactsMemo(tmp_path, "data", look, look).of([path]) == [facts]
+    assert store.moments(tmp_path / "moments.json", pixels) == expected
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StoreError, match="No space left.*Free the disk, or set TRANSFUSION_CACHE"):
+        store.images(tmp_path / "images.npy", SHAPE, BYTE, never)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_the_space_is_there_before_anything_is_decoded(tmp_path: Path) -> None:
+    sizes = []
+
+    def read(rows: range) -> list[np.ndarray | str]:
+        sizes.append((tmp_path / "images.partial").stat().st_size)
+        return [np.zeros((4, 4, 1), np.uint8) for _ in rows]
+
+    path = tmp_path / "images.npy"
+    store.images(path, (1000, 4, 4, 1), BYTE, read)
+    assert sizes[-1] == path.stat().st_size
+
+
+def test_what_is_complete_is_read_from_a_disk_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, look = tmp_path / "a", Counting()
+    file.write_text("a")
+    store.images(tmp_path / "images.npy", SHAPE, BYTE, rows_of_own_number)
+    store.moments(tmp_path / "moments.json", np.zeros((3, 2, 2, 1), np.uint8))
+    store.FactsMemo(tmp_path, "data", look, look).of([file])
+    real = os.open
+
+    def read_only(path: Path, flags: int, *more: object, **named: object) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return real(path, flags, *more, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", read_only)
+    assert len(store.images(tmp_path / "images.npy", SHAPE, BYTE, never)) == 200
+    assert store.moments(tmp_path / "moments.json", np.ones((3, 2, 2, 1), np.uint8)) == ((0.0,), (1.0,))
+    assert store.FactsMemo(tmp_path, "data", look, look).of([file])
+    with pytest.raises(StoreError, match="Read-only file system"):
+        store.images(tmp_path / "more.npy", SHAPE, BYTE, rows_of_own_number)
+
+
+@pytest.mark.parametrize("trouble", [PermissionError(13, "Permission denied"), MemoryError(), OSError(24, "Too many")])
+def test_a_passing_trouble_is_told_and_never_remembered(tmp_path: Path, trouble: Exception) -> None:
+    paths = [tmp_path / name for name in "abc"]
+    for path in paths:
+        path.write_text(path.name)
+
+    def trouble_with_b(path: Path) -> Facts:
+        if path.name == "b":
+            raise trouble
+        return hash_file(path)
+
+    with pytest.raises(TaskError, match="1 files cannot be read now: .*/b .*run the same command again"):
+        store.FactsMemo(tmp_path, "data", trouble_with_b, hash_file).of(paths)
+    look = Counting()
+    facts = store.FactsMemo(tmp_path, "data", look, look).of(paths)
+    assert look.seen == ["b"]
+    assert [fact.error for fact in facts] == ["", "", ""]
+
+
+def test_litter_of_killed_makers_is_swept(tmp_path: Path) -> None:
+    (tmp_path / "images-other.partial").write_bytes(b"half")
+    store.images(tmp_path / "images.npy", SHAPE, BYTE, rows_of_own_number)
+    assert not list(tmp_path.glob("*.partial"))

@@ -1,30 +1,39 @@
 """Decoded once, shared by every run: images as one memory-mapped ``.npy``, file hashes as one JSON per folder.
 
 Everything is written beside its place under a lock and moved in when complete, so several processes may race
-and a kill at any moment leaves nothing broken. Deleting the whole folder costs time, nothing else.
+and a kill at any moment leaves nothing broken. What is complete is read without a lock, so it may lie on a disk that
+cannot be written. Everything carries a checksum; what is damaged is made anew. Deleting the whole folder costs time,
+nothing else.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import platformdirs
-from filelock import FileLock
 
 from transfusion import cores
-from transfusion.errors import StoreError
+from transfusion.errors import StoreError, TaskError
+from transfusion.files import read_json, reason, write_json
+from transfusion.locks import claimed, held
 from transfusion.progress import track
 from transfusion.tasks.pictures import Facts
 
 VERSION = "1"  # raise it when decoding or scaling changes
 CHUNK = 64
+BLOCK = 1 << 20  # bytes
+SHOWN = 10  # files in a message
+_WHOLE: set[tuple[Any, ...]] = set()  # path, stamp and checksum of what this process has read in full
 MAX_THREADS = 32  # files that are decoded at once, however many cores there are
 S = TypeVar("S")
 R = TypeVar("R")
@@ -81,11 +90,17 @@ class FactsMemo:
     def _of(self, paths: Sequence[Path], inspect: Inspect, progress: bool) -> list[Facts]:
         stamps = {path: _stamp(path) for path in paths}
         unknown = [path for path, stamp in stamps.items() if self._known.get(str(path), [None])[0] != stamp]
-        steps = ((1, pair) for pair in zip(unknown, in_threads(inspect, unknown), strict=True))
+        steps = ((1, pair) for pair in zip(unknown, in_threads(_attempt(inspect), unknown), strict=True))
+        troubles = {}
         for path, facts in track(steps, "Looking at the files", len(unknown), progress):
-            self._known[str(path)] = [stamps[path], *facts]
-        if unknown:
+            if isinstance(facts, Exception):
+                troubles[path] = facts
+            else:
+                self._known[str(path)] = [stamps[path], *facts]
+        if len(unknown) > len(troubles):
             self._write()
+        if troubles:
+            raise passing_trouble(troubles)
         return [Facts(*self._known[str(path)][1:]) for path in paths]
 
     def condemn(self, errors: dict[Path, str]) -> None:
@@ -97,24 +112,61 @@ class FactsMemo:
 
     def _read(self) -> dict[str, list[Any]]:
         try:
-            known = json.loads(self._path.read_text())
-        except (OSError, ValueError):
+            return read_json(self._path, "It is made anew.")
+        except StoreError:
             return {}
-        return known if isinstance(known, dict) else {}
 
     def _write(self) -> None:
-        with FileLock(f"{self._path}.lock"):
-            partial = self._path.with_suffix(".partial")
-            partial.write_text(json.dumps(self._known))
-            _move_in(partial, self._path)
+        with making(self._path, "looks at the same files"):
+            write_json(self._path, self._known)
+
+
+def _attempt(inspect: Inspect) -> Callable[[Path], Facts | Exception]:
+    """A passing trouble is handed back, so that all are told at once and none is remembered."""
+
+    def attempt(path: Path) -> Facts | Exception:
+        try:
+            return inspect(path)
+        except (OSError, MemoryError) as error:
+            return error
+
+    return attempt
+
+
+def passing_trouble(troubles: Mapping[Path, Exception]) -> TaskError:
+    """What the machine refuses today and may grant tomorrow is no fault of a file."""
+    shown = "; ".join(f"{path} ({reason(error)})" for path, error in [*troubles.items()][:SHOWN])
+    more = f"; and {len(troubles) - SHOWN} more" if len(troubles) > SHOWN else ""
+    return TaskError(
+        f"{len(troubles)} files cannot be read now: {shown}{more}. They may be whole: see to permissions, memory and "
+        "open files (ulimit -n), and run the same command again."
+    )
+
+
+@contextlib.contextmanager
+def making(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock of something in the cache while it is made.
+
+    Raises:
+        StoreError: if it cannot be written.
+    """
+    try:
+        with held(path.with_name(f"{path.name}.lock"), what):
+            yield
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"The cache cannot take {path}: {reason(error)}. Free the disk, or set TRANSFUSION_CACHE to another folder."
+        ) from error
 
 
 def _stamp(path: Path) -> list[int]:
     try:
         status = path.stat()
     except OSError:
-        return [-1, -1]
-    return [status.st_size, status.st_mtime_ns]
+        return [-1, -1, -1]
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def in_threads(function: Callable[[S], R], items: Iterable[S]) -> Iterator[R]:
@@ -123,20 +175,14 @@ def in_threads(function: Callable[[S], R], items: Iterable[S]) -> Iterator[R]:
         yield from pool.map(function, items)
 
 
-def _move_in(partial: Path, path: Path) -> None:
-    with partial.open("rb+") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
 def remembered(path: Path, make: Callable[[], Any]) -> Any:
     """What JSON can hold, made once and kept at ``path``."""
-    with FileLock(f"{path}.lock"):
-        if not path.exists():
-            partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps(make()))
-            _move_in(partial, path)
-    return json.loads(path.read_text())
+    with contextlib.suppress(StoreError):
+        return read_json(path, "It is made anew.")["value"]
+    value = make()
+    with making(path, "makes the same"):
+        write_json(path, {"value": value})
+    return value
 
 
 def moments(path: Path, images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -187,27 +233,81 @@ def images(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], read: Read,
     Raises:
         IncompleteError: if rows could not be decoded; all are tried, and nothing is kept.
     """
-    with FileLock(f"{path}.lock"):
-        if not path.exists():
-            partial = path.with_suffix(".partial")
-            _fill(partial, shape, dtype, read, progress)
-            _move_in(partial, path)
+    if not _is_whole(path):
+        with making(path, "decodes the same images"):
+            if not _is_whole(path):
+                _sweep(path.parent)
+                partial = path.with_suffix(".partial")
+                checksum = _fill(partial, shape, dtype, read, progress)
+                _checksum_path(path).write_text(checksum)
+                partial.replace(path)
     mapped: np.ndarray = np.load(path, mmap_mode="r")
     return mapped
 
 
-def _fill(partial: Path, shape: tuple[int, ...], dtype: np.dtype[Any], read: Read, progress: bool) -> None:
+def _is_whole(path: Path) -> bool:
+    """Whether what is at ``path`` is what was written; read once per process, as long as it does not change."""
+    try:
+        known = (path, *_stamp(path), _checksum_path(path).read_text())
+        if known not in _WHOLE and known[-1] == _checksum(path):
+            _WHOLE.add(known)
+    except OSError:
+        return False
+    return known in _WHOLE
+
+
+def _checksum_path(path: Path) -> Path:
+    return path.with_suffix(".checksum")
+
+
+def _checksum(path: Path) -> str:
+    found = 0
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            found = zlib.crc32(block, found)
+    return f"{found:08x}"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes left half made when they were killed."""
+    for partial in folder.glob("images-*.partial"):
+        with claimed(partial.with_suffix(".npy.lock")) as free:
+            if free:
+                partial.unlink(missing_ok=True)
+
+
+def _fill(partial: Path, shape: tuple[int, ...], dtype: np.dtype[Any], read: Read, progress: bool) -> str:
+    """Write the images one chunk after the other; returns their checksum.
+
+    Written and not mapped: on a full disk a write is an error that can be told, and a mapped page a signal that kills.
+    """
     chunks = [range(start, min(start + CHUNK, shape[0])) for start in range(0, shape[0], CHUNK)]
     steps = ((len(chunk), (chunk, rows)) for chunk, rows in zip(chunks, in_threads(read, chunks), strict=True))
-    target = np.lib.format.open_memmap(partial, "w+", dtype, shape)
     errors: dict[int, str] = {}
-    for chunk, rows in track(steps, "Decoding images", shape[0], progress):
-        for row, pixels in zip(chunk, rows, strict=True):
-            if isinstance(pixels, str):
-                errors[row] = pixels
-            else:
-                target[row] = pixels
-    target.flush()
-    if errors:
-        partial.unlink()
-        raise IncompleteError(errors)
+    try:
+        with partial.open("wb") as file:
+            description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, description)
+            _reserve(file.fileno(), file.tell() + math.prod(shape) * dtype.itemsize)
+            for chunk, rows in track(steps, "Decoding images", shape[0], progress):
+                pixels = np.zeros((len(chunk), *shape[1:]), dtype)
+                for place, row in enumerate(rows):
+                    if isinstance(row, str):
+                        errors[chunk[place]] = row
+                    else:
+                        pixels[place] = row
+                file.write(pixels.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+        if errors:
+            raise IncompleteError(errors)
+        return _checksum(partial)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Take the space at once: hours of decoding are not to end at a full disk."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from transfusion.errors import BadDataError, TaskError
+from transfusion.files import is_passing, reading
 from transfusion.spec import Normalization, TaskSpec
 from transfusion.tasks import cache as store
 from transfusion.tasks import depth, layouts, patients, pictures
@@ -51,6 +53,11 @@ class Stock:
     def content(self) -> list[object]:
         """What decides the pixels."""
         return [[fact.digest for fact in self.facts], self.shape, self.dtype.name, self.interpolation, self.window]
+
+
+def outside(data: str) -> AbstractContextManager[None]:
+    """The boundary to a user's data: whatever reading them raises becomes one line."""
+    return reading(data, "Restore the file, or write it again.", TaskError)
 
 
 def load(spec: TaskSpec, cache: Path | None = None, progress: bool = False) -> Task:
@@ -100,7 +107,8 @@ def check(spec: TaskSpec) -> Listing:
     Raises:
         BadDataError, TaskError, SpecError: as ``load``.
     """
-    listing = usable(layouts.read(spec), spec)
+    with outside(spec.data):
+        listing = usable(layouts.read(spec), spec)
     _refuse(spec, listing, listing.problems)
     return listing
 
@@ -191,12 +199,15 @@ def _images(folder: Path, arrays: Arrays | None, stock: Stock, progress: bool) -
         try:
             return pictures.decode(path, stock.image_size, stock.channels, stock.dtype, stock.interpolation)
         except Exception as error:  # damaged files make Pillow raise almost anything
+            if is_passing(error):
+                raise store.passing_trouble({path: error}) from error
             return pictures.reason(error)
 
     def read(rows: range) -> list[np.ndarray | str]:
         if arrays is None:
             return [from_file(row) for row in rows]
-        whole = arrays.read([int(str(stock.entries[row].source)) for row in rows])
+        with outside(str(arrays.files[0]) if arrays.files else arrays.identity):
+            whole = arrays.read([int(str(stock.entries[row].source)) for row in rows])
         shown = (pictures.as_channels(pixels, stock.channels) for pixels in whole)
         return [pictures.fit(pixels, stock.image_size, stock.interpolation) for pixels in shown]
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from transfusion.files import is_passing
 from transfusion.tasks import dicom
 from transfusion.terms import Interpolation
 
@@ -94,11 +95,12 @@ _LIMIT = _Limit()
 
 
 def inspect(path: Path) -> Facts:
-    """Hash a picture file and read its header."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        return Facts("", error=f"cannot be opened: {error.strerror}")
+    """Hash a picture file and read its header.
+
+    Raises:
+        OSError, MemoryError: for what is no fault of the file.
+    """
+    content = path.read_bytes()
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
     try:
         if dicom.is_dicom(content, path.suffix):
@@ -107,6 +109,8 @@ def inspect(path: Path) -> Facts:
             width, height = image.size
             return Facts(digest, image.mode, width, height, _unsupported(image))
     except Exception as error:
+        if is_passing(error):
+            raise
         return Facts(digest, error=_odd_sort(content) or reason(error))
 
 
