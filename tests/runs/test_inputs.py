@@ -7,12 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
+import torchvision
 from PIL import Image
 from safetensors.torch import save_file
 
-from transfusion.errors import DonorMismatchError
+from transfusion import tasks
+from transfusion.errors import DonorError, DonorMismatchError
+from transfusion.networks.donors import InputFormat
 from transfusion.networks.models import build
+from transfusion.runs.batches import Batches
+from transfusion.runs.inputs import let_see
+from transfusion.runs.machine import Machine
+from transfusion.runs.run import Job, initial_weights
 from transfusion.spec import DonorRunSpec, Normalization, StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study
 from transfusion.tasks.load import IMAGENET
@@ -178,9 +186,6 @@ def test_a_run_gives_the_format_that_it_was_trained_with(study, kind: str, pictu
 
 def test_the_network_sees_what_the_donor_saw(study, weights, pictures: Path) -> None:
     """The first batch of a study, as PIL and the donor's own transforms make it."""
-    from transfusion import tasks
-    from transfusion.runs.batches import Batches
-
     a_study = study(model=LITE, donor=weights(LITE))
     run = a_study.plan().grid[0]
     task = tasks.load(run.task, cache=a_study.cache)
@@ -193,6 +198,82 @@ def test_the_network_sees_what_the_donor_saw(study, weights, pictures: Path) -> 
         assert torch.equal(image, expected), "to the bit, so features differ by 0"
 
 
+TIMMS = ("timm:resnet10t", "timm:mobilenetv3_small_050", "timm:vit_tiny_patch16_224")
+
+
+@pytest.mark.parametrize("name", ["torchvision:googlenet", LITE, *TIMMS])
+def test_features_are_those_of_the_donors_own_network(study, name: str, pictures: Path, tmp_path: Path) -> None:
+    """From the picture on disk to the features, as its library would do it with these weights: a difference of 0."""
+    library, _, bare = name.partition(":")
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        if library == "timm":
+            own = timm.create_model(bare)
+            mean, std, way = own.pretrained_cfg["mean"], own.pretrained_cfg["std"], own.pretrained_cfg["interpolation"]
+        else:
+            own = torchvision.models.googlenet(init_weights=True, aux_logits=False, transform_input=True)
+            preset = torchvision.models.GoogLeNet_Weights.DEFAULT.transforms()
+            mean, std, way = preset.mean, preset.std, preset.interpolation.value
+    save_file({n: t.clone() for n, t in own.state_dict().items()}, tmp_path / "own.safetensors")
+    size = 224 if "vit" in name else 64
+    a_study = study(task={"image_size": size}, model=name, donor=f"file:{tmp_path / 'own.safetensors'}")
+    run = next(run for run in a_study.plan().grid if run.scheme.name == "pretrained")
+    task = tasks.load(run.task, cache=a_study.cache)
+    ours = build(name, 2, task.channels, task.image_size)
+    initial_weights(Job(run, a_study.store.folder, Machine()), ours)
+    batches = Batches(task, task.splits["test"], None, torch.device("cpu"))
+    seen = batches.normalise(batches.get(np.arange(2))[0]).contiguous()
+    opened = [Image.open(pictures / file).convert("RGB") for file in task.splits["test"].names[:2]]
+    scaled = [np.array(image.resize((size, size), Image.Resampling[way.upper()])) for image in opened]
+    right = torch.from_numpy(np.stack(scaled)).permute(0, 3, 1, 2).float() / 255
+    right = (right - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
+    with torch.inference_mode():
+        difference = (features(ours, seen) - features(own, right.contiguous())).abs().max()
+    assert difference == 0
+
+
+def features(network: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+    if hasattr(network, "forward_features"):
+        return network.eval().forward_features(images)
+    network.fc = torch.nn.Identity()
+    return network.eval()(images)
+
+
+def test_the_real_batch_norm_donor(study, real_data: Path) -> None:
+    donor = f"file:{real_data / 'tf_efficientnet_lite0-imagenet1k.safetensors'}"
+    plan = study(model=LITE, donor=donor).plan()
+    assert (plan.card["normalization"]["mean"], plan.card["normalization"]["interpolation"]) == ([0.5] * 3, "bicubic")
+
+
+def test_values_that_are_not_finite_stop_the_plan(study, tmp_path: Path) -> None:
+    state = build("cbr_tiny_small", 2).state_dict()
+    state["block2.0.weight"].view(-1)[:3] = float("nan")
+    save_file(state, tmp_path / "nan.safetensors")
+    with pytest.raises(DonorError, match=r"block2\.0\.weight has 3 values that are not finite"):
+        study(model="cbr_tiny_small", donor=f"file:{tmp_path / 'nan.safetensors'}").plan()
+
+
+def test_the_same_weights_in_another_container_are_the_same_runs(study, tmp_path: Path) -> None:
+    state = build("cbr_tiny_small", 2).state_dict()
+    save_file(state, tmp_path / "plain.safetensors")
+    wrapped = {"epoch": 3, "state_dict": {f"module.{name}": tensor for name, tensor in state.items()}, "opt": [state]}
+    torch.save(wrapped, tmp_path / "wrapped.pth")
+    ids = [
+        [run.id for run in study(file, model="cbr_tiny_small", donor=f"file:{tmp_path / file}").plan().grid]
+        for file in ("plain.safetensors", "wrapped.pth")
+    ]
+    assert ids[0] == ids[1]
+
+
+def test_what_was_taken_is_told_before_anything_runs(study, tmp_path: Path) -> None:
+    state = build("cbr_tiny_small", 2).state_dict()
+    both = {"model": state, "model_ema": {name: tensor + 1 for name, tensor in state.items()}}
+    torch.save(both, tmp_path / "both.pth")
+    plan = study(model="cbr_tiny_small", donor=f"file:{tmp_path / 'both.pth'}").plan()
+    assert any("'model_ema' is taken, not 'model'" in note for note in plan.notes)
+    assert plan.card["notes"] == list(plan.notes)
+
+
 def test_data_json_keeps_it(study, weights) -> None:
     a_study = study(model="cbr_tiny_small", schemes=("random",))
     assert a_study.run(workers=0, progress=False).failed == {}
@@ -200,10 +281,6 @@ def test_data_json_keeps_it(study, weights) -> None:
 
 
 def test_a_network_sees_a_task_of_another_format_as_its_own(study) -> None:
-    from transfusion import tasks
-    from transfusion.networks.donors import InputFormat
-    from transfusion.runs.inputs import let_see
-
     a_study = study(model="squeezenet1_0", schemes=("random",), task={"channels": 3})
     task = tasks.load(a_study.plan().grid[0].task, cache=a_study.cache)
     network = torch.nn.Sequential(torch.nn.Identity())

@@ -273,6 +273,21 @@ def test_a_masked_autoencoder():
     assert has_body(found, own, head="head.")
 
 
+def test_an_original_checkpoint_is_renamed_by_timm():
+    """Swin as its authors published it: a stage's downsampling at its end, the head directly in the network."""
+    own = timm.create_model("swin_tiny_patch4_window7_224").state_dict()
+    old = {}
+    for name, tensor in own.items():
+        stage, _, rest = name.removeprefix("layers.").partition(".")
+        if rest.startswith("downsample"):
+            name = f"layers.{int(stage) - 1}.{rest}"
+        old[name.replace("head.fc.", "head.")] = tensor
+    assert old.keys() != own.keys()
+    found = fit(old, build("timm:swin_tiny_patch4_window7_224", 3))
+    assert has_body(found, own, head="head.")
+    assert "The donor's tensors are renamed by timm's own code." in found.notes
+
+
 def test_other_tokens_are_refused():
     own = timm.create_model("deit_tiny_distilled_patch16_224").state_dict()
     with pytest.raises(DonorMismatchError, match="dist_token"):
@@ -282,11 +297,14 @@ def test_other_tokens_are_refused():
 # ---- colours
 
 
-@pytest.mark.parametrize(
-    "name",
-    "resnet18 convnext_tiny swin_t vit_b_32 timm:resnetv2_50 timm:vit_tiny_patch16_224 timm:repvgg_a2 timm:tresnet_m "
-    "timm:convmixer_768_32 timm:crossvit_tiny_240 timm:inception_v4 timm:xcit_nano_12_p16_224".split(),
-)
+SMALL = (
+    "resnet18 squeezenet1_0 mnasnet0_5 timm:convnext_atto timm:vit_tiny_patch16_224 timm:tresnet_m timm:repvgg_a0 "
+    "timm:crossvit_tiny_240 timm:xcit_nano_12_p16_224 timm:mobilenetv3_small_050"
+).split()
+LARGE = "convnext_tiny swin_t vit_b_32 timm:inception_v4 timm:resnetv2_50 timm:convmixer_768_32".split()
+
+
+@pytest.mark.parametrize("name", [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)])
 def test_grey_models_of_any_family_respond_as_to_three_equal_channels(name):
     size = 240 if "crossvit" in name else 64
     if "inception" in name:
@@ -302,7 +320,7 @@ def test_grey_models_of_any_family_respond_as_to_three_equal_channels(name):
         fit(model.state_dict(), build(name, 2, image_size=size))
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vit_b_32", "timm:resnet18"])
+@pytest.mark.parametrize("name", ["resnet18", "timm:vit_tiny_patch16_224", "timm:resnet18"])
 def test_four_channels(name):
     four = build(name, 2, channels=4, image_size=64)
     with pytest.raises(DonorMismatchError, match="takes images of 4 channels, the model's of 3"):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 from transfusion.errors import DonorError, DonorMismatchError
 from transfusion.networks.donors import shapes
+from transfusion.networks.donors.conversion import by_timm
 from transfusion.networks.structure import head
 
 _NUM_NAMED = 6
@@ -70,6 +72,19 @@ def fit(donor_state: Mapping[str, Tensor], model: nn.Module) -> Fit:
     """
     given = {_BETWEEN.sub("", name): tensor for name, tensor in donor_state.items()}
     wanted = _Wanted.of(model)
+    try:
+        return _fit(given, wanted)
+    except DonorMismatchError:
+        converted = by_timm(given, model)
+        if converted is None or converted.keys() == given.keys():
+            raise
+        with contextlib.suppress(DonorMismatchError):
+            found = _fit(converted, wanted)
+            return replace(found, notes=("The donor's tensors are renamed by timm's own code.", *found.notes))
+        raise
+
+
+def _fit(given: Mapping[str, Tensor], wanted: _Wanted) -> Fit:
     tried = [_Try.of(place, given, wanted) for place in _places(given, wanted)]
     chosen, said = _choose(tried, wanted, list(given))
     beside = {name: t for name, t in given.items() if name not in chosen.place.sources}
