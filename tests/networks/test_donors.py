@@ -300,7 +300,7 @@ def test_grey_models_sum_the_colours():
 
 
 def test_grey_donors_are_refused():
-    with pytest.raises(DonorMismatchError, match=r"\(conv\.weight\) takes images of 1 channels.*--channels 1"):
+    with pytest.raises(DonorMismatchError, match=r"\(conv\.weight\) takes images of 1 channel,.*--channels 1"):
         adapt(small(channels=1).state_dict(), small())
 
 

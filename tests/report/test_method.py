@@ -49,6 +49,14 @@ def test_overlaps_between_splits_are_told(study):
     assert "Identical files in more than one split: none found." in facts
 
 
+def test_the_input_of_the_networks_is_told(study, monkeypatch):
+    seen = {"mean": [0.5, 0.25, 0.125], "std": [0.5] * 3, "interpolation": "bicubic", "from": "timm:somewhat"}
+    monkeypatch.setattr(type(study), "card", lambda _: CARD | {"normalization": seen, "notes": ["Half is taken."]})
+    (told,) = [fact for fact in titled(study, Listing)["About the images"].items if "normalised" in fact]
+    assert all(part in told for part in ("0.5, 0.25, 0.125", "bicubic", "timm:somewhat"))
+    assert titled(study, Listing)["About the donor (n = 1)"].items == ("Half is taken.",)
+
+
 def test_settings_are_told_apart_from_defaults(study):
     found = tables(study)
     assert ("train.steps", "40") in found["settings"].rows

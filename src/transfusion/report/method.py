@@ -46,6 +46,7 @@ def _data(card: dict[str, Any]) -> Iterator[Part]:
     if card.get("classes"):
         yield _classes(card["classes"], card["images"])
     yield Listing(tuple(_facts(card)), "About the images")
+    yield from _list_of(card.get("notes", []), "About the donor")
     yield from _list_of(card.get("left_out", []), "Files left out")
     yield Source("Data card, as it lies on disk", json.dumps(card, indent=2, ensure_ascii=False))
 
@@ -90,6 +91,12 @@ def _facts(card: dict[str, Any]) -> Iterator[str]:
         shown = ", ".join(f"{name.replace('_', ' ')} {_by(sizes[name])}" for name in sizes)
         modes = ", ".join(f"{count} {mode}" for mode, count in card.get("modes", {}).items())
         yield f"Stored as {modes}, {card.get('bit_depth', 'unknown')} bits; {shown} px."
+    if seen := card.get("normalization"):
+        mean, std = (", ".join(f"{value:.4g}" for value in seen[key]) for key in ("mean", "std"))
+        yield (
+            f"Every network sees them normalised by mean {mean} and standard deviation {std} (white is 1), scaled by "
+            f"{seen['interpolation']} interpolation; from {seen['from']}."
+        )
     for what, title in SHARED.items():
         found = ", ".join(f"{count} in {pair}" for pair, count in card.get(what, {}).items())
         yield f"{title} in more than one split: {found or 'none found'}."

@@ -316,7 +316,7 @@ def test_grey_models_of_any_family_respond_as_to_three_equal_channels(name):
     with torch.no_grad():
         torch.testing.assert_close(model(grey), own(grey.expand(-1, 3, -1, -1)), rtol=1e-3, atol=1e-4)
     assert any("summed over the colours" in note for note in found.notes)
-    with pytest.raises(DonorMismatchError, match=r"takes images of 1 channels.*--channels 1"):
+    with pytest.raises(DonorMismatchError, match=r"takes images of 1 channel,.*--channels 1"):
         fit(model.state_dict(), build(name, 2, image_size=size))
 
 

@@ -360,7 +360,10 @@ def _other_channels(name: str, given: int, own: int) -> str:
         1: "Give it grey images: task.channels=1 (--channels 1).",
         3: "Give it colour images: task.channels=3 (--channels 3).",
     }.get(given, "Images have 1 or 3 channels: give a donor that takes them.")
-    return f"The donor's first layer ({name}) takes images of {given} channels, the model's of {own}. {way}"
+    return (
+        f"The donor's first layer ({name}) takes images of {given} {'channel' if given == 1 else 'channels'}, "
+        f"the model's of {own}. {way}"
+    )
 
 
 def _require_finite(state: Mapping[str, Tensor], wanted: _Wanted) -> None:
