@@ -119,8 +119,12 @@ def test_grey_pictures_get_the_donors_three_channels(study, weights) -> None:
     donor = weights("squeezenet1_0")
     three = study("three", model="squeezenet1_0", donor=donor).plan()
     assert {run.task.channels for run in three.grid} == {3}
+    assert sum("three equal ones" in note for note in three.notes) == 1
     one = study("one", {"channels": 1}, model="squeezenet1_0", donor=donor).plan()
     assert one.card["normalization"]["mean"] == pytest.approx([0.4488], abs=1e-4)
+    asked = study("asked", {"channels": 3}, model="squeezenet1_0", donor=donor).plan()
+    assert not any("three equal ones" in note for note in (*one.notes, *asked.notes))
+    assert [run.id for run in asked.grid] == [run.id for run in three.grid]
 
 
 def test_a_donor_of_grey_pictures_leaves_them_grey(study, weights) -> None:

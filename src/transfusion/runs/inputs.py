@@ -13,6 +13,7 @@ from transfusion.networks.donors.formats import InputFormat, of_model
 from transfusion.runs.store import Store, run_around
 from transfusion.spec import Normalization, TaskSpec
 from transfusion.tasks import Task
+from transfusion.tasks.pictures import GREY_MODES
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,16 @@ def chosen(spec: TaskSpec, trained: InputFormat | None) -> TaskSpec:
     if spec.channels is None and trained.channels == 3:
         values["channels"] = 3
     return spec.with_values(**values)
+
+
+def on_grey(asked: TaskSpec, task: Task) -> tuple[str, ...]:
+    """What is done to grey images for a donor of three channels, where the settings leave that open."""
+    if asked.channels is not None or task.channels == 1 or not GREY_MODES.issuperset(task.card["modes"]):
+        return ()
+    return (
+        "The images are grey and the donor has three channels: it is shown three equal ones, as in training. "
+        "--channels 1 is quicker, and sums its first kernels over the colours.",
+    )
 
 
 def settled(spec: TaskSpec, task: Task) -> TaskSpec:

@@ -52,7 +52,8 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
         trained = inputs.Trained(inputs.of_task_spec(donor_run.task, "the study's own donor"))
     elif donor is not None:
         trained = inputs.of_donor(donor, spec.model, store)
-    spec = spec.with_values(task=inputs.chosen(spec.task, trained.format))
+    asked = spec.task
+    spec = spec.with_values(task=inputs.chosen(asked, trained.format))
     task = tasks.load(spec.task, cache=cache, progress=True)
     spec = spec.with_values(task=inputs.settled(spec.task, task))
     _check_judging(spec, task)
@@ -60,7 +61,7 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
     if spec.representations:
         representations.check(spec.representations, model)
     taught = _starts_with_donor(spec, model)
-    notes = (*(donor.notes if donor else ()), *trained.notes)
+    notes = (*(donor.notes if donor else ()), *trained.notes, *inputs.on_grey(asked, task))
     origin: dict[str, Any] = {"donor": spec.donor}
     if donor_run is not None:
         pupil = models.build(spec.model, task.num_outputs, donor_run.task.channels or 3, task.image_size)
