@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,26 @@ def picture() -> Callable[..., Path]:
         return path
 
     return save
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[..., Path]:
+    """Makes ``set/`` with pictures of noise, every one different, and tables beside them."""
+    draw = np.random.default_rng(0)
+
+    def make(pictures: Iterable[str], tables: Mapping[str, str | bytes] | None = None) -> Path:
+        root = tmp_path / "set"
+        for name in pictures:
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(draw.integers(0, 256, (8, 8)).astype(np.uint8)).save(path)
+        for name, content in (tables or {}).items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return root
+
+    return make
 
 
 @pytest.fixture

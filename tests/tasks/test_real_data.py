@@ -27,7 +27,7 @@ Loader = Callable[..., Task]
 def test_recognised(
     real_data: Path, load_task: Loader, data: str, kind: str, num_outputs: int, sizes: tuple[int, ...]
 ) -> None:
-    task = load_task(real_data / data, image_size=16)
+    task = load_task(real_data / data, image_size=16, val_fraction=0.1)
     assert (task.kind, task.num_outputs) == (kind, num_outputs)
     got = [len(split) for split in task.splits.values()]
     assert np.abs(np.subtract(got, sizes)).max() <= 2
@@ -44,7 +44,7 @@ def test_chest_xrays(real_data: Path, load_task: Loader) -> None:
 
 @pytest.mark.parametrize("data", ["eyepacs", "nih"])
 def test_no_patient_in_two(real_data: Path, load_task: Loader, data: str) -> None:
-    task = load_task(real_data / data, image_size=16)
+    task = load_task(real_data / data, image_size=16, val_fraction=0.1)
     members = [set(split.patients or ()) for split in task.splits.values()]
     assert all(members)
     assert sum(map(len, members)) == len(set.union(*members))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from transfusion.errors import SpecError, TaskError
@@ -27,7 +28,7 @@ def read(spec: TaskSpec, root: Path) -> Listing:
     Raises:
         TaskError: if there are fewer than two classes, or folders that are not understood.
     """
-    found = scan(root, spec)
+    found = _without_unused(scan(root, spec), spec)
     places = [found.place(path) for path in found.pictures]
     splits = SplitNames(spec).of_folders(places)
     folders = inner_folders(places, spec)
@@ -50,7 +51,7 @@ def read(spec: TaskSpec, root: Path) -> Listing:
             folders=tuple(map(shown, inner if spec.label_pattern else inner[level + 1 :])),
         )
         for place, path, value, split, inner in zip(places, found.pictures, told.values, splits, folders, strict=True)
-        if value is not None and split != "leave_out"
+        if value is not None
     ]
     stray = [path for path, text in zip(found.pictures, texts, strict=True) if not text]
     detail = f"does not match {spec.label_pattern}" if spec.label_pattern else "not in a class folder"
@@ -69,6 +70,15 @@ def read(spec: TaskSpec, root: Path) -> Listing:
         other_files=found.others,
         notes=(*found.notes, *told.notes),
     )
+
+
+def _without_unused(found: Found, spec: TaskSpec) -> Found:
+    """Without the folders that ``split_names`` says to leave out."""
+    names = SplitNames(spec)
+    unused = {path for path in found.pictures if any(names.of(p) == "leave_out" for p in found.place(path).parts[:-1])}
+    note = f"{len(unused)} pictures were left out by task.split_names."
+    kept = [path for path in found.pictures if path not in unused]
+    return replace(found, pictures=kept, notes=(*found.notes, note)) if unused else found
 
 
 def _at(folders: Sequence[str], level: int) -> str:
