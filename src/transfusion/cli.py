@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from transfusion import __version__, terms
 from transfusion.errors import SpecError, TransfusionError
+from transfusion.files import is_passing, reason
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -19,19 +21,31 @@ if TYPE_CHECKING:
     from transfusion.spec import StudySpec
     from transfusion.study import Outcome, Study
 
+OUTPUTS = click.IntRange(1, 1_000_000)
+SEEDS = click.IntRange(1, 100_000)
 INTERRUPTED = 130  # what shells give a command that Ctrl-C stopped
 
 
 def main() -> None:
-    """Entry point: one line and exit code 2 for what the user can mend; a bug keeps its traceback."""
+    """Entry point: one line and exit code 2 for what the user can fix; a bug keeps its traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names on disk need not be UTF-8
+            stream.reconfigure(errors="replace")
     try:
         sys.exit(transfusion.main(standalone_mode=False) or 0)
-    except click.exceptions.Abort:
+    except click.exceptions.Abort as error:
+        if isinstance(error.__cause__, EOFError):  # click takes it for the end of the user's patience
+            raise error.__cause__ from None
         sys.exit(INTERRUPTED)
     except click.ClickException as error:
         _complain(error.format_message())
     except TransfusionError as error:
         _complain(str(error))
+    except (OSError, MemoryError) as error:
+        if not is_passing(error):
+            raise
+        where = f": {error.filename}" if isinstance(error, OSError) and error.filename else ""
+        _complain(f"{reason(error)}{where}. Nothing that was finished is lost: run the same command again then.")
 
 
 def _complain(message: str) -> None:
@@ -101,7 +115,7 @@ def _names(vocabulary: Any) -> str:
 @click.option("--rest", metavar="A,B,..", callback=_listed(str), help="Schemes for the stages above --upto.")
 @click.option("--head", metavar="SCHEME", help=f"Scheme of every head: {_names(terms.Head)}. [default: default]")
 @click.option("--sizes", metavar="N,..", callback=_listed(_size), help="Training images: counts, 10%, or 'all'.")
-@click.option("--seeds", metavar="N", type=click.IntRange(1), help="Number of seeds, or use --set seeds=[7,8].")
+@click.option("--seeds", metavar="N", type=SEEDS, help="Number of seeds, or use --set seeds=[7,8].")
 @click.option("--metric", metavar="NAME", help="Judge by auc, accuracy, auprc or auc:CLASS. [default: auc]")
 @click.option("--margin", type=float, help="Smallest difference in the metric that matters. [default: 0.01 of AUC]")
 @click.option("--baseline", metavar="START", help="What the others are compared with. [default: random]")
@@ -270,7 +284,7 @@ def report(folders: tuple[str, ...], out: str | None) -> None:
 @click.option("--model", metavar="NAME", help="torchvision or timm name of both. [default: that of a run]")
 @click.option("--data", metavar="PATH", help="Images in any layout that study takes. [default: that of a run]")
 @click.option("--image-size", type=int, help="Side of the images in pixels.")
-@click.option("--num-outputs", type=click.IntRange(1), help="Outputs of both heads. [default: as the weights have]")
+@click.option("--num-outputs", type=OUTPUTS, help="Outputs of both heads. [default: as the weights have]")
 @click.option("--stages", metavar="A,B,..", callback=_listed(str), help="Compare these stages only.")
 @click.option(
     "--measures",
@@ -312,10 +326,10 @@ def compare(weights: tuple[str, str], out: str, **options: Any) -> None:
 @click.option("--model", required=True, metavar="NAME", help="torchvision or timm name, cbr_*, or NAME_cifar.")
 @click.option("--donor", metavar="DONOR", help="torchvision:NAME, timm:NAME or file:PATH.")
 @click.option("--out", required=True, metavar="FILE", help="Where to write: .safetensors, or .pth for torch.save.")
-@click.option("--num-outputs", default=1000, show_default=True, help="Outputs of the head.")
-@click.option("--channels", default=3, show_default=True, type=click.IntRange(1), help="Channels of the images.")
+@click.option("--num-outputs", default=1000, show_default=True, type=OUTPUTS, help="Outputs of the head.")
+@click.option("--channels", default=3, show_default=True, type=click.IntRange(1, 4096), help="Channels of the images.")
 @click.option("--image-size", default=224, show_default=True, help="Side of the images in pixels.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1))
 @click.option("--batch-norm", default="identity", show_default=True, help=f"{_names(terms.BatchNorm)}.")
 @click.option("--upto", metavar="STAGE", help="Only stages up to this one follow the scheme.")
 @click.option("--rest", default="random", show_default=True, help="Scheme of the stages above --upto.")

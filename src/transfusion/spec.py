@@ -19,6 +19,8 @@ from transfusion.validated import Spec
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+MOST_RUNS = 100_000  # of a study
 
 
 class Normalization(Spec):
@@ -103,7 +105,7 @@ class TaskSpec(Spec):
         fingerprint: hash of content and settings, filled in once the data have been seen.
     """
 
-    data: str = "embedded:fundus"
+    data: Annotated[str, Field(min_length=1)] = "embedded:fundus"
     layout: Layout = "auto"
     image_size: Annotated[int, Field(ge=8, le=4096)] | None = None
     channels: Literal[1, 3] | None = None
@@ -275,7 +277,7 @@ class RunSpec(Spec):
     donor_fingerprint: str | None = None
     scheme: SchemeSpec = SchemeSpec()
     size: Annotated[int, Field(ge=1)] | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Seed = 0
     train: TrainSpec = TrainSpec()
 
     @property
@@ -308,7 +310,7 @@ class DonorRunSpec(Spec):
     task: TaskSpec
     train: TrainSpec = TrainSpec()
     scheme: SchemeSpec = SchemeSpec(name="kaiming")
-    seed: int = 1_000_000
+    seed: Seed = 1_000_000
 
 
 class RepresentationSpec(Spec):
@@ -356,7 +358,7 @@ class StudySpec(Spec):
     rest: Annotated[tuple[str, ...], Field(min_length=1)] = ("random",)
     head: Head = "default"
     sizes: Annotated[tuple[int | float | None, ...], Field(min_length=1)] = (None,)
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MOST_RUNS)] = (0, 1, 2)
     train: TrainSpec = TrainSpec()
     representations: RepresentationSpec | None = None
     metric: str = "auc"

@@ -38,7 +38,9 @@ class _Strict(yaml.SafeLoader):
 class Spec(BaseModel):
     """Base of all specs: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, ser_json_inf_nan="constants")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", coerce_numbers_to_str=True, ser_json_inf_nan="constants", allow_inf_nan=False
+    )
 
     @classmethod
     def parse(cls: type[S], values: dict[str, Any]) -> S:

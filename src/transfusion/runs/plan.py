@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from transfusion import schemes, tasks
 from transfusion.errors import SpecError, UnknownNameError
+from transfusion.files import reason
 from transfusion.metrics import METRICS, judging
 from transfusion.networks import donors, models
 from transfusion.runs import comparisons as representations
@@ -95,6 +98,13 @@ def _checked_model(name: str, task: Task, train: TrainSpec) -> nn.Module:
     if not len(task.splits[train.eval_split]):
         cut = " Give such a split, or cut one (--set task.val_fraction=0.1)." if train.eval_split == "val" else ""
         raise SpecError(f"The {train.eval_split} split of {task.name} is empty: there is nothing to evaluate on.{cut}")
+    labels = np.asarray(task.splits[train.eval_split].labels)
+    if not any(len(np.unique(column[~np.isnan(column)])) > 1 for column in np.atleast_2d(labels.T)):
+        raise SpecError(
+            f"All images of the {train.eval_split} split of {task.name} have one label, so no AUC can be computed. "
+            "Give a split with images of every class."
+        )
+    _check_batch(train.batch_size, task)
     model = models.build(name, task.num_outputs, task.channels, task.image_size)
     try:
         with torch.inference_mode():
@@ -105,7 +115,31 @@ def _checked_model(name: str, task: Task, train: TrainSpec) -> nn.Module:
             f"{name} cannot take images of {task.image_size} px ({why}) Choose a larger --image-size."
         ) from None
     assert outputs.shape == (2, task.num_outputs)
+    if train.batch_size == 1:
+        _check_single(name, model, task)
     return model
+
+
+def _check_single(name: str, model: nn.Module, task: Task) -> None:
+    """See that the network can be trained on one image at a time."""
+    try:
+        with torch.no_grad():
+            model.train()(torch.zeros(1, task.channels, task.image_size, task.image_size))
+    except ValueError as error:
+        raise SpecError(
+            f"{name} has a norm over the batch, and one image is none ({reason(error)}). Choose a larger --batch-size."
+        ) from None
+
+
+def _check_batch(batch_size: int, task: Task) -> None:
+    """Refuse a batch that this machine's memory cannot hold, activations aside."""
+    needed = 4 * batch_size * task.channels * task.image_size**2
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else needed
+    if needed > memory:
+        raise SpecError(
+            f"A batch of {batch_size} images of {task.image_size} px takes {needed / 1e9:.3g} GB, and this machine has "
+            f"{memory / 1e9:.3g} GB. Choose a smaller --batch-size."
+        )
 
 
 def _starts_with_donor(spec: StudySpec, model: nn.Module) -> set[SchemeSpec]:

@@ -12,11 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from transfusion.errors import SpecError, TaskError
+from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
 from transfusion.tasks.layouts.disk import is_dicom
 from transfusion.tasks.listing import Entry, Listing, Problem
 from transfusion.tasks.names import listed, natural_order
+from transfusion.tasks.patterns import compiled, search
 from transfusion.tasks.pictures import Facts
 
 KNOWN_PATTERNS = (
@@ -30,6 +31,7 @@ PERSON_IN_NAME = (
     r"(?:.*[^A-Za-z0-9])?((?:patient|pat|subject|subj|sub|participant|person|case|donor|lesion|animal|mouse)[-_ ]?\d+|"
     r"[Pp][-_]?\d{2,})(?:[^0-9].*)?",
 )
+SETTING = "task.patient_pattern"
 PERSON = re.compile(
     r"(patient|pat|pt|p|subject|subj|sub|s|participant|person|case|donor|lesion|animal|mouse|id)[-_ ]?\d+[A-Za-z]?",
     re.IGNORECASE,
@@ -76,7 +78,7 @@ def assign(listing: Listing, spec: TaskSpec) -> Listing:
     elif spec.patient_pattern == "none" or not all(isinstance(entry.source, Path) for entry in entries):
         return listing
     elif spec.patient_pattern:
-        pattern = _compiled(spec.patient_pattern)
+        pattern = compiled(SETTING, spec.patient_pattern)
         groups = Groups([_search(pattern, entry.name) for entry in entries], "task.patient_pattern")
     elif all(is_dicom(Path(str(entry.source))) for entry in entries):
         return listing  # the files name their patients themselves
@@ -138,15 +140,8 @@ def _given(listing: Listing) -> Groups:
     return Groups(own, f"the column {column}" if listing.group else "the outer folders")
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise SpecError(f"task.patient_pattern '{pattern}' is not a regular expression: {error}.") from error
-
-
 def _search(pattern: re.Pattern[str], name: str) -> str | None:
-    match = pattern.search(_bare(name))
+    match = search(SETTING, pattern, _bare(name))
     if not match:
         return None
     return next((group for group in match.groups() if group), match.group())

@@ -8,14 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from transfusion.errors import SpecError, TaskError
+from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
 from transfusion.tasks import labels
 from transfusion.tasks.layouts.disk import Found, by_folder, files_below, inner_folders, scan, subfolders
 from transfusion.tasks.listing import Entry, Listing, Problem
 from transfusion.tasks.names import listed, shown
 from transfusion.tasks.patients import BATCH
+from transfusion.tasks.patterns import compiled, search
 from transfusion.tasks.split_names import SplitNames
+
+SETTING = "task.label_pattern"
 
 
 def read(spec: TaskSpec, root: Path) -> Listing:
@@ -86,11 +89,8 @@ def _at(folders: Sequence[str], level: int) -> str:
 
 
 def _by_pattern(places: Sequence[PurePosixPath], pattern: str) -> list[str]:
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise SpecError(f"task.label_pattern '{pattern}' is not a regular expression: {error}.") from error
-    matches = [compiled.search(str(place)) for place in places]
+    regex = compiled(SETTING, pattern)
+    matches = [search(SETTING, regex, str(place)) for place in places]
     return [next((group for group in m.groups() if group), m.group()) if m else "" for m in matches]
 
 
