@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from transfusion.errors import StoreError, UnknownNameError
 from transfusion.progress import track
 from transfusion.runs import comparisons as representations
+from transfusion.runs.commands import joined
 from transfusion.runs.display import Display
 from transfusion.runs.frames import tidy
 from transfusion.runs.machine import Machine
@@ -129,15 +130,20 @@ class Study:
 
         Raises:
             SpecError: if this machine lacks what ``machine`` or a tracker asks for.
+            StoreError: if another command carries out another grid in the same folder.
         """
         check(trackers)
         machine = machine or Machine()
         machine.check(self.spec.train.batch_size, self.spec.train.precision)
         plan = self.plan()
-        self.store.begin(self.spec, plan.grid, plan.donor_run, plan.card)
+        grid = [*(run.id for run in plan.grid), str(self.spec.representations and self.spec.representations.id)]
+        with joined(self.store.folder, grid):
+            self.store.begin(self.spec, plan.grid, plan.donor_run, plan.card)
+            return self._carry_out(plan, Team(self, executor, machine, workers, progress, tuple(trackers)))
+
+    def _carry_out(self, plan: Plan, team: Team) -> Outcome:
         everything = [self.store.run(run.id) for run in (*plan.grid, *([plan.donor_run] if plan.donor_run else []))]
-        repaired = {files.id: names for files, names in _damaged(everything, progress) if names}
-        team = Team(self, executor, machine, workers, progress, tuple(trackers))
+        repaired = {files.id: names for files, names in _damaged(everything, team.progress) if names}
         ran, possible = 0, plan.grid
         if plan.donor_run:
             ran += team.carry_out([plan.donor_run])
