@@ -159,7 +159,7 @@ def main() -> None:
             rows.append((library, name, *row(model)))
     print("# Heads and stages of the networks that people use\n")
     print(
-        f"{datetime.date.today()}, commit {commit.strip()}, torch {torch.__version__}, {platform.machine()}. n = 1 build"
+        f"{datetime.date.today()}, commit {commit.strip()}, torch {torch.__version__}, {platform.machine()}; one build"
     )
     print(f"each, {len(rows)} networks. By `benchmarks/structure_sweep.py`.\n")
     print("| library | network | head | stages | largest stage |\n|---|---|---|---|---|")
