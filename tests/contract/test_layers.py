@@ -1,6 +1,7 @@
 """Imports point downwards only, and the libraries that stand alone stay alone."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,26 @@ def test_libraries_know_nothing_of_runs_studies_or_files(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_file_is_over_400_lines(path):
     assert len(path.read_text().splitlines()) <= 400
+
+
+def test_the_verdict_has_no_import_circle():
+    """Numbers, then what to do, then words: type-checking imports and those inside functions included."""
+    files = {path: ".".join(path.relative_to(ROOT.parent).with_suffix("").parts) for path in FILES}
+    names = {name.removesuffix(".__init__"): path for path, name in files.items() if layer(path) == "verdict"}
+    graph = {
+        name: {
+            other for other in modules_of(path) & names.keys() if not name.startswith(other)
+        }  # its own packages aside
+        for name, path in names.items()
+    }
+    list(TopologicalSorter(graph).static_order())  # raises CycleError
+    assert "transfusion.verdict.findings" in graph["transfusion.verdict.wording"]
+
+
+def modules_of(path: Path) -> set[str]:
+    """Modules that a file imports anywhere, by full name."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
