@@ -1,6 +1,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -13,6 +14,7 @@ from transfusion.report.parts import Listing, Picture, Table
 from transfusion.runs import comparisons as units_of
 from transfusion.runs.frames import FOUND, PAIR
 from transfusion.runs.store import Store, write_tensors
+from transfusion.similarity.cautions import Caution, packed
 from transfusion.spec import RepresentationSpec, RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
 
 STAGES = ("stem", "body<b>", "head")
@@ -28,7 +30,7 @@ def similarity(unit):
     lines = [",".join([*PAIR, *FOUND, "kind"])]
     for (a, b), (place, stage) in itertools.product(list(pairs), enumerate(STAGES)):
         for measure, value in (("cca", 0.9 - place / 10), ("linear_cka", 0.5)):
-            lines.append(f"{stage},{a[0]},{a[1]},{b[0]},{b[1]},{measure},{value},{value},0.1,4,4,640,40,,{unit.kind}")
+            lines.append(f"{stage},{a[0]},{a[1]},{b[0]},{b[1]},{measure},{value},{value},0.1,4,4,640,40,,,{unit.kind}")
     return "\n".join(lines) + "\n"
 
 
@@ -148,8 +150,8 @@ def test_a_start_of_which_one_network_is_lacking_has_no_maps(store):
 def test_saturated_stages_are_named_with_the_channels_of_both(store):
     unit = units_of.units(store)[0]
     path = store.representation_path(unit.id, "csv")
-    table = path.read_text().replace(f",40,,{unit.kind}", f",40,Saturated: 3 coefficients are 1.,{unit.kind}")
-    write_text(path, table)
+    table = pd.read_csv(path)
+    write_text(path, table.assign(cautions=packed([Caution("saturated", (3,))])).to_csv(index=False))
     (words,) = (part for part in representations.section(Material(store)).parts if "fewer samples" in str(part))
     assert words.startswith(
         "At stem, body<b>, head there are fewer samples than the channels of both networks together"

@@ -1,6 +1,7 @@
 import pandas as pd
 
 from transfusion.report.stage_by_stage import ComparisonTable, said, sections, warnings_of
+from transfusion.similarity.cautions import Caution, packed
 from transfusion.verdict.likeness import above_chance
 
 
@@ -47,19 +48,21 @@ def test_one_stage_is_neither_most_nor_least():
 
 def test_a_warning_of_many_stages_is_one_line():
     given = [
-        ("stem", "cca", "x has rank 4 with 9 varying features. n = 20 samples are fewer than 5 x 4 dimensions."),
-        ("stem", "cka", "n = 20 samples are fewer than 5 x 9 dimensions."),
-        ("block1", "cca", "2 of 9 features of y are constant and left out."),
-        ("block2", "cca", "n = 20 samples are fewer than 5 x 8 dimensions."),
-        ("block3", "cca", "n = 10 samples are fewer than 5 x 8 dimensions."),
-        ("block4", "cca", "n = 10 samples are fewer than 5 x 8 dimensions."),
-        ("head", "cca", ""),
+        ("stem", "cca", [Caution("rank", (4, 9), "x"), Caution("few samples", (20, 4))]),
+        ("stem", "cka", [Caution("few samples", (20, 9))]),
+        ("block1", "cca", [Caution("dead features", (2, 9, ""), "y")]),
+        ("block2", "cca", [Caution("few samples", (20, 8))]),
+        ("block3", "cca", [Caution("few samples", (10, 8))]),
+        ("block4", "cca", [Caution("few samples", (10, 8))]),
+        ("head", "cca", []),
     ]
-    assert warnings_of(pd.DataFrame(given, columns=["stage", "measure", "warnings"])) == [
+    rows = [(stage, measure, packed(cautions)) for stage, measure, cautions in given]
+    assert warnings_of(pd.DataFrame(rows, columns=["stage", "measure", "cautions"])) == [
         "cca at stem: A has rank 4 with 9 varying features.",
-        "cca at stem, block2 to block4: n = 10 to 20 samples are fewer than 5 x 4 to 8 dimensions.",
+        "cca at stem, block2 to block4: n = 10 to 20 samples are fewer than 5 x 4 to 8 dimensions: compare with the "
+        "baseline, not with 0.",
         "cca at block1: 2 of 9 features of B are constant and left out.",
-        "cka at stem: n = 20 samples are fewer than 5 x 9 dimensions.",
+        "cka at stem: n = 20 samples are fewer than 5 x 9 dimensions: compare with the baseline, not with 0.",
     ]
 
 
@@ -67,7 +70,7 @@ def test_pairs_of_stages_without_a_value_are_a_dash():
     grid = pd.DataFrame(
         [("a", "a", 0.5), ("a", "b", 0.7), ("b", "a", None), ("b", "b", None)], columns=["stage_a", "stage_b", "value"]
     ).assign(n=9)
-    (picture,) = sections(frame(("a", "cca", 0.6, 0.2)).assign(rank_a=4, rank_b=4, warnings=""), grid)[1].parts
+    (picture,) = sections(frame(("a", "cca", 0.6, 0.2)).assign(rank_a=4, rank_b=4, cautions=""), grid)[1].parts
     assert picture.alt == "Each stage of A is most like: a with b (0.70)."
     assert "A dash" in picture.caption
     assert sorted(text.get_text() for text in picture.draw().axes[0].texts) == ["-", "-", "0.50", "0.70"]

@@ -14,6 +14,7 @@ from transfusion.report.material import Material
 from transfusion.report.parts import Cell, Part, Picture, Section, Table
 from transfusion.runs import comparisons as representations
 from transfusion.runs.tensors import read_tensors
+from transfusion.similarity.cautions import unpacked
 from transfusion.spec import RepresentationSpec
 
 NORMAL = ("random", "mean_var", "kaiming")  # schemes that scale the same normal draws
@@ -45,7 +46,8 @@ def _how(material: Material) -> Iterator[Part]:
         "similarity of 1 says that two sets of channels span the same patterns; what random pairing of the images "
         "would give is shown as chance, and only what lies above it means anything."
     )
-    saturated = _main(material)["warnings"].str.contains("Saturated")
+    told = _main(material)["cautions"].map(unpacked)
+    saturated = told.map(lambda cautions: any(one.code == "saturated" for one in cautions)).astype(bool)
     if saturated.any():
         stages = ", ".join(dict.fromkeys(_main(material).loc[saturated, "stage"]))
         yield (

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -21,12 +20,11 @@ from transfusion import filters
 from transfusion.report.figures.weights import MOST_FILTERS, mosaic
 from transfusion.report.palette import SCHEMES
 from transfusion.report.parts import Cell, Listing, Part, Picture, Section, Table
+from transfusion.similarity.cautions import Caution, Ingredient, unpacked
 from transfusion.verdict.likeness import above_chance
 
 MEASURES_ABREAST = 3  # of the printed table, which is 120 characters wide
-NUMBER = re.compile(r"\d+(?:e-?\d+)?")
-SENTENCES = re.compile(r"(?<=\.) ")
-SIDES = ((re.compile(r"\bx(?= has| is| are)"), "A"), (re.compile(r"\by(?= has| is| are)"), "B"))
+SIDES = {"x": "A", "y": "B"}
 MAP = "viridis"  # rises in lightness, so it survives greyscale and colour blindness
 
 
@@ -57,33 +55,34 @@ class ComparisonTable:
 
 
 def warnings_of(frame: pd.DataFrame) -> list[str]:
-    """What makes values less than they seem: one line per measure and warning, for all stages that it is of.
+    """What makes values less than they seem: one line per measure and caution, for all stages that it is of.
 
     A number that differs between stages is given as a span.
     """
-    found: dict[tuple[str, str], list[tuple[str, list[str]]]] = {}
-    for row in frame[frame["warnings"] != ""].sort_values("measure", kind="stable").itertuples():
-        for sentence in SENTENCES.split(_of_sides(str(row.warnings))):
-            key = str(row.measure), NUMBER.sub("{}", sentence)
-            found.setdefault(key, []).append((str(row.stage), NUMBER.findall(sentence)))
+    found: dict[tuple[Hashable, ...], list[tuple[str, Caution]]] = {}
+    for row in frame.sort_values("measure", kind="stable").itertuples():
+        for caution in unpacked(str(row.cautions)):
+            words = tuple(part for part in caution.parts if isinstance(part, str))
+            key = row.measure, caution.code, caution.side, words
+            found.setdefault(key, []).append((str(row.stage), caution))
     stages = list(dict.fromkeys(frame["stage"]))
     return [
-        f"{measure} at {_among([stage for stage, _ in seen], stages)}: "
-        + text.format(*(_reach(numbers) for numbers in zip(*(numbers for _, numbers in seen), strict=True)))
-        for (measure, text), seen in found.items()
+        f"{key[0]} at {_among([stage for stage, _ in seen], stages)}: {_merged(seen)}" for key, seen in found.items()
     ]
 
 
-def _of_sides(warnings: str) -> str:
-    """The measures speak of x and y."""
-    for pattern, side in SIDES:
-        warnings = pattern.sub(side, warnings)
-    return warnings
+def _merged(seen: Sequence[tuple[str, Caution]]) -> str:
+    """One sentence for cautions that differ in their numbers only; the measures speak of x and y."""
+    first = seen[0][1]
+    parts = [_reach(values) for values in zip(*(caution.parts for _, caution in seen), strict=True)]
+    return Caution(first.code, parts, SIDES.get(first.side, ""))
 
 
-def _reach(numbers: Sequence[str]) -> str:
-    low, high = min(numbers, key=float), max(numbers, key=float)
-    return low if low == high else f"{low} to {high}"
+def _reach(values: Sequence[Ingredient]) -> str:
+    if isinstance(values[0], str):
+        return values[0]
+    low, high = min(map(float, values)), max(map(float, values))
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def _among(some: Sequence[str], stages: Sequence[str]) -> str:
@@ -128,7 +127,8 @@ def _sentence(how: str, row: pd.Series, share: float) -> str:
 
 
 def _full(rows: pd.DataFrame, stages: Sequence[str]) -> str:
-    chance = _reach([f"{value:.2f}" for value in rows["baseline"]])
+    low, high = (f"{value:.2f}" for value in (rows["baseline"].min(), rows["baseline"].max()))
+    chance = low if low == high else f"{low} to {high}"
     return (
         f"Nothing can be said of {_among(list(rows['stage']), stages)}: chance alone gives a {rows['measure'].iloc[0]} "
         f"of {chance} there, for want of samples. Show more images (--images), or take a measure that needs fewer "
@@ -177,7 +177,7 @@ def _stage_parts(frame: pd.DataFrame) -> Iterator[Part]:
         tuple(_cells(row, list(numbers.values())) for _, row in frame.iterrows()),
     )
     if warned := warnings_of(frame):
-        yield Listing(tuple(warned), "To beware of")
+        yield Listing(tuple(warned), "Warnings")
 
 
 def _span(values: pd.Series) -> str:

@@ -11,7 +11,7 @@ from transfusion.files import is_whole_table
 from transfusion.runs.store import RunFiles, Store
 
 PAIR = ["stage", "a_run", "a_step", "b_run", "b_step", "measure"]  # what tells two comparisons apart
-FOUND = ["value", "reverse", "baseline", "rank_a", "rank_b", "n", "images", "warnings"]
+FOUND = ["value", "reverse", "baseline", "rank_a", "rank_b", "n", "images", "warnings", "cautions"]
 
 
 def tidy(runs: list[RunFiles]) -> pd.DataFrame:
@@ -77,10 +77,13 @@ def similarity(store: Store) -> pd.DataFrame:
         )
     columns = ["kind", *PAIR, *FOUND]
     frame: pd.DataFrame = pd.DataFrame(columns=columns)
-    read = [pd.read_csv(path, dtype=dict.fromkeys(("a_run", "b_run", "warnings"), object)) for path in files]
+    read = [
+        pd.read_csv(path, dtype=dict.fromkeys(("a_run", "b_run", "warnings", "cautions"), object)) for path in files
+    ]
     if full := [each for each in read if len(each)]:
         frame = pd.concat(full)
     grid = [files.id for files in store.grid()]
     frame = frame[frame["a_run"].isin(grid) & frame["b_run"].isin(grid)].drop_duplicates(["kind", *PAIR])[columns]
-    found: pd.DataFrame = frame.assign(warnings=frame["warnings"].fillna("")).reset_index(drop=True)
+    filled = {column: frame[column].fillna("") for column in ("warnings", "cautions")}
+    found: pd.DataFrame = frame.assign(**filled).reset_index(drop=True)
     return found

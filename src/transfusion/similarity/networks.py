@@ -19,6 +19,7 @@ from transfusion.networks.structure import stages as stages_of
 from transfusion.similarity import Pair, Similarity, Sums, judge, linear_cka, measure
 from transfusion.similarity.batches import at_least_two, batched, num_images
 from transfusion.similarity.capture import Forward, on_one_device, outputs_or_reasons
+from transfusion.similarity.cautions import packed
 
 # {stage: modules of every network}, or {stage: {network: its modules}}
 Stages = Mapping[str, Sequence[str] | Mapping[str, Sequence[str]]]
@@ -64,7 +65,7 @@ def compare(
 
     Returns:
         One row per stage, pair and measure: ``stage a b measure value reverse baseline rank_a rank_b n images
-        warnings``. The baseline is the same measure with images re-matched, never positions.
+        warnings cautions``. The baseline is the same measure with images re-matched, never positions.
 
     Raises:
         InputError: fewer than two networks or images, no stage in common, or outputs that cannot be compared.
@@ -269,6 +270,7 @@ def _row(answer: Similarity) -> dict[str, Any]:
         "rank_b": answer.ranks[1],
         "n": answer.n,
         "warnings": " ".join(answer.warnings),
+        "cautions": packed(answer.warnings),
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from transfusion.similarity.cautions import Caution
 from transfusion.similarity.measures import Measure, Score
 from transfusion.similarity.pair import Pair, View
 
@@ -48,7 +49,7 @@ class Similarity:
     ranks: tuple[int, int]
     n: int
     baseline: float
-    warnings: tuple[str, ...]
+    warnings: tuple[Caution, ...]
 
     def __float__(self) -> float:
         return self.value
@@ -74,36 +75,33 @@ def _baseline(measure: Measure, pair: Pair, score: Score) -> float:
     return measure.chance(pair, score) if measure.chance is not None else math.nan
 
 
-def _warnings(measure: Measure, pair: Pair, score: Score) -> Iterator[str]:
+def _warnings(measure: Measure, pair: Pair, score: Score) -> Iterator[Caution]:
     yield from _of_view("x", pair.x, measure.whitens)
     yield from _of_view("y", pair.y, measure.whitens)
     widest = max(score.ranks)
     if pair.n < 5 * widest and not measure.unbiased:
-        yield f"n = {pair.n} samples are fewer than 5 x {widest} dimensions: compare with the baseline, not with 0."
+        yield Caution("few samples", (pair.n, widest))
     always_one = sum(score.ranks) - (pair.n - 1)
     if measure.whitens and always_one > 0:
-        yield f"Saturated: {always_one} coefficients are 1 whatever the data, for want of samples."
+        yield Caution("saturated", (always_one,))
     if math.isnan(score.value) and min(score.ranks):
         needs = "at least 4 samples and variation between them" if measure.unbiased else "numbers of a moderate size"
-        yield f"No value: this measure needs {needs}; n = {pair.n}."
+        yield Caution("no value", (needs, pair.n))
 
 
-def _of_view(name: str, view: View, whitens: bool) -> Iterator[str]:
+def _of_view(name: str, view: View, whitens: bool) -> Iterator[Caution]:
     dead = view.width - int(view.alive.sum().item())
     how = _how_constant(view)
     if dead == view.width:
-        yield f"No value: {name} is constant{how}."
+        yield Caution("constant", (how,), name)
     elif dead:
-        yield f"{dead} of {view.width} features of {name} are constant{how} and left out."
+        yield Caution("dead features", (dead, view.width, how), name)
     if whitens and view.basis.rank < view.width - dead:
-        yield f"{name} has rank {view.basis.rank} with {view.width - dead} varying features."
+        yield Caution("rank", (view.basis.rank, view.width - dead), name)
     if whitens and view.doubt:
-        yield f"{name} {view.doubt}"
+        yield Caution("doubt", (view.doubt,), name)
     if view.coarseness > _MOST_COARSE:
-        yield (
-            f"Rounding to {_TYPES[view.eps]} makes up to {view.coarseness:.0%} of the variance of features of {name}, "
-            "so the value is too low: subtract the mean before converting."
-        )
+        yield Caution("rounding", (_TYPES[view.eps], round(100 * view.coarseness)), name)
 
 
 def _how_constant(view: View) -> str:
