@@ -1,0 +1,247 @@
+"""The recipes of the paper: which studies together reproduce which items, at full scale and in miniature.
+
+A recipe is not one study. Its items share runs but need different grids: sizes for three starts only, batch-norm
+modes for mean_var only, partial starts at full size only. So it is several parts over one store of runs, and a run that
+two parts need is trained once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from transfusion.errors import SpecError, UnknownNameError
+from transfusion.spec import DonorRunSpec, RepresentationSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
+
+
+@dataclass(frozen=True)
+class Item:
+    """A table or figure of the paper.
+
+    Attributes:
+        name: T1 to T5, F2 to F18.
+        shows: what, in a line.
+        parts: of its recipe that it needs.
+    """
+
+    name: str
+    shows: str
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user decides about a recipe.
+
+    Attributes:
+        data: folder or file of the images; of ``cifar`` the folder that holds both data sets.
+        mini: the miniature: a small network and few steps, for a processor.
+        seeds: how many; None is the recipe's own number.
+        model: another network than the recipe's.
+        donor: another donor than the recipe's.
+        image_size: side of the images in pixels, other than the recipe's.
+    """
+
+    data: Path | None = None
+    mini: bool = False
+    seeds: int | None = None
+    model: str | None = None
+    donor: str | None = None
+    image_size: int | None = None
+
+
+@dataclass(frozen=True)
+class PaperRecipe:
+    """Named, complete studies that together reproduce items of the paper.
+
+    Attributes:
+        shows: what it is about, in a line.
+        needs: the data that the user gives, and in which layout.
+        items: that it reproduces.
+        scope: of its outcomes: ``same data`` as the paper's, or ``same kind``.
+        build: choices -> part -> study.
+    """
+
+    shows: str
+    needs: str
+    items: tuple[Item, ...]
+    scope: str
+    build: Callable[[Choices], dict[str, StudySpec]]
+
+    def parts(self, choices: Choices, only: tuple[str, ...] = ()) -> dict[str, StudySpec]:
+        """The studies to run.
+
+        Args:
+            choices: what the user decides.
+            only: names of items; empty for all.
+
+        Raises:
+            UnknownNameError: an item is not one of this recipe.
+            SpecError: the recipe needs data and none are given.
+        """
+        if choices.data is None:
+            raise SpecError(f"This recipe needs data (--data): {self.needs}.")
+        known = {item.name: item for item in self.items}
+        for name in only:
+            if name not in known:
+                raise UnknownNameError.of("item", name, known)
+        wanted = {part for item in self.items if not only or item.name in only for part in item.parts}
+        return {name: study for name, study in self.build(choices).items() if name in wanted}
+
+
+MAIN = ("pretrained", "mean_var", "random")
+_MINI = TrainSpec(lr=3e-4, steps=360, batch_size=32)
+
+
+def _seeds(choices: Choices, usual: int) -> tuple[int, ...]:
+    return tuple(range(choices.seeds or usual))
+
+
+def _study(base: Mapping[str, object], name: str, **values: object) -> StudySpec:
+    return StudySpec.parse({**base, "name": name, **values})
+
+
+def _fundus(choices: Choices) -> dict[str, StudySpec]:
+    """ResNet-50 at 587 px; the paper's private fundus photographs are replaced by EyePACS."""
+    size = choices.image_size or (96 if choices.mini else 587)
+    full = TrainSpec(lr=1e-3, steps=100_000, batch_size=8, eval_every=1000, augment="fundus", precision="float32")
+    base = {
+        "task": TaskSpec(data=str(choices.data), image_size=size),
+        "model": choices.model or ("squeezenet1_0" if choices.mini else "resnet50"),
+        "donor": choices.donor
+        or ("torchvision:squeezenet1_0" if choices.mini else "torchvision:resnet50/IMAGENET1K_V1"),
+        "train": _MINI if choices.mini else full,
+        "seeds": _seeds(choices, 3),
+    }
+    main = base | {"seeds": _seeds(choices, 3 if choices.mini else 5)}
+    blocks = ("fires1", "fires2", "fires3") if "squeezenet" in str(base["model"]) else ("layer1", "layer2", "layer3")
+    upto = {"upto": ("stem", *blocks, None)}
+    uptos = tuple(SchemeSpec(name="pretrained", upto=stage, rest="mean_var") for stage in ("stem", *blocks))
+    sizes = (0.1, 0.3, 1.0) if choices.mini else (0.1667, 0.3333, 0.5, 0.6667, 1.0)
+    images = RepresentationSpec(images=500 if choices.mini else 2000, measures=("cca",), stage=blocks[-1])
+    return {
+        "t1": _study(main, "t1", schemes=(*MAIN, "kaiming"), representations=images),
+        "f4": _study(base, "f4", schemes=(*MAIN, "sampling", "shuffled")),
+        "f5": _study(main, "f5", schemes=MAIN, batch_norms=("identity", "mean_var", "pretrained")),
+        "t2": _study(base, "t2", schemes=MAIN, sizes=sizes),
+        "f10": _study(base, "f10", schemes=("pretrained", "random"), **upto),
+        "f18": _study(base, "f18", schemes=(*uptos, "pretrained", "random")),
+    }
+
+
+def _chest(choices: Choices) -> dict[str, StudySpec]:
+    """DenseNet-121 on ChestX-ray14 at 224 px, one AUC per disease."""
+    size = choices.image_size or (64 if choices.mini else 224)
+    full = TrainSpec(lr=1e-4, weight_decay=1e-5, batch_size=128, epochs=30, eval_epochs=0.5, augment="resized_crop")
+    base = {
+        "task": TaskSpec(data=str(choices.data), image_size=size, channels=3),
+        "model": choices.model or ("squeezenet1_0" if choices.mini else "densenet121"),
+        "donor": choices.donor or ("torchvision:squeezenet1_0" if choices.mini else "torchvision:densenet121"),
+        "train": _MINI if choices.mini else full,
+        "seeds": _seeds(choices, 3 if choices.mini else 5),
+    }
+    return {"t5": _study(base, "t5", schemes=(*MAIN, "default"))}
+
+
+def _cifar(choices: Choices) -> dict[str, StudySpec]:
+    """CIFAR-100 to CIFAR-10 with a ResNet whose stem is one 3x3 convolution."""
+    assert choices.data is not None
+    target, source = (_one_of(choices.data, names) for names in (_CIFAR10, _CIFAR100))
+    epochs = 12 if choices.mini else 200
+    train = TrainSpec(
+        optimizer="sgd", lr=0.1, weight_decay=5e-4, schedule="step", milestones=(0.3, 0.6, 0.8), gamma=0.2,
+        batch_size=128, epochs=epochs, eval_epochs=0.5 if choices.mini else 1, augment="pad_crop",
+    )  # fmt: skip
+    model = choices.model or ("resnet18_cifar" if choices.mini else "resnet50_cifar")
+    donor = DonorRunSpec(
+        task=TaskSpec(data=str(source), val_fraction=0.0), scheme=SchemeSpec(name="random"), train=train
+    )
+    base = {
+        "task": TaskSpec(data=str(target), val_fraction=0.0),
+        "model": model,
+        "donor": choices.donor or donor,
+        "train": train,
+        "seeds": _seeds(choices, 3 if choices.mini else 5),
+        "sizes": (None,) if choices.mini else (0.1, 0.2, 0.4, 0.6, 0.8, 1.0),
+    }
+    return {"t4": _study(base, "t4", schemes=MAIN)}
+
+
+_CIFAR10 = ("cifar-10-batches-py", "cifar10.npz", "cifar10_subset.npz")
+_CIFAR100 = ("cifar-100-python", "cifar100.npz", "cifar100_subset.npz")
+
+
+def _one_of(folder: Path, names: tuple[str, ...]) -> Path:
+    found = [folder / name for name in names if (folder / name).exists()]
+    if not found:
+        raise SpecError(f"{folder} holds none of {', '.join(names)}. Give the folder that holds both CIFAR data sets.")
+    return found[0]
+
+
+def _natural(choices: Choices) -> dict[str, StudySpec]:
+    """A network with a 7x7 stem from random on natural images, with snapshots along the way."""
+    size = choices.image_size or (64 if choices.mini else 224)
+    full = TrainSpec(optimizer="sgd", lr=0.1, weight_decay=1e-4, batch_size=256, epochs=5, augment="resized_crop")
+    small = TrainSpec(lr=1e-3, steps=400, batch_size=64, augment="flip")
+    base = {
+        "task": TaskSpec(data=str(choices.data), image_size=size, val_fraction=0.0),
+        "model": choices.model or ("resnet18" if choices.mini else "resnet50"),
+        "train": small if choices.mini else full,
+        "seeds": _seeds(choices, 1),
+        "representations": RepresentationSpec(images=100),
+    }
+    return {"f14": _study(base, "f14", schemes=("random",))}
+
+
+PAPER = {
+    "fundus": PaperRecipe(
+        "Fundus photographs, ResNet-50",
+        "a folder with train/*.jpeg and trainLabels.csv (EyePACS), or any folder of classes",
+        (
+            Item("T1", "final AUC of three starts", ("t1",)),
+            Item("T2", "final AUC by training size", ("t2",)),
+            Item("F2", "first-layer filters before training", ("t1",)),
+            Item("F3", "convergence of three starts", ("t1",)),
+            Item("F4", "mean_var against sampling and shuffling", ("f4",)),
+            Item("F5", "batch-norm modes", ("f5",)),
+            Item("F8", "first-layer filters before, after, difference", ("t1",)),
+            Item("F9", "likeness of six networks, by stage", ("t1",)),
+            Item("F10", "pretrained up to a stage, rest random", ("f10",)),
+            Item("F11", "convergence to the end", ("t1",)),
+            Item("F12", "batch-norm modes to the end", ("f5",)),
+            Item("F13", "convergence by training size", ("t2",)),
+            Item("F15", "dynamics of representations, pretrained", ("t1",)),
+            Item("F16", "dynamics of representations, mean_var", ("t1",)),
+            Item("F17", "dynamics of representations, random", ("t1",)),
+            Item("F18", "pretrained up to a stage, rest mean_var", ("f18",)),
+        ),
+        "same kind",
+        _fundus,
+    ),
+    "chest": PaperRecipe(
+        "ChestX-ray14, DenseNet-121, one AUC per disease",
+        "the folder of ChestX-ray14 with its pictures and Data_Entry_2017.csv",
+        (
+            Item("T3", "AUC of two diseases", ("t5",)),
+            Item("T5", "AUC of every disease", ("t5",)),
+            Item("F6", "convergence by disease", ("t5",)),
+        ),
+        "same data",
+        _chest,
+    ),
+    "cifar": PaperRecipe(
+        "CIFAR-100 to CIFAR-10, ResNet-50 with a 3x3 stem, accuracy",
+        "a folder with cifar-10-batches-py and cifar-100-python, or their .npz",
+        (Item("T4", "accuracy by training size", ("t4",)), Item("F7", "convergence with 10 % and all", ("t4",))),
+        "same data",
+        _cifar,
+    ),
+    "natural": PaperRecipe(
+        "Natural images from random: when Gabor filters appear",
+        "ImageNet as class folders, or a smaller set of natural images",
+        (Item("F14", "first-layer filters along training", ("f14",)),),
+        "same kind",
+        _natural,
+    ),
+}
