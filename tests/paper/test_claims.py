@@ -5,14 +5,11 @@ import pandas as pd
 import pytest
 from planted import Planted
 
-from transfusion.paper.claims.chest import CHEST
-from transfusion.paper.claims.cifar import CIFAR
-from transfusion.paper.claims.fundus import FUNDUS
-from transfusion.paper.claims.networks import NETWORKS
+from transfusion.paper.claims import CLAIMS as BY_RECIPE
 from transfusion.paper.evidence import Evidence, Part
 from transfusion.paper.rules import Outcome
 
-CLAIMS = {claim.id: claim for claim in (*FUNDUS, *CHEST, *CIFAR, *NETWORKS)}
+CLAIMS = {claim.id: claim for claims in BY_RECIPE.values() for claim in claims}
 R, C, U, X, N = Outcome.REPLICATED, Outcome.CONTRADICTED, Outcome.CANNOT_TELL, Outcome.NOT_TESTABLE, Outcome.NOT_RUN
 
 

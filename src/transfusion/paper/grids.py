@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transfusion.errors import SpecError, UnknownNameError
+from transfusion.networks import models
+from transfusion.networks.structure import stages
 from transfusion.spec import DonorRunSpec, RepresentationSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
 
 
@@ -102,6 +104,11 @@ def _study(base: Mapping[str, object], name: str, **values: object) -> StudySpec
     return StudySpec.parse({**base, "name": name, **values})
 
 
+def blocks_of(model: str) -> tuple[str, ...]:
+    """The stages that the paper calls blocks: all but stem and head."""
+    return tuple(stage for stage in stages(models.build(model, 2)) if stage not in ("stem", "head"))
+
+
 def _fundus(choices: Choices) -> dict[str, StudySpec]:
     """ResNet-50 at 587 px; the paper's private fundus photographs are replaced by EyePACS."""
     size = choices.image_size or (96 if choices.mini else 587)
@@ -115,7 +122,7 @@ def _fundus(choices: Choices) -> dict[str, StudySpec]:
         "seeds": _seeds(choices, 3),
     }
     main = base | {"seeds": _seeds(choices, 3 if choices.mini else 5)}
-    blocks = ("fires1", "fires2", "fires3") if "squeezenet" in str(base["model"]) else ("layer1", "layer2", "layer3")
+    blocks = blocks_of(str(base["model"]))[:3]
     upto = {"upto": ("stem", *blocks, None)}
     uptos = tuple(SchemeSpec(name="pretrained", upto=stage, rest="mean_var") for stage in ("stem", *blocks))
     sizes = (0.1, 0.3, 1.0) if choices.mini else (0.1667, 0.3333, 0.5, 0.6667, 1.0)

@@ -1,0 +1,75 @@
+"""A recipe in miniature, on pictures made on the spot, from the command to the page."""
+
+import re
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from transfusion.cli import transfusion
+from transfusion.errors import SpecError, UnknownNameError
+from transfusion.networks import models
+from transfusion.paper.grids import PAPER, Choices
+from transfusion.paper.replication import Replication
+from transfusion.runs.store import write_tensors
+from transfusion.spec import TrainSpec
+
+
+def test_every_item_of_the_paper_is_in_one_recipe():
+    names = [item.name for recipe in PAPER.values() for item in recipe.items]
+    figures = {f"F{number}" for number in range(2, 19)}
+    assert sorted(names) == sorted({"T1", "T2", "T3", "T4", "T5"} | figures)
+
+
+def test_items_choose_parts():
+    recipe = PAPER["fundus"]
+    choices = Choices(data="somewhere", mini=True)
+    assert set(recipe.parts(choices, ("T1", "F5"))) == {"t1", "f5"}
+    with pytest.raises(UnknownNameError, match="no item 'T9'"):
+        recipe.parts(choices, ("T9",))
+    with pytest.raises(SpecError, match="needs data"):
+        recipe.parts(Choices())
+
+
+def test_full_scale_has_the_papers_settings():
+    parts = PAPER["fundus"].parts(Choices(data="eyepacs"))
+    train = parts["t1"].train
+    assert (parts["t1"].model, parts["t1"].task.image_size) == ("resnet50", 587)
+    assert (train.optimizer, train.lr, train.batch_size) == ("adam", 1e-3, 8)
+    assert parts["f10"].upto == ("stem", "layer1", "layer2", "layer3", None)
+
+
+def test_a_folder_without_cifar_is_one_line(tmp_path):
+    with pytest.raises(SpecError, match="holds none of cifar-10-batches-py"):
+        PAPER["cifar"].parts(Choices(data=tmp_path))
+
+
+@pytest.mark.slow
+def test_a_recipe_runs_once_and_judges_every_claim(tmp_path):
+    donor = tmp_path / "donor.safetensors"
+    write_tensors(donor, models.build("cbr_tiny_small", 5).state_dict())
+    out = tmp_path / "out"
+    options = ["--data", "embedded:fundus", "--mini", "--seeds", "2", "--model", "cbr_tiny_small", "--image-size", "32"]
+    command = ["paper", "fundus", *options, "--donor", f"file:{donor}", "--out", str(out), "--workers", "0"]
+    tiny = {"lr": 1e-3, "steps": 4, "batch_size": 8}
+    for part, spec in Replication("fundus", Choices("embedded:fundus", True), out).specs.items():
+        assert spec.train.steps == 360, part
+    runner = CliRunner()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("transfusion.paper.grids._MINI", TrainSpec(**tiny))
+        only = [*command, "--only", "T1,F5"]
+        first = runner.invoke(transfusion, only, catch_exceptions=False)
+        assert first.exit_code == 0, first.output
+        runs = {path.name: path.stat().st_mtime_ns for path in (out / "runs").iterdir()}
+        second = runner.invoke(transfusion, only, catch_exceptions=False)
+    assert second.exit_code == 0
+    assert {path.name for path in (out / "runs").iterdir()} == set(runs)
+    shared = [len(list((out / "parts" / part / "runs").iterdir())) for part in ("t1", "f5")]
+    assert shared == [len(runs), len(runs)]
+    claims = pd.read_csv(out / "claims.csv").set_index("id")
+    assert claims.loc["A7", "outcome"] == "not run"
+    assert claims.loc["A1", "own"] == "replicated"
+    assert set(claims["outcome"]) <= {"replicated", "contradicted", "cannot tell", "not testable here", "not run"}
+    page = (out / "replication.html").read_text()
+    assert re.search(r"Did it replicate\?", page)
+    assert all(claim in page for claim in claims.index)
