@@ -2,15 +2,16 @@
 
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from transfusion.cli import transfusion
 from transfusion.errors import SpecError, UnknownNameError
 from transfusion.networks import models
 from transfusion.paper.grids import PAPER, Choices
-from transfusion.paper.replication import Replication
 from transfusion.runs.store import write_tensors
 from transfusion.spec import TrainSpec
 
@@ -44,16 +45,28 @@ def test_a_folder_without_cifar_is_one_line(tmp_path):
         PAPER["cifar"].parts(Choices(data=tmp_path))
 
 
+@pytest.fixture
+def pictures(tmp_path):
+    """Bright and dark squares, 40 to train on and 20 to test on."""
+    draw = np.random.default_rng(0)
+    for split, num in (("train", 20), ("test", 10)):
+        for label, level in (("dark", 60), ("bright", 180)):
+            folder = tmp_path / "pictures" / split / label
+            folder.mkdir(parents=True)
+            for number in range(num):
+                noise = draw.normal(level, 20, (32, 32, 3)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(noise).save(folder / f"{label}{split}{number}x.png")
+    return tmp_path / "pictures"
+
+
 @pytest.mark.slow
-def test_a_recipe_runs_once_and_judges_every_claim(tmp_path):
+def test_a_recipe_runs_once_and_judges_every_claim(tmp_path, pictures):
     donor = tmp_path / "donor.safetensors"
     write_tensors(donor, models.build("cbr_tiny_small", 5).state_dict())
     out = tmp_path / "out"
-    options = ["--data", "embedded:fundus", "--mini", "--seeds", "2", "--model", "cbr_tiny_small", "--image-size", "32"]
+    options = ["--data", str(pictures), "--mini", "--seeds", "2", "--model", "cbr_tiny_small", "--image-size", "32"]
     command = ["paper", "fundus", *options, "--donor", f"file:{donor}", "--out", str(out), "--workers", "0"]
     tiny = {"lr": 1e-3, "steps": 4, "batch_size": 8}
-    for part, spec in Replication("fundus", Choices("embedded:fundus", True), out).specs.items():
-        assert spec.train.steps == 360, part
     runner = CliRunner()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("transfusion.paper.grids._MINI", TrainSpec(**tiny))
