@@ -1,4 +1,5 @@
-from transfusion.cli import _blank, _with_options
+from transfusion.cli import _blank
+from transfusion.options import with_options
 from transfusion.spec import RepresentationSpec, StudySpec
 
 
@@ -7,23 +8,23 @@ def options(**given):
 
 
 def test_representations_are_off_until_asked_for_and_stay_on():
-    plain = _with_options(StudySpec(), options(), [])
+    plain = with_options(StudySpec(), options(), [])
     assert plain.representations is None
-    asked = _with_options(StudySpec(), options(representations=True), [])
+    asked = with_options(StudySpec(), options(representations=True), [])
     assert asked.representations == RepresentationSpec()
     chosen = StudySpec(representations=RepresentationSpec(images=7))
-    assert _with_options(chosen, options(), []).representations.images == 7
-    assert _with_options(chosen, options(representations=True), []).representations.images == 7
+    assert with_options(chosen, options(), []).representations.images == 7
+    assert with_options(chosen, options(representations=True), []).representations.images == 7
 
 
 def test_details_of_representations_can_be_set_together_with_the_flag():
-    spec = _with_options(StudySpec(), options(representations=True), ["representations.images=9"])
+    spec = with_options(StudySpec(), options(representations=True), ["representations.images=9"])
     assert spec.representations.images == 9
     assert spec.representations.positions == RepresentationSpec().positions
 
 
 def test_options_land_where_they_belong():
-    spec = _with_options(StudySpec(), options(data="somewhere", seeds=2), ["train.lr=0.5"])
+    spec = with_options(StudySpec(), options(data="somewhere", seeds=2), ["train.lr=0.5"])
     assert (spec.task.data, spec.seeds, spec.train.lr) == ("somewhere", (0, 1), 0.5)
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from transfusion import __version__, terms
-from transfusion.errors import SpecError, TransfusionError
+from transfusion.errors import TransfusionError
 from transfusion.files import is_passing, reason
+from transfusion.options import listed, names, size, stage, with_options
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -72,49 +73,17 @@ def transfusion(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-def _listed(convert: Callable[[str], Any]) -> Callable[..., Any]:
-    """A click callback that splits a comma-separated list; what is named twice counts once."""
-
-    def split(_: click.Context, parameter: click.Parameter, value: str | None) -> tuple[Any, ...] | None:
-        if value is None:
-            return None
-        try:
-            return tuple(dict.fromkeys(convert(item.strip()) for item in value.split(",")))
-        except ValueError:
-            raise SpecError(f"{parameter.opts[0]} takes a list such as a,b,c (got '{value}').") from None
-
-    return split
-
-
-def _size(text: str) -> int | float | None:
-    """``all``, a share (0.1 or 10%) or a count of images."""
-    if text == "all":
-        return None
-    if text.endswith("%"):
-        return float(text[:-1]) / 100
-    return float(text) if "." in text else int(text)
-
-
-def _stage(text: str) -> str | None:
-    return None if text == "all" else text
-
-
-def _names(vocabulary: Any) -> str:
-    """The words of a closed vocabulary, for help texts."""
-    return ", ".join(get_args(vocabulary))
-
-
 @transfusion.command()
 @click.argument("source", metavar="[RECIPE | FILE.yaml | DIR]", required=False)
 @click.option("--data", metavar="PATH", help="Folder, .npz or .csv of images with labels, or embedded:NAME.")
 @click.option("--model", metavar="NAME", help="torchvision or timm name, cbr_*, or NAME_cifar.")
 @click.option("--donor", metavar="DONOR", help="torchvision:NAME, timm:NAME, file:PATH or run:ID.")
-@click.option("--schemes", metavar="A,B,..", callback=_listed(str), help=f"Starts: {_names(terms.Scheme)}.")
-@click.option("--batch-norms", metavar="A,B,..", callback=_listed(str), help=f"Modes: {_names(terms.BatchNorm)}.")
-@click.option("--upto", metavar="STAGE,..", callback=_listed(_stage), help="Transfuse up to these stages; 'all' too.")
-@click.option("--rest", metavar="A,B,..", callback=_listed(str), help="Schemes for the stages above --upto.")
-@click.option("--head", metavar="SCHEME", help=f"Scheme of every head: {_names(terms.Head)}. [default: default]")
-@click.option("--sizes", metavar="N,..", callback=_listed(_size), help="Training images: counts, 10%, or 'all'.")
+@click.option("--schemes", metavar="A,B,..", callback=listed(str), help=f"Starts: {names(terms.Scheme)}.")
+@click.option("--batch-norms", metavar="A,B,..", callback=listed(str), help=f"Modes: {names(terms.BatchNorm)}.")
+@click.option("--upto", metavar="STAGE,..", callback=listed(stage), help="Transfuse up to these stages; 'all' too.")
+@click.option("--rest", metavar="A,B,..", callback=listed(str), help="Schemes for the stages above --upto.")
+@click.option("--head", metavar="SCHEME", help=f"Scheme of every head: {names(terms.Head)}. [default: default]")
+@click.option("--sizes", metavar="N,..", callback=listed(size), help="Training images: counts, 10%, or 'all'.")
 @click.option("--seeds", metavar="N", type=SEEDS, help="Number of seeds, or use --set seeds=[7,8].")
 @click.option("--metric", metavar="NAME", help="Judge by auc, accuracy, auprc or auc:CLASS. [default: auc]")
 @click.option("--margin", type=float, help="Smallest difference in the metric that matters. [default: 0.01 of AUC]")
@@ -134,7 +103,7 @@ def _names(vocabulary: Any) -> str:
 @click.option(
     "--accelerator", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="What runs compute on."
 )
-@click.option("--trackers", metavar="A,B,..", callback=_listed(str), help=f"Curves also to {_names(terms.Tracker)}.")
+@click.option("--trackers", metavar="A,B,..", callback=listed(str), help=f"Curves also to {names(terms.Tracker)}.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Any other setting, e.g. train.lr=0.01.")
 def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
     """Run a study, or go on with one.
@@ -165,7 +134,7 @@ def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
 
 def _the_study(source: str | None, out: str | None, options: dict[str, Any], settings: Sequence[str]) -> Study:
     if options["data"] is not None and source is None:
-        spec = _with_options(_blank(options["data"]), options, settings)
+        spec = with_options(_blank(options["data"]), options, settings)
         _check_data(spec)
         folder = Path("studies") / spec.name
         from transfusion.study import Study
@@ -173,7 +142,7 @@ def _the_study(source: str | None, out: str | None, options: dict[str, Any], set
         from transfusion.study import Study
 
         base = Study.load(source or "default", out)
-        spec, folder = _with_options(base.spec, options, settings), base.store.folder
+        spec, folder = with_options(base.spec, options, settings), base.store.folder
     return Study(spec, out or folder)
 
 
@@ -193,55 +162,13 @@ def _blank(data: str) -> StudySpec:
     return StudySpec.parse({"name": name.replace(":", "-") or "study"})
 
 
-# option -> where it belongs in the spec
-PLACES = {
-    "data": "task.data",
-    "image_size": "task.image_size",
-    "channels": "task.channels",
-    "steps": "train.steps",
-    "batch_size": "train.batch_size",
-    "lr": "train.lr",
-    "eval_every": "train.eval_every",
-}
-
-
-def _with_options(spec: StudySpec, options: dict[str, Any], settings: Sequence[str]) -> StudySpec:
-    import yaml
-
-    values = spec.model_dump()
-    if options.pop("representations") and spec.representations is None:
-        values["representations"] = {}
-    for option, value in options.items():
-        if value is not None:
-            _put(values, PLACES.get(option, option), list(range(value)) if option == "seeds" else value)
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise SpecError(f"--set takes KEY=VALUE, such as train.lr=0.01 (got '{setting}').")
-        try:
-            _put(values, key, yaml.safe_load(text))
-        except yaml.YAMLError:
-            raise SpecError(f"--set {key}: '{text}' is not a value. Quote lists, as in seeds='[1,2]'.") from None
-    return spec.parse(values)
-
-
-def _put(values: dict[str, Any], key: str, value: Any) -> None:
-    *parents, last = key.split(".")
-    for parent in parents:
-        inner = values.get(parent)
-        if not isinstance(inner, dict):
-            raise SpecError(f"There is no group of settings '{parent}' in '{key}'. Groups: task, train, donor.")
-        values = inner
-    values[last] = value
-
-
 def _conclude(the_study: Study, outcome: Outcome) -> int:
     """Print the table, the verdict and the failures; the exit code."""
     from transfusion.report.table import CurveTable
 
     click.echo(f"{outcome.ran} runs carried out, {outcome.kept} were finished before.", err=True)
-    for run_id, names in outcome.repaired.items():
-        click.echo(f"Run {run_id} was carried out again: damaged were {', '.join(names)}.", err=True)
+    for run_id, files in outcome.repaired.items():
+        click.echo(f"Run {run_id} was carried out again: damaged were {', '.join(files)}.", err=True)
     frame = the_study.frame()
     if len(frame):
         verdict = the_study.verdict()
@@ -285,14 +212,14 @@ def report(folders: tuple[str, ...], out: str | None) -> None:
 @click.option("--data", metavar="PATH", help="Images in any layout that study takes. [default: that of a run]")
 @click.option("--image-size", type=int, help="Side of the images in pixels.")
 @click.option("--num-outputs", type=OUTPUTS, help="Outputs of both heads. [default: as the weights have]")
-@click.option("--stages", metavar="A,B,..", callback=_listed(str), help="Compare these stages only.")
+@click.option("--stages", metavar="A,B,..", callback=listed(str), help="Compare these stages only.")
 @click.option(
     "--measures",
     metavar="A,B,..",
-    callback=_listed(str),
+    callback=listed(str),
     default="cca,linear_cka",
     show_default=True,
-    help=f"Of {_names(terms.Measure)}.",
+    help=f"Of {names(terms.Measure)}.",
 )
 @click.option("--images", default=500, show_default=True, help="Images to look at, held-out ones where there are.")
 @click.option("--positions", default=16, show_default=True, help="Positions per image and stage; 0 takes all.")
@@ -324,7 +251,7 @@ def compare(weights: tuple[str, str], out: str, **options: Any) -> None:
 @transfusion.command()
 @click.argument("name", metavar="[NAME]", required=False)
 @click.option("--data", metavar="DIR", help="The images that the recipe needs.")
-@click.option("--only", metavar="T1,F5,..", callback=_listed(str), help="These items only.")
+@click.option("--only", metavar="T1,F5,..", callback=listed(str), help="These items only.")
 @click.option("--mini", is_flag=True, help="A small network and few steps: minutes to an hour on a processor.")
 @click.option("--seeds", type=click.IntRange(1), help="Number of seeds. [default: the recipe's]")
 @click.option("--model", metavar="NAME", help="Another network than the recipe's.")
@@ -364,10 +291,10 @@ def paper(name: str | None, data: str | None, only: tuple[str, ...] | None, out:
 @click.option("--channels", default=3, show_default=True, type=click.IntRange(1, 4096), help="Channels of the images.")
 @click.option("--image-size", default=224, show_default=True, help="Side of the images in pixels.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1))
-@click.option("--batch-norm", default="identity", show_default=True, help=f"{_names(terms.BatchNorm)}.")
+@click.option("--batch-norm", default="identity", show_default=True, help=f"{names(terms.BatchNorm)}.")
 @click.option("--upto", metavar="STAGE", help="Only stages up to this one follow the scheme.")
 @click.option("--rest", default="random", show_default=True, help="Scheme of the stages above --upto.")
-@click.option("--head", default="default", show_default=True, help=f"Scheme of the head: {_names(terms.Head)}.")
+@click.option("--head", default="default", show_default=True, help=f"Scheme of the head: {names(terms.Head)}.")
 def init(scheme: str, model: str, donor: str | None, out: str, **options: Any) -> None:
     """Write initial weights to a file that torch, timm and torchvision load."""
     from transfusion import schemes

@@ -10,7 +10,7 @@ import transfusion
 
 ROOT = Path(transfusion.__file__).parent
 LAYERS = (
-    "cli paper study recipes report verdict runs tasks schemes similarity filters networks metrics progress "
+    "cli options paper study recipes report verdict runs tasks schemes similarity filters networks metrics progress "
     "cores spec validated schema locks files terms errors"
 ).split()
 RUNS = "display workers plan inputs comparisons run train trackers machine batches frames store".split()

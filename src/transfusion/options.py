@@ -1,0 +1,89 @@
+"""Options of the command line as settings: lists, sizes, and where each option belongs in a spec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from transfusion.errors import SpecError
+
+if TYPE_CHECKING:
+    from transfusion.spec import StudySpec
+
+
+def listed(convert: Callable[[str], Any]) -> Callable[..., Any]:
+    """A click callback that splits a comma-separated list; what is named twice counts once."""
+
+    def split(_: click.Context, parameter: click.Parameter, value: str | None) -> tuple[Any, ...] | None:
+        if value is None:
+            return None
+        try:
+            return tuple(dict.fromkeys(convert(item.strip()) for item in value.split(",")))
+        except ValueError:
+            raise SpecError(f"{parameter.opts[0]} takes a list such as a,b,c (got '{value}').") from None
+
+    return split
+
+
+def size(text: str) -> int | float | None:
+    """``all``, a share (0.1 or 10%) or a count of images."""
+    if text == "all":
+        return None
+    if text.endswith("%"):
+        return float(text[:-1]) / 100
+    return float(text) if "." in text else int(text)
+
+
+def stage(text: str) -> str | None:
+    """A stage's name, or ``all`` for the whole network."""
+    return None if text == "all" else text
+
+
+def names(vocabulary: Any) -> str:
+    """The words of a closed vocabulary, for help texts."""
+    return ", ".join(get_args(vocabulary))
+
+
+# option -> where it belongs in the spec
+PLACES = {
+    "data": "task.data",
+    "image_size": "task.image_size",
+    "channels": "task.channels",
+    "steps": "train.steps",
+    "batch_size": "train.batch_size",
+    "lr": "train.lr",
+    "eval_every": "train.eval_every",
+}
+
+
+def with_options(spec: StudySpec, options: dict[str, Any], settings: Sequence[str]) -> StudySpec:
+    """A spec with what options and ``--set KEY=VALUE`` say."""
+    import yaml
+
+    values = spec.model_dump()
+    if options.pop("representations") and spec.representations is None:
+        values["representations"] = {}
+    for option, value in options.items():
+        if value is not None:
+            _put(values, PLACES.get(option, option), list(range(value)) if option == "seeds" else value)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise SpecError(f"--set takes KEY=VALUE, such as train.lr=0.01 (got '{setting}').")
+        try:
+            _put(values, key, yaml.safe_load(text))
+        except yaml.YAMLError:
+            raise SpecError(f"--set {key}: '{text}' is not a value. Quote lists, as in seeds='[1,2]'.") from None
+    return spec.parse(values)
+
+
+def _put(values: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        inner = values.get(parent)
+        if not isinstance(inner, dict):
+            raise SpecError(f"There is no group of settings '{parent}' in '{key}'. Groups: task, train, donor.")
+        values = inner
+    values[last] = value
