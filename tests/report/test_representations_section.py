@@ -80,27 +80,51 @@ def test_every_figure_of_the_paper_is_there_with_its_n(store):
     assert "pretrained 0.90 at stem, 0.80 at body<b>, 0.70 at head" in found["representations-change"].alt
 
 
-def test_starts_that_share_random_numbers_are_named_where_there_are_any(store, tmp_path):
-    assert "so mean_var and random begin as scaled copies" in pictures(store)["representations-heatmaps"].caption
-    other = pictures(made(tmp_path / "other", ("pretrained", "random"), 2))["representations-heatmaps"]
-    assert "random numbers" not in other.caption
+@pytest.mark.parametrize(("seeds", "pairs"), [(2, "1 pair "), (3, "3 pairs "), (5, "5 pairs ")])
+def test_the_number_of_pairs_and_seeds_is_said(tmp_path, seeds, pairs):
+    caption = pictures(made(tmp_path, ("mean_var", "random"), seeds))["representations-heatmaps"].caption
+    assert f"mean over n = {pairs}of different seeds" in caption
+    assert f"before against after of one run: mean over n = {seeds} seeds" in caption
 
 
-def test_one_start_and_one_seed_have_no_spread_to_speak_of(tmp_path):
-    found = pictures(made(tmp_path, ("random",), 1))
-    assert set(found) == {f"representations-{name}" for name in ("change", "heatmaps", "dynamics", "activations")}
+def test_one_seed_has_no_pair_of_different_seeds_and_that_is_said(tmp_path):
+    store = made(tmp_path, ("mean_var", "random"), 1)
+    found = pictures(store)
+    assert set(found) == {f"representations-{name}" for name in ("change", "dynamics", "activations")}
     assert found["representations-change"].caption.endswith("by stage: n = 1 seed.")
     assert not any("1 seeds" in part.caption or "sd over" in part.caption for part in found.values())
     assert all(part.draw().axes for part in found.values())
+    words = [part for part in representations.section(Material(store)).parts if isinstance(part, str)]
+    assert any("cannot be told from n = 1 seed: it takes pairs of different seeds" in text for text in words)
 
 
-def test_the_heatmaps_hold_the_mean_over_seeds_of_every_pair(store):
-    panels = pictures(store)["representations-heatmaps"].draw().axes[:3]
-    assert [panel.get_title().split(" ")[0] for panel in panels] == list(STAGES)
-    values = panels[1].get_images()[0].get_array()
-    assert values.shape == (6, 6)
-    assert np.allclose(values.diagonal(), 1)
-    assert np.allclose(values[~np.eye(6, dtype=bool)], 0.8)
+def test_the_heatmaps_pair_different_seeds_and_one_run_with_its_own_start(tmp_path):
+    """0.9 for one run before and after, 0.6 for trained networks of different seeds, 0.1 for untrained ones, and 0.99
+    for pairs of one seed, which share random numbers and are never shown."""
+    store = made(tmp_path, NAMES, 3)
+    for unit in units_of.units(store):
+        if unit.kind not in ("grid", "seeds", "untrained"):
+            continue
+        seed = {run: store.run(run).spec().seed for run, _ in unit.weights}
+        lines = [",".join([*PAIR, *FOUND, "kind"])]
+        for (a, a_step), (b, b_step) in itertools.combinations(unit.weights, 2):
+            apart = {"seeds": 0.6, "untrained": 0.1}.get(unit.kind, 0.99)
+            value = apart if seed[a] != seed[b] else 0.9 if a == b else 0.99
+            lines.append(f"stem,{a},{a_step},{b},{b_step},cca,{value},{value},0.05,4,4,640,40,,{unit.kind}")
+        write_text(store.representation_path(unit.id, "csv"), "\n".join(lines) + "\n")
+    panel = pictures(store)["representations-heatmaps"].draw().axes[0]
+    assert panel.get_title().split(" ")[0] == "stem"
+    values = np.asarray(panel.get_images()[0].get_array().filled(np.nan))
+    expected = np.full((6, 6), np.nan)
+    expected[:3, :3], expected[3:, 3:] = 0.1, 0.6
+    expected[[0, 1, 2, 3, 4, 5], [3, 4, 5, 0, 1, 2]] = 0.9
+    assert np.allclose(values, expected, equal_nan=True)
+    likeness = pictures(store)["representations-likeness"].draw().axes[0]
+    lines = {text.get_text() for text in likeness.get_legend().get_texts()}
+    assert {"two seeds of random (3)", "two untrained random (3)"} <= lines
+    assert Material(store).verdict.to_dict()["representations"]["between_untrained"]["stem"][
+        "estimate"
+    ] == pytest.approx(0.1)
 
 
 def test_dynamics_begin_at_step_0_and_end_at_1(store):
@@ -114,7 +138,7 @@ def test_dynamics_begin_at_step_0_and_end_at_1(store):
 def test_the_table_has_both_measures_and_marks_other_seeds(store):
     (table,) = (part for part in representations.section(Material(store)).parts if isinstance(part, Table))
     assert table.columns[3:] == ("cca", "cca by chance", "linear_cka", "linear_cka by chance", "n")
-    assert len(table.rows) == 3 * (15 + 6 + 3)
+    assert len(table.rows) == 3 * (3 + 6 + 3 + 6 + 3), "changes; pairs and twins of trained and of untrained networks"
     assert {row[2] for row in table.rows} >= {"random, after", "random, after (another seed)"}
 
 

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ from transfusion.runs import comparisons as representations
 from transfusion.runs.frames import similarity
 from transfusion.runs.machine import Machine
 from transfusion.runs.store import write_tensors
-from transfusion.spec import RepresentationSpec, StudySpec, TaskSpec, TrainSpec
+from transfusion.spec import RepresentationSpec, RunSpec, StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study
 
 FUNDUS = TaskSpec(data="embedded:fundus", image_size=32, num_images=(40, 8, 40))
@@ -50,7 +52,13 @@ def study(tmp_path_factory, cache):
 
 def test_every_unit_that_the_paper_asks_for_is_there(study):
     kinds = [unit.kind for unit in representations.units(study.store)]
-    assert {kind: kinds.count(kind) for kind in kinds} == {"grid": 2, "dynamics": 4, "seeds": 1, "activations": 1}
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        "grid": 2,
+        "dynamics": 4,
+        "seeds": 1,
+        "untrained": 1,
+        "activations": 1,
+    }
     assert representations.missing(study.store) == []
 
 
@@ -58,12 +66,26 @@ def test_the_frame_has_every_pair_at_every_stage(study):
     frame = similarity(study.store)
     stages = frame["stage"].nunique()
     rows = frame[frame["measure"] == "cca"].groupby("kind").size().to_dict()
-    assert rows == {"grid": 2 * 6 * stages, "dynamics": 4 * 4 * stages, "seeds": 6 * stages}
+    assert rows == {"grid": 2 * 6 * stages, "dynamics": 4 * 4 * stages, "seeds": 6 * stages, "untrained": 6 * stages}
     dynamics = frame[frame["kind"] == "dynamics"]
     assert sorted(dynamics["a_step"].unique()) == [0, 1, 2, 4]
     assert (dynamics["a_run"] == dynamics["b_run"]).all()
     assert (dynamics["b_step"] == 8).all()
     assert frame["value"].between(0, 1 + 1e-9).all()
+
+
+@pytest.mark.parametrize(("seeds", "pairs"), [(1, 0), (2, 1), (3, 3), (5, 5)])
+def test_seeds_are_paired_in_a_ring(monkeypatch, seeds, pairs):
+    spec = RunSpec(task=FUNDUS, model="cbr_tiny_small")
+    runs = [spec.model_copy(update={"seed": seed}) for seed in range(seeds)]
+    kept = [(SimpleNamespace(id=run.id, has_weights=True, weights=lambda: {0: None, 8: None}), run) for run in runs]
+    monkeypatch.setattr(representations, "_finished", lambda store: kept)
+    found = representations.units(None)
+    for kind, step in (("seeds", spec.train.steps), ("untrained", 0)):
+        units = [unit for unit in found if unit.kind == kind]
+        assert len({frozenset(unit.weights) for unit in units}) == len(units) == pairs
+        assert all(len({run for run, _ in unit.weights}) == 2 for unit in units)
+        assert all(own == step for unit in units for _, own in unit.weights)
 
 
 def test_both_ways_to_the_same_number_agree(study):

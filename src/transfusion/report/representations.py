@@ -17,9 +17,6 @@ from transfusion.runs.tensors import read_tensors
 from transfusion.similarity.cautions import unpacked
 from transfusion.spec import RepresentationSpec
 
-NORMAL = ("random", "mean_var", "kaiming")  # schemes that scale the same normal draws
-SAME_NUMBERS = "Starts of one seed draw the same random numbers, so {} begin as scaled copies of each other."
-
 
 def section(material: Material) -> Section | None:
     """Heatmaps, change by stage, dynamics and activations; None where the study did not ask for them."""
@@ -64,7 +61,6 @@ def _alike(material: Material) -> Iterator[Part]:
         return
     n = grid["a_seed"].nunique()
     over = "n = 1 seed" if n == 1 else f"mean and sd over n = {n} seeds"
-    drawn_alike = [start for start, scheme in _schemes(grid).items() if scheme in NORMAL]
     shown = figures.spread(list(dict.fromkeys(grid["stage"])))
     own = grid[(grid["a_run"] == grid["b_run"])].groupby(["a_start", "stage"], sort=False)["value"].mean()
     yield Picture(
@@ -78,27 +74,29 @@ def _alike(material: Material) -> Iterator[Part]:
         yield Picture(
             "representations-likeness",
             partial(figures.likeness_lines, table, baseline),
-            "Similarity of trained networks of different seeds, by stage: every two starts, and, as a yardstick, "
-            f"{baseline} with itself: mean and sd over pairs of networks (their number in brackets).",
+            "Similarity of trained networks of different seeds, by stage: every two starts, and, as yardsticks, "
+            f"{baseline} with itself, trained and untrained: mean and sd over pairs of networks (their number in "
+            "brackets).",
             "After training: " + _said(apart.groupby(["pair", "stage"], sort=False)["value"].mean()),
         )
+    if apart.empty:
+        yield (
+            f"Whether two starts end alike cannot be told from n = {n} seed{'s' if n > 1 else ''}: it takes pairs of "
+            "different seeds, as starts of one seed share random numbers and look alike whatever they learned. "
+            "Add seeds (--seeds 2 or more)."
+        )
+        return
+    pairs = {frozenset(both) for both in zip(apart["a_seed"], apart["b_seed"], strict=True)}
+    num = f"n = {len(pairs)} pair{'s' if len(pairs) > 1 else ''} of different seeds"
     yield Picture(
         "representations-heatmaps",
-        partial(figures.heatmaps, grid),
-        f"Similarity of all pairs of networks, before and after training, at {len(shown)} stages: "
-        f"{over.replace(' and sd', '')}. The white cross parts before from after."
-        + (f" {SAME_NUMBERS.format(' and '.join(drawn_alike))}" if len(drawn_alike) > 1 else ""),
-        f"Heatmaps of all pairs of networks at {', '.join(shown)}; the numbers are in the table below.",
+        partial(figures.heatmaps, table[table["kind"] != "dynamics"]),
+        "Similarity of networks of different seeds, before training (upper left) and after it (lower right), at "
+        f"{len(shown)} stages: mean over {num}; the diagonal is a start with itself. In the other two quarters, before "
+        f"against after of one run: mean over n = {n} seeds. Networks of one seed share random numbers, so no other "
+        "pair of them is shown.",
+        f"Heatmaps of pairs of networks at {', '.join(shown)}; the numbers are in the table below.",
     )
-
-
-def _schemes(grid: pd.DataFrame) -> dict[str, str]:
-    """Start -> scheme, of both sides."""
-    return {
-        str(start): str(scheme)
-        for side in "ab"
-        for start, scheme in zip(grid[f"{side}_start"], grid[f"{side}_scheme"], strict=True)
-    }
 
 
 def _said(means: pd.Series) -> str:
@@ -167,14 +165,16 @@ def _by_start(
 
 
 def _table(material: Material) -> Iterator[Part]:
-    """Every pair of starts and moments, mean over seeds, for every measure."""
-    table = material.similarity[material.similarity["kind"] != "dynamics"]
+    """Every two starts of different seeds, before and after training, and each start's change, for every measure."""
+    every = material.similarity
+    apart = every["kind"].isin(("seeds", "untrained")) & (every["a_seed"] != every["b_seed"])
+    table = every[apart | ((every["kind"] == "grid") & (every["a_run"] == every["b_run"]))]
     keys = ["stage", "a_start", "a_when", "b_start", "b_when", "kind"]
     rows: list[tuple[Cell | str, ...]] = []
     for key, group in table.groupby(keys, sort=False):
         stage, a, a_when, b, b_when, kind = (str(part) for part in key)
         by_measure = group.groupby("measure", sort=False)
-        other = " (another seed)" if kind == "seeds" else ""
+        other = " (another seed)" if kind != "grid" else ""
         cells = [Cell.number(float(value), ".3f") for value in by_measure["value"].mean()]
         chances = [Cell.number(float(value), ".3f") for value in by_measure["baseline"].mean()]
         n = int(by_measure.size().iloc[0])
@@ -183,7 +183,8 @@ def _table(material: Material) -> Iterator[Part]:
     measures = list(dict.fromkeys(table["measure"]))
     yield Table(
         "representations-table",
-        "Similarity of every two sets of weights, mean over n pairs of networks, and what chance gives.",
+        "Similarity of networks of different seeds, and of one network before and after training: mean over n pairs of "
+        "networks, and what chance gives.",
         ("stage", "network", "against", *(label for name in measures for label in (name, f"{name} by chance")), "n"),
         tuple(rows),
         is_folded=True,

@@ -2,9 +2,10 @@
 
 A unit is a set of weights, all of the largest data size, that see the held-out images together:
 
-- ``grid``: every start of one seed, before and after training, all pairs;
+- ``grid``: every start of one seed, before and after training, of which the change of each start is read;
 - ``seeds``: every start of two seeds after training: how alike networks get that share neither random numbers nor
   the order of images. Starts of one seed share both (``mean_var`` and ``random`` begin as scaled copies);
+- ``untrained``: the same before training, the yardstick of what networks share that have learned nothing;
 - ``dynamics``: one run, each of its snapshots with its end;
 - ``activations``: maps of two images by every start of the first seed, before and after.
 
@@ -48,7 +49,7 @@ from transfusion.similarity.networks import compare
 from transfusion.spec import RepresentationSpec, RunSpec
 from transfusion.tasks import Task
 
-Kind = Literal["grid", "seeds", "dynamics", "activations"]
+Kind = Literal["grid", "seeds", "untrained", "dynamics", "activations"]
 BATCH = 32  # images
 NUM_CHANNELS = 8  # of a stage, shown as pictures
 LONGEST_SIDE = 64  # pixels of such a picture
@@ -168,7 +169,8 @@ def units(store: Store) -> list[Unit]:
     both = [
         [run for seed in by_seed if seed in couple for run in by_seed[seed]] for couple in couples if len(couple) > 1
     ]
-    return found + [Unit("seeds", tuple((files.id, run.train.steps) for files, run in group)) for group in both]
+    found += [Unit("seeds", tuple((files.id, run.train.steps) for files, run in group)) for group in both]
+    return found + [Unit("untrained", tuple((files.id, 0) for files, _ in group)) for group in both]
 
 
 def missing(store: Store) -> list[Unit]:

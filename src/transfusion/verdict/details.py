@@ -78,14 +78,14 @@ class Fall:
     drop: Interval
 
     @classmethod
-    def of(cls, curves: Mapping[int, Curve]) -> Fall | None:
+    def of(cls, curves: Mapping[int, Curve], alpha: float) -> Fall | None:
         """Of the complete curves of one start; None where they share too few evaluations to tell."""
         steps = sorted(set.intersection(*(set(curve.steps) for curve in curves.values()))) if curves else []
         if len(steps) < 3:
             return None
         heights = np.array([curve.values[np.isin(curve.steps, steps)] for curve in curves.values()])
         place = int(heights.mean(0).argmax())
-        drop = mean_interval(heights[:, place] - heights[:, -1], 1 - 0.05 / (len(steps) - 1))
+        drop = mean_interval(heights[:, place] - heights[:, -1], 1 - alpha / (len(steps) - 1))
         return cls(int(steps[place]), float(heights[:, place].mean()), float(heights[:, -1].mean()), drop)
 
 
@@ -114,9 +114,9 @@ class ClassEffect:
         return {"positives": self.positives, "outcome": self.outcome, "difference": self.difference.to_dict()}
 
 
-def falls_of(grid: Grid, margin: float) -> dict[str, Fall]:
+def falls_of(grid: Grid, margin: float, alpha: float = 0.05) -> dict[str, Fall]:
     """Start -> how its mean curve falls from its peak, where it is shown to, by more than the margin."""
-    found = {start.name: Fall.of(grid.complete(start.name)) for start in grid.starts}
+    found = {start.name: Fall.of(grid.complete(start.name), alpha / len(grid.starts)) for start in grid.starts}
     return {name: fall for name, fall in found.items() if fall and fall.drop.low > 0 and fall.drop.estimate > margin}
 
 
@@ -126,6 +126,7 @@ def class_effects(
     baseline: str,
     classes: Mapping[str, tuple[str, int | None]],
     influences: Mapping[str, Mapping[Hashable, Influence]],
+    alpha: float = 0.05,
 ) -> tuple[ClassEffect, ...]:
     """The leading start against the baseline, class by class, at the largest data size.
 
@@ -135,6 +136,7 @@ def class_effects(
         baseline: name of the other.
         classes: column -> name of the class and its positive test images.
         influences: column -> run -> influence of each patient.
+        alpha: chance of any false claim.
     """
     found = []
     for column, (name, positives) in classes.items():
@@ -142,13 +144,13 @@ def class_effects(
         if grids and start in grids[-1].starts:
             contest = Contest(grids[-1], baseline, 1.0, influences=influences.get(column, {}))
             gap = contest.evidence(grids[-1].starts[start], grids[-1].find(baseline))
-            found.append(ClassEffect(name, positives, gap.interval(1 - 0.05 / len(classes))))
+            found.append(ClassEffect(name, positives, gap.interval(1 - alpha / len(classes))))
         else:
             found.append(ClassEffect(name, positives, Interval.undefined(0, "no run has an AUC of it")))
     return tuple(found)
 
 
-def spread_of_modes(contest: Contest, scheme: str) -> tuple[str, str, Interval] | None:
+def spread_of_modes(contest: Contest, scheme: str, alpha: float = 0.05) -> tuple[str, str, Interval] | None:
     """The batch-norm modes of a scheme with the highest and lowest curves, and the difference of their mean heights.
 
     They are picked after the fact, so the interval is widened for all pairs of modes (Bonferroni). None where the
@@ -162,10 +164,10 @@ def spread_of_modes(contest: Contest, scheme: str) -> tuple[str, str, Interval] 
     best, worst = max(heights, key=lambda mode: heights[mode]), min(heights, key=lambda mode: heights[mode])
     num_pairs = len(list(combinations(modes, 2)))
     gaps = contest.differences("area", runs[best], runs[worst])
-    return best, worst, mean_interval(values_of(gaps), 1 - 0.05 / num_pairs)
+    return best, worst, mean_interval(values_of(gaps), 1 - alpha / num_pairs)
 
 
-def change_of_gap(small: Contest, large: Contest, name: str) -> Interval:
+def change_of_gap(small: Contest, large: Contest, name: str, alpha: float = 0.05) -> Interval:
     """Final difference of ``name`` to the baseline with few images minus that with many, paired over seeds."""
     gaps = [contest.differences("final", contest.grid.find(name)) for contest in (small, large)]
-    return mean_interval(np.array([gaps[0][seed] - gaps[1][seed] for seed in shared(*gaps)]))
+    return mean_interval(np.array([gaps[0][seed] - gaps[1][seed] for seed in shared(*gaps)]), 1 - alpha)

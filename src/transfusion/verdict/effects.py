@@ -11,7 +11,7 @@ import numpy as np
 
 from transfusion.metrics import Evidence, Influence, Interval, contrast, evidence
 from transfusion.verdict.curves import Curve, Grid, Start
-from transfusion.verdict.inference import Crossing, Floats, ratio_interval, share_of_speedup
+from transfusion.verdict.inference import Crossing, Floats, ratio_interval, ratio_p, share_of_speedup
 from transfusion.verdict.needed import Needed, to_confirm, to_show_equal
 
 RISE_SHARE = 0.8
@@ -307,12 +307,27 @@ class Contest:
         own, against = (_crossings(group, seeds, level) for group in (runs, others))
         return Timing.of(own, against, min(looks, default=np.nan), self.grid.budget)
 
-    def _speedup(self, runs: Runs, others: Runs, share: float) -> Interval:
+    def pace(self, start: str, against: str, level: float = 0.95) -> Interval:
+        """The interval of the speed-up of a start against another, at any level."""
+        return self._speedup(self.grid.find(start), self.grid.find(against), RISE_SHARE, level)
+
+    def pace_p(self, start: str, against: str) -> float:
+        """Two-sided p-value of "no faster and no slower"; NaN where that cannot be told."""
+        if not self.rise.is_clear:
+            return float("nan")
+        return ratio_p(self.crossings(against, start), self.crossings(start, against))
+
+    def crossings(self, start: str, other: str) -> list[Crossing]:
+        """Of the threshold, by a start's runs of the seeds that it shares with another."""
+        runs = self.grid.find(start)
+        return _crossings(runs, shared(runs, self.grid.find(other)), self.rise.level(RISE_SHARE))
+
+    def _speedup(self, runs: Runs, others: Runs, share: float, level: float = 0.95) -> Interval:
         seeds = shared(runs, others)
         if seeds and not self.rise.is_clear:
             return Interval.undefined(len(seeds), self._no_rise())
-        level = self.rise.level(share)
-        return ratio_interval(_crossings(others, seeds, level), _crossings(runs, seeds, level))
+        threshold = self.rise.level(share)
+        return ratio_interval(_crossings(others, seeds, threshold), _crossings(runs, seeds, threshold), level)
 
     def _no_rise(self) -> str:
         return f"{self.baseline} does not rise beyond the noise of its evaluations, so there is nothing to time"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeVar
@@ -38,6 +38,23 @@ def holm(p_values: Mapping[Name, float]) -> dict[Name, float]:
         highest = max(highest, min(1.0, (len(made) - place) * p))
         adjusted[which] = highest
     return dict(zip(p_values, adjusted, strict=True))
+
+
+def holm_levels(p_values: Mapping[Name, float], alpha: float = 0.05) -> dict[Name, float]:
+    """Level that each p-value is held against by Holm's procedure; intervals of these levels agree with its claims.
+
+    Examples:
+        >>> holm_levels({"final": 0.01, "pace": 0.04}), holm_levels({"final": 0.03, "pace": 0.04})
+        ({'final': 0.025, 'pace': 0.05}, {'final': 0.025, 'pace': 0.025})
+    """
+    made = sorted((p, place) for place, p in enumerate(p_values.values()) if not np.isnan(p))
+    levels, going = [alpha] * len(p_values), True
+    level = alpha / max(1, len(made))
+    for rank, (p, place) in enumerate(made):
+        level = alpha / (len(made) - rank) if going else level
+        going = going and p < level
+        levels[place] = level
+    return dict(zip(p_values, levels, strict=True))
 
 
 def within(limit: float, num: int, df: float, correlation: float = SHARED_BASELINE) -> float:
@@ -94,44 +111,62 @@ class Claim:
         return Interval(found.estimate, found.estimate - margin, found.estimate + margin, found.n)
 
 
+@dataclass(frozen=True)
+class Pool:
+    """The spread over seeds that all starts of a study have in common.
+
+    Attributes:
+        spread: variance of a paired difference of two starts; NaN where fewer than two starts share two seeds.
+        df: its degrees of freedom.
+    """
+
+    spread: float
+    df: float
+
+    @classmethod
+    def of(cls, values: Sequence[Floats]) -> Pool:
+        """From the values of each start at the same seeds, (seeds,) each.
+
+        Seeds are blocks: with two starts it is the spread of the paired t test.
+        """
+        table = np.stack(values) if values else np.zeros((0, 0))
+        df = (table.shape[0] - 1) * (table.shape[1] - 1)
+        if table.size == 0 or df < 1:
+            return cls(float("nan"), float("nan"))
+        residuals = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+        return cls(2 * float((residuals**2).sum()) / df, float(df))
+
+    def claim(self, own: Evidence, num: int, extra: float = 0.0) -> Claim:
+        """One of ``num`` comparisons, by the pooled spread, or by its own if that is suspiciously larger.
+
+        Args:
+            own: the comparison by itself.
+            num: comparisons in the family.
+            extra: variance of a single value that counts on top of the spread.
+        """
+        limit = float(chdtri(own.spread_df, SUSPICION)) / own.spread_df if own.spread_df > 0 else 0.0
+        if own.reason or not self.spread > 0 or own.spread > limit * self.spread:
+            return Claim(replace(own, spread=own.spread + extra), num, 0.0)
+        return Claim(replace(own, spread=self.spread + extra, spread_df=self.df), num, SHARED_BASELINE)
+
+
 def against_baseline(
     evidence: Mapping[Name, Evidence], values: Mapping[Name, Floats], baseline: Floats
 ) -> dict[Name, Claim]:
     """All comparisons of a family: Dunnett with residuals pooled over starts, guarded against unequal spread.
 
-    Seeds are blocks: residuals are those about start and seed, so one comparison alone is the paired t test. Where a
-    start's own spread is larger than the pooled one by more than chance explains, it is judged by its own.
+    Where a start's own spread is larger than the pooled one by more than chance explains, it is judged by its own.
 
     Args:
         evidence: start -> its paired difference to the baseline.
-        values: start -> metric by seed, the same seeds for all, (seeds,); starts left out are not pooled.
+        values: start -> metric by seed, the same seeds for all, (seeds,).
         baseline: the same of the baseline, (seeds,).
 
     Source: Dunnett 1955; the guard is ours, see benchmarks/results/verdict_coverage.md.
     """
     num = sum(not np.isnan(each.estimate) for each in evidence.values())
-    pooled, df = _pooled(np.stack([baseline, *values.values()]))
-    return {name: _judged(each, pooled if name in values else np.nan, df, num) for name, each in evidence.items()}
-
-
-def _judged(own: Evidence, pooled: float, df: float, num: int) -> Claim:
-    """By the pooled spread, or by the own one if that is suspiciously larger."""
-    if not pooled > 0 or own.reason:
-        return Claim(own, num, 0.0)
-    limit = float(chdtri(own.spread_df, SUSPICION)) / own.spread_df
-    if own.spread > limit * pooled:
-        return Claim(own, num, 0.0)
-    return Claim(replace(own, spread=pooled, spread_df=df), num, SHARED_BASELINE)
-
-
-def _pooled(table: Floats) -> tuple[float, float]:
-    """Variance of a paired difference, from all of (starts, seeds), and its degrees of freedom; NaN where none."""
-    starts, seeds = table.shape
-    df = (starts - 1) * (seeds - 1)
-    if df < 1:
-        return float("nan"), float("nan")
-    residuals = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
-    return 2 * float((residuals**2).sum()) / df, float(df)
+    pool = Pool.of([baseline, *values.values()])
+    return {name: pool.claim(each, num) for name, each in evidence.items()}
 
 
 def best_of(table: Mapping[str, Floats], level: float = 0.95) -> tuple[str, Interval]:
@@ -147,7 +182,8 @@ def best_of(table: Mapping[str, Floats], level: float = 0.95) -> tuple[str, Inte
     Source: Hsu 1984, Annals of Statistics 12.
     """
     names, values = list(table), np.stack(list(table.values()))
-    means, (pooled, df) = values.mean(1), _pooled(values)
+    means, pool = values.mean(1), Pool.of(list(values))
+    pooled, df = pool.spread, pool.df
     best = int(means.argmax())
     gaps = means[best] - np.delete(means, best)
     others, seeds = len(gaps), values.shape[1]

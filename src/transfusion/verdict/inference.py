@@ -100,12 +100,12 @@ def log_ratios(baseline: Sequence[Crossing], scheme: Sequence[Crossing]) -> tupl
 
 def _ratios(baseline: Sequence[Crossing], scheme: Sequence[Crossing]) -> tuple[Evidence, Evidence, Evidence]:
     """The same as evidence; an infinite mean where an end is open."""
-    gaps = _gaps(baseline) + _gaps(scheme)
+    gaps = gaps_of(baseline) + gaps_of(scheme)
     least, middle, most = (_widened(logs, gaps) for logs in log_ratios(baseline, scheme))
     return least, middle, most
 
 
-def _gaps(runs: Sequence[Crossing]) -> float:
+def gaps_of(runs: Sequence[Crossing]) -> float:
     """Variance of a mean log that the gaps between evaluations leave."""
     return float(np.mean([each.doubt for each in runs])) ** 2
 
@@ -160,7 +160,7 @@ def share_of_speedup(groups: Mapping[str, Sequence[Crossing]]) -> Interval:
     baseline, part, whole = groups.values()
     n, bounded = len(baseline), [name for name, runs in groups.items() if not all(c.is_bounded for c in runs)]
     logs = log_ratios(baseline, part)[1], log_ratios(baseline, whole)[1]
-    at_bound = share_interval(*logs, gaps=(_gaps(baseline), _gaps(part), _gaps(whole)))
+    at_bound = share_interval(*logs, gaps=(gaps_of(baseline), gaps_of(part), gaps_of(whole)))
     if not bounded or np.isnan(at_bound.low):
         return at_bound
     least = log_ratios(baseline, whole)[0]

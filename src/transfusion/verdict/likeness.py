@@ -91,6 +91,7 @@ class Likeness:
         change: start -> stage -> similarity of its networks before and after training, over seeds.
         chance: stage -> similarity that random pairing of images gives, mean over all comparisons there.
         between_seeds: stage -> similarity of the baseline's trained networks of different seeds.
+        between_untrained: stage -> the same before training: what networks share that have learned nothing.
         gaps: stage -> pair of starts -> how much less alike their trained networks are than ``between_seeds``.
         alike_from: the first stage from which on every pair of starts looks alike, or None.
     """
@@ -102,6 +103,7 @@ class Likeness:
     change: dict[str, dict[str, Change]]
     chance: dict[str, float]
     between_seeds: dict[str, Interval]
+    between_untrained: dict[str, Interval]
     gaps: dict[str, dict[tuple[str, str], Gap]]
     alike_from: str | None
 
@@ -118,6 +120,7 @@ class Likeness:
             "change": {start: _plain(by_stage) for start, by_stage in self.change.items()},
             "chance": self.chance,
             "between_seeds": _plain(self.between_seeds),
+            "between_untrained": _plain(self.between_untrained),
             "gaps": {
                 stage: {" and ".join(pair): gap.to_dict() for pair, gap in pairs.items()}
                 for stage, pairs in self.gaps.items()
@@ -151,6 +154,7 @@ def read_likeness(curves: pd.DataFrame, similarity: pd.DataFrame, main: str, bas
         change={start: {stage: found.change(start) for stage, found in by_stage.items()} for start in starts},
         chance={stage: found.chance for stage, found in by_stage.items()},
         between_seeds={stage: found.between_seeds() for stage, found in by_stage.items()},
+        between_untrained={stage: found.between_untrained() for stage, found in by_stage.items()},
         gaps=gaps,
         alike_from=_first_alike(by_stage, gaps),
     )
@@ -183,13 +187,13 @@ class _Stage:
 
     def __init__(self, rows: pd.DataFrame, baseline: str) -> None:
         self.rows, self.baseline = rows.assign(share=above_chance(rows)), baseline
-        self.apart = {column: self._apart(column) for column in ("value", "baseline", "share")}
+        self.apart = {column: self._apart(column, "seeds") for column in ("value", "baseline", "share")}
 
-    def _apart(self, column: str) -> _ByPair:
+    def _apart(self, column: str, kind: str) -> _ByPair:
         rows = self.rows
         order = {start: place for place, start in enumerate(dict.fromkeys([*rows["a_start"], *rows["b_start"]]))}
         found: dict[tuple[str, str], dict[frozenset[int], list[float]]] = {}
-        chosen = rows[(rows["kind"] == "seeds") & (rows["a_seed"] != rows["b_seed"])]
+        chosen = rows[(rows["kind"] == kind) & (rows["a_seed"] != rows["b_seed"])]
         for a, b, *seeds, value in chosen[["a_start", "b_start", "a_seed", "b_seed", column]].to_numpy():
             pair = (a, b) if order[a] <= order[b] else (b, a)
             found.setdefault(pair, {}).setdefault(frozenset(seeds), []).append(float(value))
@@ -215,6 +219,12 @@ class _Stage:
         own = (self.baseline, self.baseline)
         return _possible(self._jackknife(self._seeds(own), partial(self._mean, "value", own)))
 
+    def between_untrained(self) -> Interval:
+        """Similarity of the baseline's networks of different seeds before training."""
+        own = self._apart("value", "untrained").get((self.baseline, self.baseline), {})
+        seeds = sorted(set().union(*own))
+        return _possible(self._jackknife(seeds, partial(_mean_within, own)))
+
     def gaps(self) -> dict[tuple[str, str], Gap]:
         """Pair of starts -> how much less alike than two seeds of the baseline."""
         own, known = (self.baseline, self.baseline), self.apart["value"]
@@ -234,8 +244,7 @@ class _Stage:
         return sorted(set().union(*self.apart["value"].get(pair, ())))
 
     def _mean(self, column: str, pair: tuple[str, str], seeds: Sequence[int]) -> float:
-        values = [value for both, value in self.apart[column][pair].items() if both <= set(seeds)]
-        return float(np.mean(values)) if values else math.nan
+        return _mean_within(self.apart[column][pair], seeds)
 
     def _jackknife(
         self, seeds: Sequence[int], statistic: Callable[[Sequence[int]], float], level: float = 0.95
@@ -251,6 +260,12 @@ class _Stage:
         if not np.isfinite([whole, *left_out]).all():
             return Interval.undefined(n, "not every pair of seeds has a value")
         return mean_interval(n * whole - (n - 1) * np.array(left_out), level)
+
+
+def _mean_within(by_seeds: Mapping[frozenset[int], float], seeds: Sequence[int]) -> float:
+    """Mean over the pairs that some seeds make."""
+    values = [value for both, value in by_seeds.items() if both <= set(seeds)]
+    return float(np.mean(values)) if values else math.nan
 
 
 def _first_alike(by_stage: dict[str, _Stage], gaps: dict[str, dict[tuple[str, str], Gap]]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ import pandas as pd
 from transfusion.errors import InputError, UnknownNameError
 from transfusion.metrics import Influence, Interval, Metric, judging
 from transfusion.verdict import rules, wording
+from transfusion.verdict.adjust import PRIMARY, family, primary
 from transfusion.verdict.curves import Grid, Start, read, with_starts
 from transfusion.verdict.decision import Decision, decide
 from transfusion.verdict.details import (
@@ -146,12 +148,14 @@ def conclude(
     runs: pd.DataFrame | None = None,
     classes: Mapping[str, tuple[str, int | None]] | None = None,
     influences: Mapping[str, Mapping[Hashable, Influence]] | None = None,
+    alpha: float = PRIMARY,
 ) -> Verdict:
     """What a study's curves say: final performance, convergence, and what the gain is made of.
 
     Everything is paired over seeds (runs of one seed see the same examples in the same order), and intervals are
-    Student's t over seeds, 95 % each. With ``influences``, those of differences at the end cover other patients too;
-    of a bare frame everything is said of these test images only, and so is what is said of pace.
+    Student's t over seeds, 95 % each; claims rest on wider ones, see ``adjust``. With ``influences``, those of
+    differences at the end cover other patients too. Of a bare frame everything is said of these test images only, and
+    so is what is said of pace.
 
     Args:
         frame: one row per run and evaluation, as ``Study.frame`` gives it: ``run scheme seed step`` and the metric;
@@ -168,6 +172,8 @@ def conclude(
         classes: column of a class's AUC -> its name and the number of its positive test images; adds the differences
             class by class.
         influences: column -> run -> influence of each patient at the end of the run; see ``metrics.influence``.
+        alpha: chance that one of the two primary claims, where the main start ends and how fast it is, is false where
+            there is no effect; smaller where trainings are added until they decide, see ``sequential``.
 
     Returns:
         The verdict. Its starts are named by their labels, see ``SchemeSpec.label``.
@@ -203,9 +209,13 @@ def conclude(
     by_column = influences or {}
     contests = [Contest(grid, baseline, margin, lost, by_column.get(judge.column, {})) for grid in grids]
     main = contests[-1]
-    by_size = {str(contest.grid.size or "all"): _compare_all(contest) for contest in contests}
-    schemes = by_size[str(main.grid.size or "all")]
-    leading = WHOLE if WHOLE in schemes else next(iter(schemes), WHOLE)
+    every = {start.name: main.compare(start) for start in main.rivals}
+    leading = WHOLE if WHOLE in every else next(iter(every), WHOLE)
+    topics = _topics(contests, every, classes, similarity)
+    first, rest = primary(main, every[leading], alpha) if every else (None, alpha)
+    each = rest / max(1, len(topics))
+    others = family(main, {name: effect for name, effect in every.items() if name != leading}, each)
+    schemes = {name: first if name == leading and first else others[name] for name in every}
     scaling = main.share(SCALING, WHOLE)
     upto_shares = {
         name: main.share(name, WHOLE)
@@ -213,7 +223,8 @@ def conclude(
         if effect.start.scheme == WHOLE and effect.start.upto
     }
     enough = [name for name, share in upto_shares.items() if share.low >= ENOUGH_OF_SPEEDUP]
-    modes = {start.scheme: spread_of_modes(main, start.scheme) for start in main.grid.starts}
+    modes = {start.scheme: spread_of_modes(main, start.scheme, each) for start in main.grid.starts}
+    smaller = {str(one.grid.size): family(one, _compare_all(one), each / len(contests)) for one in contests[:-1]}
     return Verdict(
         judge,
         baseline,
@@ -221,37 +232,55 @@ def conclude(
         main.rise,
         levels={start.name: Level.of(start, main.grid) for start in main.grid.starts},
         schemes=schemes,
-        pairs=tuple(_compare_pairs(main, pairs)),
-        challenge=_challenge(main, leading),
+        pairs=tuple(family(main, _compare_pairs(main, pairs), each).values()),
+        challenge=_challenge(main, leading, each),
         scaling_share=scaling,
         feature_reuse_share=_rest_of(scaling),
         upto_shares=upto_shares,
         smallest_upto=enough[0] if enough else None,
         modes={scheme: spread for scheme, spread in modes.items() if spread},
-        by_size=by_size if len(contests) > 1 else {},
-        size_change=change_of_gap(contests[0], main, leading) if len(contests) > 1 else None,
+        by_size={**smaller, str(main.grid.size or "all"): schemes} if smaller else {},
+        size_change=change_of_gap(contests[0], main, leading, each / len(contests)) if smaller else None,
         tallies=tallies,
-        falls=falls_of(main.grid, margin),
-        classes=class_effects(frame, schemes[leading].start, baseline, classes, by_column)
-        if classes and schemes
+        falls=falls_of(main.grid, margin, each),
+        classes=class_effects(frame, schemes[leading].start, baseline, classes or {}, by_column, each)
+        if schemes
         else (),
         likeness=None if similarity is None else read_likeness(frame, similarity, leading, baseline),
     )
+
+
+def _topics(
+    contests: Sequence[Contest], effects: Mapping[str, Effect], classes: Any, similarity: pd.DataFrame | None
+) -> list[str]:
+    """What claims are made of besides the primary ones."""
+    starts = contests[-1].grid.starts
+    redrawn = Counter(start.scheme for start in starts if start.upto is None)
+    asked = {
+        "others": len(effects) > 1,
+        "pairs": len(effects) > 1,
+        "best": len(effects) > 1,
+        "modes": max(redrawn.values(), default=0) > 1,
+        "sizes": len(contests) > 1,
+        "classes": bool(classes),
+        "falls": True,
+        "alike": similarity is not None,
+    }
+    return [topic for topic, is_asked in asked.items() if is_asked]
 
 
 def _compare_all(contest: Contest) -> dict[str, Effect]:
     return {start.name: contest.compare(start) for start in contest.rivals}
 
 
-def _compare_pairs(contest: Contest, pairs: Pairs | None) -> Iterator[Effect]:
+def _compare_pairs(contest: Contest, pairs: Pairs | None) -> dict[str, Effect]:
     """Effects of starts against each other."""
     starts = {start.name: start for start in contest.grid.starts}
     wanted = list(_usual_pairs(contest.grid, contest.baseline) if pairs is None else pairs)
     missing = next((name for pair in wanted for name in pair if name not in starts), None)
     if missing is not None:
         raise UnknownNameError.of("start", missing, starts)
-    for own, against in dict.fromkeys(wanted):
-        yield contest.compare(starts[own], against)
+    return {f"{own} against {other}": contest.compare(starts[own], other) for own, other in dict.fromkeys(wanted)}
 
 
 def _usual_pairs(grid: Grid, baseline: str) -> Iterator[tuple[str, str]]:
@@ -261,15 +290,18 @@ def _usual_pairs(grid: Grid, baseline: str) -> Iterator[tuple[str, str]]:
     yield from (pair for pair in usual if set(pair) <= set(names) and baseline not in pair)
 
 
-def _challenge(contest: Contest, leading: str) -> Effect | None:
-    """The start that ends highest against the leading one; None where that is the highest or the baseline is."""
+def _challenge(contest: Contest, leading: str, alpha: float) -> Effect | None:
+    """The start that ends highest against the leading one, adjusted for the pick; None if that or the baseline does."""
     ends = {
         start: np.mean([curve.final for curve in runs.values()])
         for start in contest.grid.starts
         if (runs := contest.grid.complete(start.name))
     }
     best = max(ends, key=lambda start: ends[start], default=None)
-    return contest.compare(best, leading) if best and best.name not in (leading, contest.baseline) else None
+    if best is None or best.name in (leading, contest.baseline):
+        return None
+    others = {start.name: contest.compare(start, leading) for start in contest.grid.starts if start.name != leading}
+    return family(contest, others, alpha)[best.name]
 
 
 def _rest_of(share: Interval) -> Interval:

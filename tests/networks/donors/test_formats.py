@@ -11,7 +11,7 @@ import torchvision
 from PIL import Image
 from safetensors.torch import save_file
 
-from transfusion.errors import DonorError
+from transfusion.errors import DonorError, UnsafeFileError
 from transfusion.networks import models
 from transfusion.networks.donors import load
 from transfusion.networks.donors.formats import of_folder, of_model, of_timm, of_torchvision
@@ -188,3 +188,20 @@ def test_timm_brings_old_files_up_to_date(hub):
     assert donor.source == "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k"
     assert set(donor.state) == set(own.state_dict())
     assert (donor.format.mean, donor.format.interpolation) == (HALF, "bicubic")
+
+
+def test_a_program_in_the_hubs_cache_is_not_run(hub, tmp_path):
+    hub("timm/resnet10t.c3_in1k", {}, {"w": torch.zeros(1)})
+    (weights,) = (tmp_path / "hub").rglob("model.safetensors")
+    weights.unlink()
+    torch.save({"w": Evil()}, weights)
+    with pytest.raises(UnsafeFileError, match="holds more than tensors"):
+        load("timm:resnet10t.c3_in1k")
+    assert not Evil.ran
+
+
+class Evil:
+    ran = False
+
+    def __reduce__(self):
+        return (setattr, (Evil, "ran", True))

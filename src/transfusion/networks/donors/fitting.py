@@ -265,7 +265,8 @@ class _Try:
 
     def state(self, wanted: _Wanted) -> dict[str, Tensor]:
         """In the model's order and types; what the donor need not have is the model's own."""
-        state = {}
+        state = wanted.model.state_dict()
+        state.clear()  # keeps the versions of its layers, which some ask for when they are loaded
         for name, own in wanted.tensors.items():
             tensor = self.fitted.get(name)
             counts = name.endswith("num_batches_tracked")

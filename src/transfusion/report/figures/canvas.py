@@ -78,7 +78,10 @@ def nice_ticks(low: float, high: float) -> Floats:
     decades = nice[(nice >= low) & (nice <= high)]
     if len(decades) >= 3:
         return decades[:: -(-len(decades) // NUM_TICKS)]
-    step = nice[nice <= (high - low) / 2][-1]
+    steps = nice[nice <= (high - low) / 2]
+    if not len(steps):  # both ends are one number but for rounding
+        return np.array([np.sqrt(low * high)])
+    step = steps[-1]
     ticks: Floats = step * np.arange(np.ceil(low / step), high / step + 1e-9)
     return ticks
 

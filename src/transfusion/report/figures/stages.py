@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -30,10 +29,13 @@ def spread(stages: Sequence[str], most: int = MOST_PANELS) -> list[str]:
 
 
 def heatmaps(table: pd.DataFrame) -> Figure:
-    """Similarity of all pairs of networks, before and after training, one panel per stage; mean over seeds.
+    """Similarity of all pairs of networks of different seeds, before and after training, one panel per stage.
+
+    Networks of one seed share random numbers, so a start is set beside itself and others of another seed, the mean over
+    pairs of seeds. Before against after is of one run, the change that training made; other such pairs are left blank.
 
     Args:
-        table: comparisons of kind ``grid``, of one measure.
+        table: comparisons of kinds ``grid``, ``seeds`` and ``untrained``, of one measure.
 
     Source:
         Paper, figure 9 and figure 14.
@@ -52,7 +54,7 @@ def heatmaps(table: pd.DataFrame) -> Figure:
         panel.set_title(f"{stage} (chance {own['baseline'].mean():.2f})", fontsize=10)
     for panel in panels[len(stages) :]:
         panel.set_visible(False)
-    figure.colorbar(image, ax=panels.tolist(), label=f"{_shown(table)}, mean over seeds", shrink=0.7)
+    figure.colorbar(image, ax=panels.tolist(), label=f"{_shown(table)}, mean", shrink=0.7)
     return figure
 
 
@@ -78,7 +80,7 @@ def likeness_lines(table: pd.DataFrame, baseline: str) -> Figure:
     """Similarity of the trained networks of every two starts of different seeds, by stage, and of the baseline's own.
 
     Args:
-        table: comparisons of kinds ``grid`` and ``seeds``, of one measure.
+        table: comparisons of kinds ``grid``, ``seeds`` and ``untrained``, of one measure.
         baseline: the start whose seeds are the yardstick.
     """
     figure, axes = _stage_axes(table)
@@ -91,13 +93,22 @@ def likeness_lines(table: pd.DataFrame, baseline: str) -> Figure:
     own = apart[(apart["a_start"] == baseline) & (apart["b_start"] == baseline)]
     if len(own):
         _line(axes, own, f"two seeds of {baseline}", "#000000", ":", "^", shift=-0.05)
+    unlearned = apart_of(table, "untrained")
+    unlearned = unlearned[(unlearned["a_start"] == baseline) & (unlearned["b_start"] == baseline)]
+    if len(unlearned):
+        _line(axes, unlearned, f"two untrained {baseline}", "#8a5a00", (0, (1, 1)), "x", shift=-0.1)
     _finish(axes, table, "after training")
     return figure
 
 
-def apart_of(table: pd.DataFrame) -> pd.DataFrame:
-    """Comparisons of trained networks of different seeds, with ``pair``: the two starts, whichever comes first."""
-    apart = table[(table["kind"] == "seeds") & (table["a_seed"] != table["b_seed"])]
+def apart_of(table: pd.DataFrame, kind: str = "seeds") -> pd.DataFrame:
+    """Comparisons of networks of different seeds, with ``pair``: the two starts, whichever comes first.
+
+    Args:
+        table: comparisons of one measure.
+        kind: ``seeds`` for trained networks, ``untrained`` for those before training.
+    """
+    apart = table[(table["kind"] == kind) & (table["a_seed"] != table["b_seed"])]
     order = {start: place for place, start in enumerate(dict.fromkeys([*table["a_start"], *table["b_start"]]))}
     pairs = [
         " and ".join(sorted(both, key=lambda start: order[start]))
@@ -195,11 +206,17 @@ def _networks(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _matrix(own: pd.DataFrame, names: list[tuple[str, str]]) -> NDArray[np.float64]:
-    means = own.groupby(["a_start", "a_when", "b_start", "b_when"])["value"].mean()
-    values = np.eye(len(names))
-    for i, j in combinations(range(len(names)), 2):
-        found = [means[key] for key in ((*names[i], *names[j]), (*names[j], *names[i])) if key in means.index]
-        values[i, j] = values[j, i] = found[0] if found else np.nan
+    """Means by network and network: of different seeds, and of before and after of one run."""
+    apart = own["kind"].isin(("seeds", "untrained")) & (own["a_seed"] != own["b_seed"])
+    change = (own["kind"] == "grid") & (own["a_run"] == own["b_run"])
+    chosen = own[apart | change]
+    values = np.full((len(names), len(names)), np.nan)
+    place = {name: i for i, name in enumerate(names)}
+    rows = [place[name] for name in zip(chosen["a_start"], chosen["a_when"], strict=True)]
+    columns = [place[name] for name in zip(chosen["b_start"], chosen["b_when"], strict=True)]
+    cells = pd.DataFrame({"i": np.minimum(rows, columns), "j": np.maximum(rows, columns), "value": chosen["value"]})
+    for (i, j), value in cells.groupby(["i", "j"])["value"].mean().items():
+        values[i, j] = values[j, i] = value
     return values
 
 
