@@ -75,6 +75,7 @@ def within(limit: float, num: int, df: float, correlation: float = SHARED_BASELI
     return float(chance @ inside**num @ weight)
 
 
+@cache
 def critical(num: int, df: float, level: float = 0.95, correlation: float = SHARED_BASELINE) -> float:
     """The limit that ``num`` t statistics all keep to with probability ``level``: Dunnett's, two-sided."""
     return float(brentq(lambda limit: within(limit, num, df, correlation) - level, 0, 1e4, xtol=1e-6))
@@ -212,9 +213,9 @@ def _one_sided(num: int, df: float, level: float, correlation: float) -> float:
 @cache
 def _grid(df: float) -> tuple[Floats, Floats, Floats, Floats]:
     """Nodes and weights of the common normal factor, and of the scale sqrt(chi2 / df) by equal chances."""
-    factor, weight = np.polynomial.hermite_e.hermegauss(81)
+    factor, weight = np.polynomial.hermite_e.hermegauss(41)
     if np.isinf(df):
         return factor, weight / weight.sum(), np.ones(1), np.ones(1)
-    nodes, lengths = np.polynomial.legendre.leggauss(160)
+    nodes, lengths = np.polynomial.legendre.leggauss(64)
     scale = np.sqrt(chdtri(df, (1 - nodes) / 2) / df)
     return factor, weight / weight.sum(), scale, lengths / 2
