@@ -186,3 +186,47 @@ def test_a_study_whose_ids_were_hashed_otherwise_is_reported_by_its_folder_names
     assert len(before[1])
     assert similarity(later.store).equals(before[1])
     assert later.report().exists()
+
+
+class Verdict:
+    def __init__(self, is_decided):
+        self.is_decided = is_decided
+
+
+def test_seeds_are_added_until_it_is_decided(tmp_path, cache, monkeypatch):
+    seen = []
+
+    def verdict(self):
+        seen.append(len(self.spec.seeds))
+        return Verdict(len(self.spec.seeds) >= 3)
+
+    monkeypatch.setattr(Study, "verdict", verdict)
+    a_study = study(tmp_path, cache, until="decided", seeds=(4,))
+    outcome = go(a_study)
+    assert seen == [1, 2, 3]
+    assert (outcome.ran, outcome.kept, outcome.failed) == (3, 0, {})
+    assert Study.load(tmp_path).spec.seeds == (4, 5, 6)
+    again = go(Study.load(tmp_path))
+    assert (again.ran, again.kept) == (0, 3)
+
+
+def test_seeds_are_added_as_long_as_there_may_be_more_and_time(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(Study, "verdict", lambda _: Verdict(False))
+    assert go(study(tmp_path / "most", cache, until="decided", max_seeds=3, seeds=(0, 1))).ran == 3
+    late = study(tmp_path / "late", cache, until="decided", max_seeds=3)
+    assert late.run(workers=0, progress=False, machine=ONE_THREAD, budget_s=0).ran == 1
+    assert go(study(tmp_path / "fixed", cache)).ran == 1
+
+
+def test_a_plan_of_looks_asks_for_more_than_one_look_would(tmp_path, cache):
+    a_study = study(tmp_path, cache, schemes=("random", "kaiming"), seeds=(0, 1, 2))
+    go(a_study)
+    once = a_study.verdict()
+    Study(a_study.spec.with_values(until="decided"), tmp_path, cache=cache).store.begin(
+        a_study.spec.with_values(until="decided"), a_study.runs(), None, a_study.store.card()
+    )
+    often = Study.load(tmp_path).verdict()
+    assert often.looks.last == 20
+    assert often.main.equivalence_level == often.looks.level(3) < once.main.equivalence_level
+    wide, narrow = often.main.claim("final_difference"), once.main.claim("final_difference")
+    assert wide.low < narrow.low < narrow.high < wide.high

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import click
 from transfusion import __version__, terms
 from transfusion.errors import TransfusionError
 from transfusion.files import is_passing, reason
-from transfusion.options import listed, names, size, stage, with_options
+from transfusion.options import listed, names, seconds, size, stage, with_options
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -85,6 +86,11 @@ def transfusion(context: click.Context) -> None:
 @click.option("--head", metavar="SCHEME", help=f"Scheme of every head: {names(terms.Head)}. [default: default]")
 @click.option("--sizes", metavar="N,..", callback=listed(size), help="Training images: counts, 10%, or 'all'.")
 @click.option("--seeds", metavar="N", type=SEEDS, help="Number of seeds, or use --set seeds=[7,8].")
+@click.option("--until", type=click.Choice(["decided"]), help="Add seeds until the main question is answered.")
+@click.option(
+    "--max-seeds", metavar="N", type=click.IntRange(3), help="With --until: not more than these. [default: 20]"
+)
+@click.option("--budget", metavar="TIME", callback=seconds, help="With --until: add no seed after 2h, 90m or 30s.")
 @click.option("--metric", metavar="NAME", help="Judge by auc, accuracy, auprc or auc:CLASS. [default: auc]")
 @click.option("--margin", type=float, help="Smallest difference in the metric that matters. [default: 0.01 of AUC]")
 @click.option("--baseline", metavar="START", help="What the others are compared with. [default: random]")
@@ -113,7 +119,10 @@ def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
     """
     accelerator, devices = options.pop("accelerator"), options.pop("devices")
     workers, out, trackers = options.pop("workers"), options.pop("out"), options.pop("trackers") or ()
+    budget_s, max_seeds = options.pop("budget"), options["max_seeds"]
     the_study = _the_study(source, out, options, settings)
+    if the_study.spec.until is None and (max_seeds is not None or budget_s < math.inf):
+        raise SpecError("--max-seeds and --budget say when --until decided gives up; give it too.")
 
     from transfusion.runs.machine import Machine
     from transfusion.runs.trackers import check
@@ -125,7 +134,7 @@ def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
     for note in (*plan.card.get("warnings", []), *plan.notes):
         click.echo(f"Note: {note}", err=True)
     try:
-        outcome = the_study.run(machine=machine, workers=workers, trackers=trackers)
+        outcome = the_study.run(machine=machine, workers=workers, trackers=trackers, budget_s=budget_s)
     except KeyboardInterrupt:
         click.echo("Stopped. The same command goes on from here.", err=True)
         return INTERRUPTED
@@ -172,6 +181,8 @@ def _conclude(the_study: Study, outcome: Outcome) -> int:
     frame = the_study.frame()
     if len(frame):
         verdict = the_study.verdict()
+        if the_study.spec.until:
+            click.echo(_until(the_study, verdict.is_decided), err=True)
         click.echo(CurveTable.of(frame, verdict.judge))
         click.echo(f"\n{verdict}")
         click.echo(f"\nReport: {the_study.report()}")
@@ -180,6 +191,14 @@ def _conclude(the_study: Study, outcome: Outcome) -> int:
     for run_id, message in outcome.failed.items():
         click.echo(f"Run {run_id} failed: {message} See {the_study.store.run(run_id).failure_path}", err=True)
     return 1 if outcome.failed or outcome.unseen else 0
+
+
+def _until(the_study: Study, is_decided: bool) -> str:
+    """How adding seeds ended."""
+    num, most = len(the_study.spec.seeds), the_study.spec.max_seeds
+    if is_decided:
+        return f"Decided with {num} seeds."
+    return f"Not decided with {num} seeds, " + ("which is all there may be." if num >= most else "and the time is up.")
 
 
 @transfusion.command()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -25,6 +27,16 @@ def listed(convert: Callable[[str], Any]) -> Callable[..., Any]:
             raise SpecError(f"{parameter.opts[0]} takes a list such as a,b,c (got '{value}').") from None
 
     return split
+
+
+def seconds(_: click.Context, parameter: click.Parameter, value: str | None) -> float:
+    """A click callback: seconds from 2h, 90m, 30s or a sum of them; without end if not given."""
+    if value is None:
+        return math.inf
+    parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", value)
+    if not parts or "".join(map("".join, parts)) != value:
+        raise SpecError(f"{parameter.opts[0]} takes a time such as 2h, 90m or 1h30m (got '{value}').")
+    return float(sum(float(number) * {"h": 3600, "m": 60, "s": 1}[unit] for number, unit in parts))
 
 
 def size(text: str) -> int | float | None:

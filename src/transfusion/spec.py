@@ -346,6 +346,9 @@ class StudySpec(Spec):
     The last four say how curves are judged, and make no new runs: ``metric`` (``auc``, ``accuracy``, ``auprc`` or
     ``auc:CLASS``), ``baseline`` (label of the start that the others are compared with), ``margin`` (the smallest
     difference that matters; the metric's own if not given) and ``pairs`` of labels to compare as well.
+
+    ``until="decided"`` adds seeds one by one until the main start is shown to end apart from the baseline, or to end
+    equal and be faster, slower or as fast, or there are ``max_seeds``. What is claimed allows for the repeated looks.
     """
 
     name: str = "study"
@@ -365,6 +368,8 @@ class StudySpec(Spec):
     baseline: str = "random"
     margin: Annotated[float, Field(gt=0)] | None = None
     pairs: tuple[tuple[str, str], ...] | None = None
+    until: Literal["decided"] | None = None
+    max_seeds: Annotated[int, Field(ge=3)] = 20
 
     @field_validator("name")
     @classmethod
@@ -372,6 +377,16 @@ class StudySpec(Spec):
         if not name or name in (".", "..") or set(name) & set("/\\\0"):
             raise ValueError("a study's name is the name of its folder, without slashes")
         return name
+
+    @model_validator(mode="after")
+    def _room_for_seeds(self) -> StudySpec:
+        if self.until and len(self.seeds) > self.max_seeds:
+            raise ValueError(f"there are {len(self.seeds)} seeds to begin with, and max_seeds is {self.max_seeds}")
+        return self
+
+    def with_another_seed(self) -> StudySpec:
+        """One training more of everything."""
+        return self.with_values(seeds=(*self.seeds, max(self.seeds) + 1))
 
     @model_validator(mode="after")
     def _sizes_in_range(self) -> StudySpec:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,8 +120,12 @@ class Study:
         workers: int | None = None,
         progress: bool = True,
         trackers: Sequence[str] = (),
+        budget_s: float = math.inf,
     ) -> Outcome:
         """Carry out every run that is not finished; safe to interrupt, and to call again.
+
+        A study ``until="decided"`` goes on with one seed more, and records it, as long as it is not decided, there are
+        fewer than ``max_seeds``, and the budget lasts.
 
         Args:
             executor: anything with the interface of ``concurrent.futures``; None starts processes here.
@@ -127,6 +133,7 @@ class Study:
             workers: runs side by side here; None decides, 0 runs them in this process.
             progress: show a live display on a terminal, and a line per finished run elsewhere.
             trackers: who else is told of the curves: ``tensorboard``, ``csv``, ``wandb``, ``mlflow``.
+            budget_s: seconds after which no seed is added; what has begun is finished.
 
         Raises:
             SpecError: if this machine lacks what ``machine`` or a tracker asks for.
@@ -135,11 +142,27 @@ class Study:
         check(trackers)
         machine = machine or Machine()
         machine.check(self.spec.train.batch_size, self.spec.train.precision)
+        began, team = time.monotonic(), Team(self, executor, machine, workers, progress, tuple(trackers))
+        outcome = self._run(team)
+        while self._wants_a_seed() and time.monotonic() - began < budget_s:
+            self.spec, self._plan = self.spec.with_another_seed(), None
+            later = self._run(team)
+            outcome = replace(later, ran=outcome.ran + later.ran, kept=outcome.kept)
+        return outcome
+
+    def _wants_a_seed(self) -> bool:
+        """Whether another training of each start may be added, and the question is still open."""
+        if not self.spec.until or len(self.spec.seeds) >= self.spec.max_seeds:
+            return False
+        return not self.verdict().is_decided
+
+    def _run(self, team: Team) -> Outcome:
+        """Carry out the grid as it is."""
         plan = self.plan()
         grid = [*(run.id for run in plan.grid), str(self.spec.representations and self.spec.representations.id)]
         with joined(self.store.folder, grid):
             self.store.begin(self.spec, plan.grid, plan.donor_run, plan.card)
-            return self._carry_out(plan, Team(self, executor, machine, workers, progress, tuple(trackers)))
+            return self._carry_out(plan, team)
 
     def _carry_out(self, plan: Plan, team: Team) -> Outcome:
         everything = [self.store.run(run.id) for run in (*plan.grid, *([plan.donor_run] if plan.donor_run else []))]

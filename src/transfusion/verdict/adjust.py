@@ -17,19 +17,21 @@ from transfusion.metrics import Interval, evidence
 from transfusion.verdict.effects import Contest, Effect
 from transfusion.verdict.families import Pool, holm_levels
 from transfusion.verdict.inference import Crossing, Floats, gaps_of, log_ratios
+from transfusion.verdict.sequential import Looks
 
 PRIMARY, REST = 0.05, 0.02
 ENDS, PACE = "final_difference", "speedup"
 
 
-def primary(contest: Contest, effect: Effect, alpha: float = PRIMARY) -> tuple[Effect, float]:
+def primary(contest: Contest, effect: Effect, looks: Looks | None = None) -> tuple[Effect, float]:
     """The main effect with its two claims adjusted, and what is left for all other claims.
 
     Args:
         contest: that it is part of.
         effect: of the main start.
-        alpha: chance of any false claim of the two; smaller where studies are looked at again and again.
+        looks: the plan, where the study is looked at after every training.
     """
+    alpha = PRIMARY if looks is None else looks.level(effect.evidence.n)
     name, other = effect.start.name, effect.against
     p_values = {ENDS: effect.evidence.p_value(), PACE: contest.pace_p(name, other)}
     levels = holm_levels(p_values, alpha)
@@ -38,7 +40,9 @@ def primary(contest: Contest, effect: Effect, alpha: float = PRIMARY) -> tuple[E
         PACE: contest.pace(name, other, 1 - levels[PACE]),
     }
     all_shown = all(p < levels[what] for what, p in p_values.items())
-    return replace(effect, adjusted=intervals), PRIMARY if all_shown else REST
+    tested = effect.evidence.interval(1 - 2 * alpha)
+    judged = replace(effect, adjusted=intervals, equivalence=tested, equivalence_level=alpha)
+    return judged, PRIMARY if all_shown else REST
 
 
 def family(contest: Contest, effects: Mapping[str, Effect], alpha: float) -> dict[str, Effect]:

@@ -115,6 +115,7 @@ class Effect:
         num_lost: runs of the two that failed, diverged or collapsed.
         num_patients: that the runs were judged on; None where predictions are not known.
         num_positive: of them, with a positive image (of the rarest class).
+        equivalence_level: what ``equivalence_p`` must be below.
         adjusted: quantity -> interval that holds for its whole family of comparisons. Claims rest on it, see ``claim``.
     """
 
@@ -137,6 +138,7 @@ class Effect:
     num_lost: int = 0
     num_patients: int | None = None
     num_positive: int | None = None
+    equivalence_level: float = EQUIVALENCE_LEVEL
     adjusted: Mapping[str, Interval] = field(default_factory=dict)
 
     def claim(self, quantity: str) -> Interval:
@@ -160,7 +162,7 @@ class Effect:
 
         Not where a run of either was lost: those that survived say nothing of those that did not.
         """
-        return self.equivalence_p < EQUIVALENCE_LEVEL and not self.num_lost
+        return self.equivalence_p < self.equivalence_level and not self.num_lost
 
     @property
     def ends(self) -> Ends:

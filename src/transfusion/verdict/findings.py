@@ -10,6 +10,7 @@ from transfusion.metrics import Interval, Metric
 from transfusion.verdict.details import ClassEffect, Fall, Level
 from transfusion.verdict.effects import Effect, Rise
 from transfusion.verdict.likeness import Likeness
+from transfusion.verdict.sequential import Looks
 from transfusion.verdict.tally import Tally
 
 WHOLE, SCALING = "pretrained", "mean_var"
@@ -39,6 +40,7 @@ class Findings:
         falls: start -> how its curve falls from its peak, of those that are shown to.
         classes: effect of the leading start, class by class.
         likeness: what the comparisons of networks say, where there are any.
+        looks: the plan of looks, where trainings were added until they decided.
         has_patients: whether intervals cover other patients too.
     """
 
@@ -61,6 +63,7 @@ class Findings:
     falls: dict[str, Fall] = field(default_factory=dict)
     classes: tuple[ClassEffect, ...] = ()
     likeness: Likeness | None = None
+    looks: Looks | None = None
 
     @property
     def metric(self) -> str:
@@ -71,6 +74,12 @@ class Findings:
     def main(self) -> Effect | None:
         """The effect that the decision rests on: of ``pretrained``, or else of the first start of the frame."""
         return self.schemes.get(WHOLE) or next(iter(self.schemes.values()), None)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the main start is shown to end apart, or to end equal with its pace known."""
+        main = self.main
+        return main is not None and (main.is_apart or (main.ends != "unknown" and main.pace != "unknown"))
 
     @property
     def has_baseline(self) -> bool:

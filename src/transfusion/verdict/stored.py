@@ -13,6 +13,7 @@ from transfusion.errors import InputError, UnknownNameError
 from transfusion.metrics import Influence, influence, judging
 from transfusion.runs.frames import runs_of, similarity, tidy
 from transfusion.runs.store import RunFiles, Store
+from transfusion.verdict.sequential import Looks
 from transfusion.verdict.verdict import Verdict, conclude
 
 
@@ -41,6 +42,7 @@ def conclude_study(
         runs=runs_of(runs),
         classes=classes,
         influences=influences_of(runs, card, list(dict.fromkeys([judge.column, *classes]))),
+        looks=Looks(spec.max_seeds) if spec.until else None,
     )
 
 

@@ -27,6 +27,7 @@ from transfusion.verdict.details import (
 from transfusion.verdict.effects import ENOUGH_OF_SPEEDUP, RISE_SHARE, Contest, Effect, Rise
 from transfusion.verdict.findings import SCALING, WHOLE, Findings
 from transfusion.verdict.likeness import read_likeness
+from transfusion.verdict.sequential import Looks
 from transfusion.verdict.statement import OPENING, TITLES, Statement
 from transfusion.verdict.tally import count
 
@@ -148,7 +149,7 @@ def conclude(
     runs: pd.DataFrame | None = None,
     classes: Mapping[str, tuple[str, int | None]] | None = None,
     influences: Mapping[str, Mapping[Hashable, Influence]] | None = None,
-    alpha: float = PRIMARY,
+    looks: Looks | None = None,
 ) -> Verdict:
     """What a study's curves say: final performance, convergence, and what the gain is made of.
 
@@ -172,8 +173,7 @@ def conclude(
         classes: column of a class's AUC -> its name and the number of its positive test images; adds the differences
             class by class.
         influences: column -> run -> influence of each patient at the end of the run; see ``metrics.influence``.
-        alpha: chance that one of the two primary claims, where the main start ends and how fast it is, is false where
-            there is no effect; smaller where trainings are added until they decide, see ``sequential``.
+        looks: the plan, where trainings are added until they decide: the primary claims then allow for every look.
 
     Returns:
         The verdict. Its starts are named by their labels, see ``SchemeSpec.label``.
@@ -212,7 +212,7 @@ def conclude(
     every = {start.name: main.compare(start) for start in main.rivals}
     leading = WHOLE if WHOLE in every else next(iter(every), WHOLE)
     topics = _topics(contests, every, classes, similarity)
-    first, rest = primary(main, every[leading], alpha) if every else (None, alpha)
+    first, rest = primary(main, every[leading], looks) if every else (None, PRIMARY)
     each = rest / max(1, len(topics))
     others = family(main, {name: effect for name, effect in every.items() if name != leading}, each)
     schemes = {name: first if name == leading and first else others[name] for name in every}
@@ -247,6 +247,7 @@ def conclude(
         if schemes
         else (),
         likeness=None if similarity is None else read_likeness(frame, similarity, leading, baseline),
+        looks=looks,
     )
 
 

@@ -167,6 +167,10 @@ def _certainty(found: Findings, decision: Decision, effect: Effect) -> Statement
     if "patients" in difference.parts:
         covers = "other trainings and other patients"
     said = [f"{trainings(difference.n)} each; brackets are 95 % intervals over {covers}."]
+    if found.looks is not None:
+        said.append(
+            f"Trainings were added until they decided, at most {found.looks.last} each; the claims allow for it."
+        )
     said += [_parts(difference)] if difference.parts else []
     if effect.num_positive is not None and effect.num_positive < FEW_POSITIVES:
         said.append(f"Only {effect.num_positive} test patients are positive: too few for fine differences.")
