@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from transfusion import __version__, terms
-from transfusion.errors import TransfusionError
+from transfusion.errors import SpecError, TransfusionError
 from transfusion.files import is_passing, reason
 from transfusion.options import listed, names, seconds, size, stage, with_options
 
