@@ -165,7 +165,8 @@ def _refuse_measurements(counts: Counter[str], column: str, spec: TaskSpec) -> N
 
 def _grades(counts: Counter[str], column: str, spec: TaskSpec) -> tuple[tuple[str, ...], bool, list[str]]:
     """The classes, whether they are grades, and a note on grades that no picture has."""
-    classes = tuple(sorted(counts, key=natural_order))
+    whole = all(re.fullmatch(r"-?\d+", text) for text in counts)
+    classes = tuple(sorted(counts, key=int if whole else natural_order))
     numbers = sorted(int(text) for text in classes) if all(map(str.isdecimal, classes)) else []
     named = bool(GRADE_WORDS & set(words(column)))
     if not numbers or numbers[-1] > HIGHEST_GRADE or not (spec.kind == "graded" or (named and len(numbers) > 2)):

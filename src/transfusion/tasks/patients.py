@@ -83,10 +83,11 @@ def assign(listing: Listing, spec: TaskSpec) -> Listing:
     elif all(is_dicom(Path(str(entry.source))) for entry in entries):
         return listing  # the files name their patients themselves
     else:
-        groups = _by_folders(entries) or _by_names(entries, listing) or Groups([None] * len(entries), "")
+        groups = _by_folders(entries) or _by_names(entries, listing, spec) or Groups([None] * len(entries), "")
     if not any(groups.patients):
         problems = [Problem("no patient", entry.name) for entry in entries] if spec.patient_pattern else []
-        return _with(listing, () if problems else entries, problems)
+        unknown = (f"Patients cannot be taken from {groups.source}; nothing is cut, and they count as unknown.",)
+        return _with(listing, () if problems else entries, problems, unknown if groups.source and not problems else ())
     _refuse_few(groups, entries)
     pairs = list(zip(entries, groups.patients, strict=True))
     problems = [Problem("no patient", e.name, f"by {groups.source}") for e, patient in pairs if not patient]
@@ -200,7 +201,7 @@ def _are_patients(names: set[str], labels: set[object]) -> bool:
     return len(names) >= ENOUGH_GROUPS and all(re.search(r"\d", name) for name in names)
 
 
-def _by_names(entries: Sequence[Entry], listing: Listing) -> Groups | None:
+def _by_names(entries: Sequence[Entry], listing: Listing, spec: TaskSpec) -> Groups | None:
     """What the forms of well-known names tell, where most names have one of them."""
     stems = [_bare(entry.name.rpartition("/")[2]) for entry in entries]
     for forms in (KNOWN_PATTERNS, PERSON_IN_NAME):
@@ -208,6 +209,13 @@ def _by_names(entries: Sequence[Entry], listing: Listing) -> Groups | None:
         found = [_search(known, stem) for stem in stems]
         fitting = [patient for patient in found if patient]
         example = next((stem for stem, patient in zip(stems, found, strict=True) if patient), "")
+        if (
+            fitting
+            and len(fitting) < len(entries)
+            and any(e.split == "test" for e in entries)
+            and not spec.val_fraction
+        ):
+            return Groups([None] * len(entries), f"names such as {example}: only {len(fitting)} have this form")
         if fitting and 2 * len(fitting) >= len(entries):
             return Groups(found, f"names such as {example}")
         if len(set(fitting)) < len(fitting):

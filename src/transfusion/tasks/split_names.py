@@ -21,7 +21,7 @@ SPLIT_OF = {word: split for split, known in WORDS.items() for word in known}
 # words short enough to mean something else: they count alone, and make no name look like a split's
 SHORT = frozenset(("tr", "ts", "dev", "vali", "vld", "trn", "tst", "development"))
 FILLER = frozenset(
-    "set sets images image imgs img data dataset split splits folder files file pictures samples subset part "  # noqa: SIM905
+    "stage set sets images image imgs img data dataset split splits folder files file pictures samples subset part "  # noqa: SIM905
     "labels label annotations list input groundtruth".split()
 )
 GLUED = re.compile(rf"^({'|'.join(SPLIT_OF)})(?:set|data|images?|imgs?|folder|split|labels?)$")
@@ -133,7 +133,8 @@ class SplitNames:
     def _refuse_near_misses(self, places: Sequence[PurePosixPath]) -> None:
         folders = {part for place in places for part in place.parts[:-1]}
         odd = sorted(name for name in folders if looks_like_split(name) and not self.of(name))
-        if odd:
+        told = {next((mentioned(part) for part in place.parts[:-1] if mentioned(part)), None) for place in places}
+        if odd and (None in told or len(told) > 1):  # one split for all says nothing
             raise TaskError(f"Is {listed(f'{name}/' for name in odd)} a split? {_say(odd[0])}")
 
 

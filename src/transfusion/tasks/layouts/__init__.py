@@ -7,7 +7,7 @@ from pathlib import Path
 
 from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
-from transfusion.tasks.layouts import cifar, embedded, eyepacs, folder, nih, npz, table
+from transfusion.tasks.layouts import cifar, embedded, eyepacs, folder, nih, npz, published, table
 from transfusion.tasks.layouts.disk import subfolders
 from transfusion.tasks.listing import Listing
 
@@ -18,6 +18,7 @@ READERS: dict[str, Callable[[TaskSpec, Path], Listing]] = {
     "nih": nih.read,
     "eyepacs": eyepacs.read,
     "cifar": cifar.read,
+    "published": published.read,
 }
 KNOWN = (
     "class folders (train/NORMAL/a.png or NORMAL/a.png), an .npz file with train_images and train_labels, a .csv "
@@ -62,6 +63,8 @@ def detect(root: Path, spec: TaskSpec) -> str:
         return "cifar"
     if spec.labels:
         return "csv"
+    if published.find(root):
+        return "published"
     if table.names_pictures(root, spec):
         return "csv"
     if subfolders(root):

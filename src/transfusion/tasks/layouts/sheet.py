@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import gzip
 import io
 import re
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +14,8 @@ import pandas as pd
 from transfusion.errors import TaskError, UnknownNameError
 
 MISSING = ("", "nan", "NaN", "NA", "N/A", "null", "#N/A", "None", "<NA>")
-TABLE_SUFFIXES = frozenset((".csv", ".tsv"))
+TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+GZIP = b"\x1f\x8b"
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -23,9 +26,13 @@ BOMS = (
 NO_TEXT = {
     b"PK\x03\x04": "an Excel workbook or an archive; save the table as CSV",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook; save the table as CSV",
-    b"\x1f\x8b": "compressed by gzip; unpack it",
     b"PAR1": "a Parquet file; save the table as CSV",
 }
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a label table by its name."""
+    return path.name.lower().endswith(TABLE_SUFFIXES) and path.is_file()
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -42,7 +49,7 @@ def read_table(path: Path) -> pd.DataFrame:
         text = _text(path)
         separator, text = _separator(text)
         table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False)
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise TaskError(f"{path} cannot be read as a CSV file: {' '.join(str(error).split())}.") from error
     if table.empty:
         raise TaskError(f"{path} has no rows. Give a CSV file with one row per image.")
@@ -67,6 +74,8 @@ def is_row_number(column: str) -> bool:
 
 def _text(path: Path) -> str:
     content = path.read_bytes()
+    if content.startswith(GZIP):
+        content = gzip.decompress(content)
     for magic, sort in NO_TEXT.items():
         if content.startswith(magic):
             raise ValueError(f"it is {sort}")

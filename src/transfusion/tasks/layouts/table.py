@@ -16,9 +16,9 @@ from transfusion.tasks.labels import Labels
 from transfusion.tasks.layouts import columns
 from transfusion.tasks.layouts.disk import Found, files_below, inner_folders, is_clutter, scan
 from transfusion.tasks.layouts.match import PictureIndex, Row, match
-from transfusion.tasks.layouts.sheet import TABLE_SUFFIXES, read_table
+from transfusion.tasks.layouts.sheet import is_table, read_table
 from transfusion.tasks.listing import Entry, Listing
-from transfusion.tasks.names import listed
+from transfusion.tasks.names import listed, plain
 from transfusion.tasks.split_names import SplitNames, mentioned
 
 
@@ -38,12 +38,8 @@ class Sheets(NamedTuple):
 
 def tables_at(root: Path) -> list[Path]:
     """The CSV files right below ``root``, or, where there are none, further down beside no pictures."""
-    here = sorted(path for path in root.iterdir() if _is_table(path) and not is_clutter(path.name))
-    return here or [path for path in files_below(root) if _is_table(path)]
-
-
-def _is_table(path: Path) -> bool:
-    return path.suffix.lower() in TABLE_SUFFIXES and path.is_file()
+    here = sorted(path for path in root.iterdir() if is_table(path) and not is_clutter(path.name))
+    return here or [path for path in files_below(root) if is_table(path)]
 
 
 def names_pictures(root: Path, spec: TaskSpec) -> bool:
@@ -66,7 +62,7 @@ def read(spec: TaskSpec, root: Path) -> Listing:
     """
     folder = root if root.is_dir() else root.parent
     found = scan(folder, spec)
-    sheets = _sheets(spec, root)
+    sheets = _sheets(spec, root, PictureIndex(found))
     listing = listing_of(sheets, found, spec)
     return replace(listing, name=sheets.paths[0].stem if root.is_file() else root.name)
 
@@ -103,7 +99,7 @@ def listing_of(sheets: Sheets, found: Found, spec: TaskSpec) -> Listing:
     )
 
 
-def _sheets(spec: TaskSpec, root: Path) -> Sheets:
+def _sheets(spec: TaskSpec, root: Path, index: PictureIndex) -> Sheets:
     if spec.labels:
         paths = [Path(spec.labels).expanduser()]
         if not paths[0].is_file() and "," in spec.labels:
@@ -117,11 +113,11 @@ def _sheets(spec: TaskSpec, root: Path) -> Sheets:
         paths = [root] if root.is_file() else tables_at(root)
     if not paths:
         raise TaskError(f"{root} has no CSV file. Put one there, or give its path as task.labels.")
-    return join(paths, spec, root)
+    return join(paths, spec, root, index)
 
 
-def join(paths: Sequence[Path], spec: TaskSpec, root: Path) -> Sheets:
-    """Read tables that are the splits of one set: train.csv, val.csv, test.csv.
+def join(paths: Sequence[Path], spec: TaskSpec, root: Path, index: PictureIndex) -> Sheets:
+    """Read tables that are the splits of one set: train.csv, val.csv, test.csv; metadata in a table of their own too.
 
     Raises:
         TaskError: if several tables cannot be told apart by their names, or differ in their columns.
@@ -131,6 +127,10 @@ def join(paths: Sequence[Path], spec: TaskSpec, root: Path) -> Sheets:
     names = SplitNames(spec)
     frames = {path: read_table(path) for path in paths}
     notes = [f"{path.name} is a form for answers and not used." for path in samples if path not in paths]
+    idle = [path for path in paths if len(paths) > 1 and not columns.hits(frames[path], index)]
+    if len(idle) < len(paths):
+        notes += [f"{path.name} names no picture and is not used." for path in idle]
+        paths = _with_metadata([path for path in paths if path not in idle], frames)
     splits = {path: names.of(path.stem) or mentioned(path.stem) for path in paths}
     if len(paths) == 1:
         (path,) = paths
@@ -172,6 +172,18 @@ def _splits(sheets: Sheets, column: str | None, spec: TaskSpec) -> list[str | No
         clashing = sum(a != b for a, b in zip(rows, sheets.splits, strict=True))
         raise TaskError(f"The column {column} contradicts the tables' names in {clashing} rows. Correct one of them.")
     return rows
+
+
+def _with_metadata(paths: Sequence[Path], frames: dict[Path, pd.DataFrame]) -> list[Path]:
+    """Add the groups that a metadata table tells to the labels beside it, where both begin with the same column."""
+    extra = next((path for path in paths if "metadata" in path.name.lower()), None)
+    others = [path for path in paths if path != extra]
+    if extra is None or len(others) != 1 or frames[extra].columns[0] != frames[others[0]].columns[0]:
+        return list(paths)
+    key = frames[extra].columns[0]
+    new = [key, *(c for c in frames[extra] if plain(str(c)) in columns.GROUP_COLUMNS and c not in frames[others[0]])]
+    frames[others[0]] = frames[others[0]].merge(frames[extra][new].drop_duplicates(key), on=key, how="left").fillna("")
+    return others
 
 
 def with_folder_splits(entries: Sequence[Entry], found: Found, spec: TaskSpec, column: str | None) -> tuple[Entry, ...]:

@@ -1,0 +1,260 @@
+"""One set of rules for labels in tables, arrays and folders: right, or one line that asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from transfusion.errors import SpecError, TaskError
+from transfusion.spec import TaskSpec
+from transfusion.tasks import Task
+from transfusion.tasks.labels import Labels, of_flags, of_one
+
+Loader = Callable[..., Task]
+Tree = Callable[..., Path]
+Cells = list[str]
+
+
+def one(cells: Cells, column: str = "label", **settings: Any) -> Labels:
+    return of_one(cells, column, TaskSpec(**settings))
+
+
+@pytest.mark.parametrize(
+    ("cells", "column", "kind", "classes"),
+    [
+        (["a", "b", "a"], "label", "binary", ("a", "b")),
+        (["a", "b", "c"], "label", "multiclass", ("a", "b", "c")),
+        (["1.0", "0.0", "1"], "label", "binary", ("0", "1")),
+        (["True", "False", "TRUE"], "label", "binary", ("False", "True")),
+        (["yes", "No", "no"], "label", "binary", ("No", "yes")),
+        (["-1", "1", "-1"], "label", "binary", ("-1", "1")),
+        (["10", "9", "2"], "label", "multiclass", ("2", "9", "10")),
+        (["0", "1", "2"], "label", "multiclass", ("0", "1", "2")),
+        (["0", "1", "2"], "grade", "graded", ("0", "1", "2")),
+        (["0", "1", "4"], "diagnosis", "graded", ("0", "1", "2", "3", "4")),
+        (["0.0", "2.0", "3.0"], "Retinopathy grade", "graded", ("0", "1", "2", "3")),
+        (["0", "3", "4"], "KL", "graded", ("0", "1", "2", "3", "4")),
+        (["0", "1", "1"], "diagnosis", "binary", ("0", "1")),
+        (["mild", "severe", "none"], "severity", "multiclass", ("mild", "none", "severe")),
+        (["Benign", "benign", "MALIGNANT", "malignant"], "dx", "binary", ("Benign", "MALIGNANT")),
+        (["no tumor", "no_tumor", "glioma"], "label", "binary", ("glioma", "no tumor")),
+        (["a|b", "a", "c"], "label", "multilabel", ("a", "b", "c")),
+        (["a;b", "a", "c"], "label", "multilabel", ("a", "b", "c")),
+        (["a, b", "a", "b"], "label", "multilabel", ("a", "b")),
+        (["a/b", "b", "a"], "label", "multilabel", ("a", "b")),
+        (["a + b", "b", "a"], "label", "multilabel", ("a", "b")),
+        (["['a', 'b']", "['a']", "[]"], "Labels", "multilabel", ("a", "b")),
+        (["No Finding", "a|b", "b"], "label", "multilabel", ("a", "b")),
+        (["Lung Opacity", "Normal", "No Lung Opacity / Not Normal"], "class", "multiclass", None),
+        (["basal cell, solid", "nevus", "nevus"], "dx", "binary", None),
+    ],
+)
+def test_what_a_column_tells(cells: Cells, column: str, kind: str, classes: tuple[str, ...] | None) -> None:
+    told = one(cells, column)
+    assert told.kind == kind
+    assert classes is None or told.classes == classes
+
+
+@pytest.mark.parametrize(
+    ("cells", "column", "question"),
+    [
+        (["melanoma, nodular", "melanoma, flat", "nevus"], "dx", "label_separator"),
+        (["a/b", "a", "c"], "label", "label_separator"),
+        ([f"{age}.5" for age in range(20, 60)], "age", "no classes"),
+        ([str(age) for age in range(20, 60)], "age", "no classes"),
+        ([f"report {row}" for row in range(40)], "text", "no classes"),
+        (["0.5", "0", "1"], "label", "0.5"),
+        (["1", "2", "3"], "grade", "without 0"),
+        (["1", "2", "5"], "BIRADS level", "task.positive"),
+    ],
+)
+def test_what_a_column_does_not_tell_is_asked(cells: Cells, column: str, question: str) -> None:
+    with pytest.raises(TaskError, match=question):
+        one(cells, column)
+
+
+@pytest.mark.parametrize(
+    ("cells", "settings", "kind", "classes"),
+    [
+        (["a|b", "a", "b"], {"kind": "multiclass"}, "multiclass", ("a", "a|b", "b")),
+        (["a|b", "a", "b"], {"label_separator": "none"}, "multiclass", ("a", "a|b", "b")),
+        (["a/b", "a", "c"], {"label_separator": "/"}, "multilabel", ("a", "b", "c")),
+        (["a", "b", "c"], {"kind": "multilabel"}, "multilabel", ("a", "b", "c")),
+        (["0", "1", "3"], {"kind": "graded"}, "graded", ("0", "1", "2", "3")),
+        (["1", "2", "3"], {"kind": "graded", "positive": "2"}, "graded", ("1", "2", "3")),
+        (["0.5", "1.5", "1"], {"kind": "multiclass"}, "multiclass", ("0.5", "1", "1.5")),
+    ],
+)
+def test_kind_overrules(cells: Cells, settings: dict[str, Any], kind: str, classes: tuple[str, ...]) -> None:
+    told = one(cells, **settings)
+    assert (told.kind, tuple(sorted(told.classes))) == (kind, classes)
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"), [("ignore", ["1", "0", None]), ("zero", ["1", "0", "0"]), ("one", ["1", "0", "1"])]
+)
+def test_doubt_in_one_column(policy: str, expected: list[str | None]) -> None:
+    told = one(["1", "0", "-1"], uncertain=policy)
+    values = [None if gone else value for value, gone in zip(told.values, told.dropped, strict=True)]
+    assert values == expected
+    assert any("-1" in note for note in told.notes)
+    assert told.classes == ("0", "1")
+
+
+def flags(columns: dict[str, str], **settings: Any) -> Labels:
+    """Cells are joined by commas."""
+    return of_flags({name: text.split(",") for name, text in columns.items()}, TaskSpec(**settings))
+
+
+def states(told: Labels) -> list[str]:
+    """Per row one character for each class: 1, 0, or a dot where it is not judged; ``-`` for a row without labels."""
+    rows = []
+    for value, gap in zip(told.values, told.unjudged, strict=True):
+        marks = ("." if name in gap else str(int(name in (value or ()))) for name in told.classes)
+        rows.append("-" if value is None else "".join(marks))
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("columns", "settings", "expected"),
+    [
+        ({"a": "1,0,1", "b": "1,0,0"}, {}, ["11", "00", "10"]),
+        ({"a": "1.0,0.0,1.0", "b": "1.0,0.0,0.0"}, {}, ["11", "00", "10"]),
+        ({"a": "True,False,True", "b": "True,False,False"}, {}, ["11", "00", "10"]),
+        ({"a": "yes,no,yes", "b": "yes,no,no"}, {}, ["11", "00", "10"]),
+        ({"a": "1,,1", "b": "1,,"}, {}, ["11", "00", "10"]),  # as people mark in Excel
+        ({"a": "x,,x", "b": "x,,"}, {}, ["11", "00", "10"]),
+        ({"a": "1,0,", "b": "1,0,0"}, {}, ["11", "00", ".0"]),
+        ({"a": "1,0,", "b": "1,0,0"}, {"blank": "zero"}, ["11", "00", "00"]),
+        ({"a": "1,0,-1", "b": "1,,0"}, {}, ["11", "00", ".0"]),  # as CheXpert marks
+        ({"a": "1,0,-1", "b": "1,,0"}, {"uncertain": "one"}, ["11", "00", "10"]),
+        ({"a": "1,0,-1", "b": "1,,0"}, {"uncertain": "zero"}, ["11", "00", "00"]),
+        ({"a": "1,0,-1", "b": "1,,0"}, {"blank": "ignore"}, ["11", "0.", ".0"]),
+        ({"a": "1,-1,1", "b": "1,-1,-1"}, {}, ["11", "00", "10"]),  # as CelebA marks
+        ({"a": "1,0,1", "b": "1,0,0", "c": ",,"}, {}, ["11", "00", "10"]),
+        ({"a": "1,0,", "b": "1,0,", "c": "1,0,"}, {}, ["111", "000", "-"]),
+        ({"a": "1,0,2", "b": "1,0,0"}, {}, ["11", "00", "-"]),
+        ({"edema": "1,0,0", "No Finding": "0,1,0"}, {}, ["10", "01", "00"]),
+    ],
+)
+def test_what_columns_of_flags_tell(columns: dict[str, str], settings: dict[str, Any], expected: list[str]) -> None:
+    told = flags(columns, **settings)
+    assert told.kind == "multilabel"
+    assert states(told) == expected
+
+
+@pytest.mark.parametrize(
+    ("columns", "kind", "values"),
+    [
+        ({"a": "1,0,0", "b": "0,1,0", "c": "0,0,1"}, "multiclass", ["a", "b", "c"]),
+        ({"a": "1,0,0", "b": "0,1,1"}, "binary", ["a", "b", "b"]),
+        ({"a": "1.0,,", "b": ",1.0,", "c": ",,1.0"}, "multiclass", ["a", "b", "c"]),
+        ({"edema": "1,0,1", "No Finding": "0,1,0"}, "binary", ["edema", "No Finding", "edema"]),
+    ],
+)
+def test_exclusive_flags_are_classes(columns: dict[str, str], kind: str, values: list[str]) -> None:
+    told = flags(columns)
+    assert (told.kind, told.values) == (kind, values)
+    assert flags(columns, kind="multilabel").kind == "multilabel"
+
+
+def test_classes_need_one_flag_each() -> None:
+    with pytest.raises(SpecError, match="2 of 3 rows have none or several"):
+        flags({"a": "1,0,1", "b": "1,0,0"}, kind="multiclass")
+
+
+HEADERS = {
+    "labels of their own among metadata": ("image,age,sex,label", "5{i}.5,male,{c}", {"classes": ("a", "b")}),
+    "a grade that is called so": ("Image name,Retinopathy grade,Risk", "{g},{i}", {"kind": "graded"}),
+    "a class and its number": ("image,class_id,class_name", "{g},name{g}", {"classes": ("name0", "name1", "name2")}),
+    "findings among metadata": ("image,Age,AP/PA,Edema,Mass", "5{i},AP,{f},{h}", {"kind": "multilabel"}),
+    "neutral flags alone": ("image,foo,bar", "{f},{h}", {"kind": "multilabel"}),
+    "one free column": ("image,verdict", "{c}", {"classes": ("a", "b")}),
+    "numbered rows": (",image,verdict", None, {"classes": ("a", "b")}),
+    "target before diagnosis": ("image,diagnosis,target", "unknown,{f}", {"kind": "binary"}),
+}
+
+
+def sheet(header: str, form: str | None, num: int = 24) -> str:
+    rows = []
+    for i in range(num):
+        values = {"i": i, "c": "ab"[i % 2], "g": i % 3, "f": i % 2, "h": int(i % 3 > 0 and i % 4 > 0)}
+        rows.append(f"{i},x{i}y.png,{values['c']}" if form is None else f"x{i}y.png," + form.format(**values))
+    return "\n".join([header, *rows])
+
+
+@pytest.mark.parametrize("case", HEADERS)
+def test_which_columns_are_labels(tree: Tree, load_task: Loader, case: str) -> None:
+    header, form, expected = HEADERS[case]
+    task = load_task(tree([f"x{i}y.png" for i in range(24)], {"labels.csv": sheet(header, form)}))
+    assert {name: getattr(task, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "form"),
+    [
+        ("image,age,sex_male,smoker,malignant", "5{i},{f},{h},{f}"),
+        ("image,sex_male,malignant", "{h},{f}"),
+        ("image,age,foo,bar", "5{i},{f},{h}"),
+        ("image,has_ruler,hair,tumour", "{f},{h},{f}"),
+        ("image,age", "5{g}"),
+        ("image,sex", "{c}"),
+        ("image,first,second", "{c},{g}"),
+        ("image,left grade,right grade", "{g},{h}"),
+    ],
+)
+def test_columns_that_may_be_no_labels_are_asked_about(tree: Tree, load_task: Loader, header: str, form: str) -> None:
+    root = tree([f"x{i}y.png" for i in range(24)], {"labels.csv": sheet(header, form)})
+    with pytest.raises(TaskError, match=r"which column has the labels.*task.label_column"):
+        load_task(root)
+    assert load_task(root, label_column=header.split(",")[-1]).num_outputs in (2, 3)
+
+
+def npz(root: Path, labels: np.ndarray) -> Path:
+    draw = np.random.default_rng(0)
+    arrays = {f"{s}_images": draw.integers(0, 256, (len(labels), 8, 8)).astype(np.uint8) for s in ("train", "test")}
+    np.savez(root / "set.npz", train_labels=labels, test_labels=labels, **arrays)
+    return root / "set.npz"
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"),
+    [
+        (np.eye(4)[np.arange(20) % 4], "multiclass"),
+        (np.eye(2, dtype=bool)[np.arange(20) % 2], "binary"),
+        (np.arange(20) % 2 * 2 - 1, "binary"),
+        (np.array([[1, 1], [0, 0], [1, 0], [0, 1]] * 5), "multilabel"),
+        (np.array([[1, -1], [0, 0], [1, 1], [0, 1]] * 5), "multilabel"),
+        (np.array([[1, np.nan], [0, 0], [1, 1], [0, 1]] * 5), "multilabel"),
+        ((np.arange(20) % 3).astype(float)[:, None], "multiclass"),
+    ],
+)
+def test_arrays_follow_the_same_rules(tmp_path: Path, load_task: Loader, labels: np.ndarray, kind: str) -> None:
+    task = load_task(npz(tmp_path, labels))
+    assert task.kind == kind
+    if kind == "multilabel":
+        expected = np.where(labels == -1, np.nan, labels.astype(float))
+        assert np.array_equal(task.splits["test"].labels, expected, equal_nan=True)
+
+
+def test_folders_follow_the_same_rules(tree: Tree, load_task: Loader) -> None:
+    names = [f"{label}/x{row}y{label}.png" for label in ("Benign", "benign", "malignant") for row in range(10)]
+    task = load_task(tree(names))
+    assert task.classes == ("Benign", "malignant")
+    assert any("Benign, benign differ" in note for note in task.card["warnings"])
+    joined = [f"{label}/x{row}z{label}.png" for label in ("edema", "mass", "edema, mass") for row in range(10)]
+    assert load_task(tree(joined) / ".." / "set", leave_out=("[Bbm]*[nt]/*",)).kind == "multilabel"
+
+
+def test_unjudged_labels_are_not_a_number_and_count_for_nothing(tree: Tree, load_task: Loader) -> None:
+    rows = "\n".join(f"x{i}y.png,{(1, 0, -1)[i % 3]},{i % 2}" for i in range(24))
+    task = load_task(
+        tree([f"x{i}y.png" for i in range(24)], {"t.csv": f"image,edema,mass\n{rows}"}), test_fraction=0.25
+    )
+    labels = np.concatenate([split.labels for split in task.splits.values()])
+    assert np.isnan(labels[:, 0]).sum() == 8
+    assert task.card["classes"]["train"]["edema"] + task.card["classes"]["test"]["edema"] == 8
