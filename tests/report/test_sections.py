@@ -99,6 +99,15 @@ def test_sizes_are_compared_where_there_are_several(tmp_path):
     assert sizes.section(Material(study(tmp_path / "one", schemes_of()))) is None
 
 
+def test_an_unknown_number_of_images_is_not_invented(tmp_path):
+    store = study(tmp_path, schemes_of(), image_counts=(100, None))
+    store.card_path.unlink()
+    section = sizes.section(Material(store))
+    assert [row[0].text for row in named(section, Table)["size-table"].rows] == ["100", "all (count not recorded)"]
+    level = named(section, Picture)["sizes"].draw().axes[0]
+    assert [label.get_text() for label in level.get_xticklabels()] == ["100", "all"]
+
+
 def test_weights_are_told_from_the_folder_alone(tmp_path):
     section = weights.section(Material(train(study(tmp_path, schemes_of()))))
     table = named(section, Table)["filter-table"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import numpy as np
@@ -34,11 +35,10 @@ def section(material: Material) -> Section | None:
 
 
 def _images(material: Material, frame: pd.DataFrame) -> dict[str, float]:
-    """Name of a size, as a verdict has it, -> number of training images."""
+    """Name of a size, as a verdict has it, -> number of training images, infinite where it is not recorded."""
     named = {str(size): float(size) for size in frame["size"].dropna().unique()}
     whole = material.card.get("images", {}).get("train")
-    # without a card nobody knows; a place to the right of the others is then the honest guess
-    return {**named, "all": float(whole) if whole else 2 * max(named.values(), default=1.0)}
+    return {**named, "all": float(whole) if whole else math.inf}  # without a card nobody knows
 
 
 def _gaps(verdict: Verdict, images: dict[str, float]) -> pd.DataFrame:
@@ -81,7 +81,7 @@ def _table(ended: pd.DataFrame, judge: Metric) -> Table:
     none = pd.Series(dtype=float)
     rows = tuple(
         (
-            Cell(f"{images:,.0f}", float(images)),
+            Cell("all (count not recorded)" if math.isinf(images) else f"{images:,.0f}", float(images)),
             *(_cell(by_cell.get((images, start), none)) for start in starts),
         )
         for images in np.sort(ended["images"].unique())

@@ -28,7 +28,7 @@ def sizes(
 
     Args:
         finals: one row per run: ``start scheme images`` and the metric at the end. Left: mean and standard
-            deviation over seeds.
+            deviation over seeds. Images are infinite where all were used and their number is not recorded.
         gaps: one row per start (without the baseline) and size: ``start scheme images estimate low high n``. Right:
             with 95 % intervals.
         metric: whose column ``finals`` has.
@@ -40,6 +40,11 @@ def sizes(
     """
     styles = styles or styles_of(schemes_of(finals) | schemes_of(gaps))
     images = np.unique(np.concatenate([finals["images"], gaps["images"]]).astype(float))
+    beyond = 2 * images[np.isfinite(images)].max(initial=0.5)  # where "all" stands if nobody knows how many that is
+    labels = {float(size): "all" if np.isinf(size) else f"{size:,.0f}" for size in images}
+    labels = {min(size, beyond): label for size, label in labels.items()}
+    finals, gaps = (frame.assign(images=frame["images"].clip(upper=beyond)) for frame in (finals, gaps))
+    images = images.clip(max=beyond)
     span = float(np.log(images[-1] / images[0])) or 1.0
     figure = sheet(HEIGHT_IN, list(finals["start"].unique()))
     middle = (finals["start"].nunique() - 1) / 2
@@ -55,7 +60,7 @@ def sizes(
             _line(gap, (x * shift, *ends), styles[str(start)], str(start))
     for axes in (level, gap):
         plain(axes)
-        log_axis(axes, "x", _spaced(images), lambda value: f"{value:,.0f}")
+        log_axis(axes, "x", _spaced(images), lambda value: labels[float(value)])
         axes.set_xlabel("training images")
     gap.axhline(0, color="black", linewidth=0.8)
     level.set_ylabel(f"held-out {metric.title} at the end")
