@@ -1,6 +1,7 @@
 """How often the verdict's intervals and claims are right where the truth is planted; see results/.
 
-Run from the repository root with one thread: OMP_NUM_THREADS=1 python benchmarks/verdict_coverage.py [REPETITIONS]
+Run from the repository root: OMP_NUM_THREADS=1 python benchmarks/verdict_coverage.py [STUDIES [TABLE ...]]. Rows are
+written as they are made; with names of tables, to the screen only.
 """
 
 from __future__ import annotations
@@ -9,160 +10,250 @@ import datetime
 import platform
 import subprocess
 import sys
-import time
-from collections import defaultdict
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from scipy import stats
 
-from transfusion.metrics import Interval
+from transfusion.metrics import Evidence, contrast, evidence, influence
 from transfusion.verdict import conclude
+from transfusion.verdict.curves import Curve
+from transfusion.verdict.effects import RISE_SHARE, Rise
+from transfusion.verdict.families import against_baseline
+from transfusion.verdict.inference import ratio_interval, share_of_speedup
+from transfusion.verdict.needed import power_to_confirm, power_to_show_equal, to_confirm, to_show_equal
+from transfusion.verdict.sequential import Looks
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-from planted import Planted  # noqa: E402
+from planted import SHAPES, Planted  # noqa: E402
 
-SEEDS, NOISES = (3, 5, 10), (0.003, 0.02)
-SPEEDUPS = {
-    "no": {"random": 1.0, "pretrained": 3.0, "mean_var": 2.0, "kaiming": 1.0},
-    "one side": {"random": 1.0, "pretrained": 12.0, "mean_var": 2.0, "kaiming": 1.0},  # there at once
-    "both sides": {"random": 1.0, "pretrained": 12.0, "mean_var": 0.45, "kaiming": 1.0},  # there at once, and never
-}
-TOPS = {"kaiming": 0.95}  # the start that ends higher; the others end where random does
-COLUMNS = ("speed pretrained", "speed mean_var", "share", "final", "area")
+SEEDS = (3, 5, 10)
+Rows = Iterator[Sequence[object]]
 
 
-def covers(interval: Interval, truth: float) -> bool:
-    return bool(interval.low <= truth <= interval.high)
+def percent(hits: float, of: int) -> str:
+    """A rate and its Monte Carlo standard error."""
+    rate = hits / of
+    return f"{100 * rate:.1f} ± {100 * np.sqrt(max(rate * (1 - rate), 0.25 / of) / of):.1f}"
 
 
-def percent(hits: list[bool]) -> str:
-    return f"{100 * np.mean(hits):.1f} ({len(hits)})" if hits else "undefined"
+def pace(studies: int) -> Rows:
+    """Item 5: crossings between two evaluations, the program's own schedule."""
+    yield "curve", "noise", "seeds", "speed-up 3", "speed-up 2", "share of scaling", "width (log)"
+    truth = {"random": 1.0, "pretrained": 3.0, "mean_var": 2.0}
+    for shape in SHAPES:
+        for noise in (0.003, 0.02):
+            for n in SEEDS:
+                study = Planted(truth, {}, num_seeds=n, noise=noise, shape=shape, every=None)
+                generator, hits, widths = np.random.default_rng(0), Counter[str](), []
+                for _ in range(studies):
+                    runs = {
+                        name: [Curve(study.steps * 1.0, row) for row in study.values(name, n, generator, noise)]
+                        for name in truth
+                    }
+                    level = Rise.of(dict(enumerate(runs["random"]))).level(RISE_SHARE)
+                    met = {name: [curve.crossing(level) for curve in curves] for name, curves in runs.items()}
+                    for name in ("pretrained", "mean_var"):
+                        found = ratio_interval(met["random"], met[name])
+                        hits[name] += found.low <= truth[name] <= found.high
+                        widths.append(np.log(found.high / max(found.low, 1e-9)))
+                    share = share_of_speedup({name: met[name] for name in ("random", "mean_var", "pretrained")})
+                    hits["defined"] += not np.isnan(share.low)
+                    hits["share"] += share.low <= np.log(2) / np.log(3) <= share.high
+                shown = f"{percent(hits['share'], hits['defined'])} of {hits['defined']}"
+                rates = (percent(hits[name], studies) for name in ("pretrained", "mean_var"))
+                yield shape, noise, n, *rates, shown, f"{np.median(widths):.2f}"
 
 
-def coverage(study: Planted, repetitions: int) -> tuple[dict[str, list[bool]], int]:
-    """Hits per column over simulated studies, and in how many the speed-up of pretrained had an open end."""
-    final, area = study.final_difference("kaiming"), study.area("kaiming")
-    speedups = study.speedups
-    share = np.log(speedups["mean_var"]) / np.log(speedups["pretrained"])
-    hits, num_open = defaultdict(list), 0
-    for seed in range(repetitions):
-        verdict = conclude(study.frame(seed))
-        pretrained, mean_var = verdict.schemes["pretrained"], verdict.schemes["mean_var"]
-        hits["speed pretrained"].append(covers(pretrained.speedup, speedups["pretrained"]))
-        hits["speed mean_var"].append(covers(mean_var.speedup, speedups["mean_var"]))
-        hits["final"].append(covers(verdict.schemes["kaiming"].final_difference, final))
-        hits["area"].append(covers(verdict.schemes["kaiming"].area, area))
-        if not np.isnan(verdict.scaling_share.estimate):
-            hits["share"].append(covers(verdict.scaling_share, share))
-        num_open += pretrained.speedup.high == np.inf
-    return hits, num_open
+def differences(generator: np.random.Generator, n: int, num: tuple[int, int], own: float, images: int = 1) -> list:
+    """Influences of the differences of two starts of equal AUC over patients, good at patients of their own."""
+    labels = np.repeat([1, 0], num)
+    owners = np.repeat(np.arange(len(labels)), images)
+    common, pairs = generator.normal(size=len(labels)), []
+    starts = own * generator.normal(size=(2, len(labels)))
+    for _ in range(n):
+        pair = []
+        for start in starts:
+            level = common + start + labels * (1.5 + 0.1 * generator.normal())
+            latent = level[owners] + 0.5 * generator.normal(size=len(owners))
+            chance = stats.norm.cdf(latent / 3)
+            pair.append(influence("auc", "binary", np.c_[1 - chance, chance], labels[owners], 1, owners))
+        pairs.append(contrast(*pair))
+    return pairs
 
 
-def coverage_table(repetitions: int) -> list[str]:
-    lines = ["| censoring | seeds | noise | " + " | ".join(COLUMNS) + " | open intervals |", "|---" * 9 + "|"]
-    for censoring, speedups in SPEEDUPS.items():
-        for num_seeds in SEEDS:
-            for noise in NOISES:
-                study = Planted(speedups, tops=TOPS, num_seeds=num_seeds, noise=noise)
-                hits, num_open = coverage(study, repetitions)
-                cells = " | ".join(percent(hits[column]) for column in COLUMNS)
-                lines.append(f"| {censoring} | {num_seeds} | {noise} | {cells} | {100 * num_open / repetitions:.0f} |")
-                print(lines[-1], flush=True)
-    return lines
+def patients(studies: int) -> Rows:
+    """Items 4 and 11: two starts of equal AUC over patients, called different."""
+    yield "positive and negative patients", "images each", "start-by-patient sd", "seeds", "trainings only", "both"
+    cases = [((8, 40), 1, 0.7), ((20, 100), 1, 0.0), ((20, 100), 1, 0.7), ((60, 140), 1, 0.7), ((20, 60), 3, 0.7)]
+    for num, images, own in cases:
+        for n in SEEDS:
+            generator, wrong = np.random.default_rng(0), Counter[str]()
+            for _ in range(studies):
+                pairs = differences(generator, n, num, own, images)
+                values = np.array([each.value for each in pairs])
+                wrong["trainings"] += evidence(values).p_value() < 0.05
+                wrong["both"] += evidence(values, pairs).p_value() < 0.05
+            rates = (percent(wrong[what], studies) for what in ("trainings", "both"))
+            yield f"{num[0]} and {num[1]}", images, own, n, *rates
 
 
-NULL = {"random": 1.0, "pretrained": 1.0}
-NULLS = {
-    "rising": Planted(NULL, tops={}),
-    "half way": Planted(NULL, tops={}, tau=400.0),
-    "there at once": Planted(NULL, tops={"random": 0.8, "pretrained": 0.8}, tau=2.0),
-    "flat": Planted(NULL, tops={"random": 0.8, "pretrained": 0.8}, floor=0.8, spread=0.02),
-}
+def dunnett(studies: int) -> Rows:
+    """Item 8: four starts, none better; and how often one that is 3 standard deviations better is found."""
+    yield "standard deviations, baseline first", "seeds", "any false claim", "power", "power of t tests by Bonferroni"
+    for spreads in ((1, 1, 1, 1), (1, 1, 1, 3), (3, 1, 1, 1), (1, 2, 1, 1), (1, 1, 1, 10)):
+        for n in SEEDS:
+            generator, found = np.random.default_rng(0), Counter[str]()
+            for _ in range(studies):
+                table = generator.normal(size=(4, n)) * np.array(spreads)[:, None]
+                moved = table + np.array([0, 3, 0, 0])[:, None]
+                found["false"] += min(p for p in _family(table)) < 0.05
+                found["power"] += _family(moved)[0] < 0.05
+                found["alone"] += evidence(moved[1] - moved[0]).p_value() < 0.05 / 3
+            yield spreads, n, *(percent(found[what], studies) for what in ("false", "power", "alone"))
 
 
-def alarm_table(repetitions: int) -> list[str]:
-    """Claims that are false: no effect at all."""
-    lines = ["| curves | seeds | final | speed | area | a start recommended |", "|---" * 6 + "|"]
-    for name, null in NULLS.items():
-        for num_seeds in SEEDS:
-            study = replace(null, num_seeds=num_seeds)
-            verdicts = [conclude(study.frame(seed)) for seed in range(repetitions)]
-            found = [verdict.schemes["pretrained"] for verdict in verdicts]
-            rates = [
-                percent([not covers(c.final_difference, 0) for c in found]),
-                percent([not covers(c.speedup, 1) for c in found if not np.isnan(c.speedup.low)]),
-                percent([not covers(c.area, 0) for c in found]),
-                percent([verdict.advice.start is not None for verdict in verdicts]),
-            ]
-            lines.append(f"| {name} | {num_seeds} | " + " | ".join(rates) + " |")
-            print(lines[-1], flush=True)
-    return lines
+def _family(table: np.ndarray) -> list[float]:
+    others = dict(enumerate(table[1:]))
+    claims = against_baseline({name: evidence(row - table[0]) for name, row in others.items()}, others, table[0])
+    return [claim.p for claim in claims.values()]
 
 
-def equivalence_table(repetitions: int) -> list[str]:
-    """Claims that are false: no difference larger than the margin, where it equals the margin."""
-    lines = ["| seeds | equivalence at the margin |", "|---" * 2 + "|"]
-    for num_seeds in SEEDS:
-        edge = Planted(NULL, tops={"pretrained": 0.91}, num_seeds=num_seeds, noise=0.003, spread=0.03)
-        margin = edge.final_difference("pretrained")
-        edges = [conclude(edge.frame(seed), margin=margin).schemes["pretrained"] for seed in range(repetitions)]
-        lines.append(f"| {num_seeds} | {percent([c.is_equivalent for c in edges])} |")
-        print(lines[-1], flush=True)
-    return lines
+CLAIMS = {
+    "decision": {"better", "worse", "saves time", "slower", "another", "better but slower", "probably saves time",
+                 "stop early", "only it learns"},
+    "final": {"higher", "lower", "slightly higher", "slightly lower"},
+    "pace": {"faster", "slower"},
+    "pair": {"higher", "lower", "slightly higher", "slightly lower"},
+    "overfitting": {"falls"},
+}  # fmt: skip
 
 
-def bootstrap_table(repetitions: int) -> list[str]:
-    """What a percentile bootstrap of the same paired values would cover."""
-    lines = ["| seeds | percentile bootstrap |", "|---|---|"]
-    generator = np.random.default_rng(0)
+def page(studies: int) -> Rows:
+    """Items 3 and 8: no effect at all, six starts and the baseline; any claim of the page is false."""
+    yield "seeds", "statements", "any false claim", "a start recommended", "by topic"
+    names = [
+        "random",
+        "pretrained",
+        "mean_var",
+        "sampling",
+        "kaiming",
+        "pretrained upto layer1",
+        "pretrained upto layer2",
+    ]
     for n in SEEDS:
-        draws = generator.normal(1.0, 0.2, size=(10 * repetitions, n))
-        means = np.stack([draws[:, generator.integers(0, n, n)].mean(axis=1) for _ in range(1000)])
-        low, high = np.quantile(means, (0.025, 0.975), axis=0)
-        lines.append(f"| {n} | {percent(list((low <= 1) & (high >= 1)))} |")
-    return lines
+        study, wrong, num = Planted(dict.fromkeys(names, 1.0), {}, num_seeds=n, every=None), Counter[str](), 0
+        for seed in range(studies):
+            verdict = conclude(_with_upto(study.frame(seed)))
+            topics = {one.topic for one in verdict.statements if one.outcome in CLAIMS.get(one.topic, ())}
+            wrong.update([*topics, *["any"] * bool(topics), *["start"] * (verdict.advice.start is not None)])
+            num = max(num, len(verdict.statements))
+        by_topic = ", ".join(f"{topic} {wrong[topic]}" for topic in CLAIMS if wrong[topic])
+        yield n, num, percent(wrong["any"], studies), percent(wrong["start"], studies), by_topic
+
+
+def _with_upto(frame: pd.DataFrame) -> pd.DataFrame:
+    parts = frame["scheme"].str.extract(r"(\w+)(?: upto (\w+))?")
+    return frame.assign(start=frame["scheme"], scheme=parts[0], upto=parts[1])
+
+
+def needed(studies: int) -> Rows:
+    """Item 10: how often the stated range holds the right number, and the power that the upper number has."""
+    yield (
+        "purpose",
+        "seeds seen",
+        "right number below the range",
+        "above it",
+        "at least 80 % power with the upper number",
+    )
+    generator = np.random.default_rng(0)
+    truth = Evidence(1.0, 1.0, 3, 2)
+    asks: dict[str, tuple[Callable, Callable]] = {
+        "confirm": (to_confirm, power_to_confirm),
+        "show equal": (lambda seen: to_show_equal(seen, 1.0), lambda seen: power_to_show_equal(seen, 1.0)),
+    }
+    for purpose, (ask, power) in asks.items():
+        right = ask(truth).best
+        for n in SEEDS:
+            found = Counter[str]()
+            for _ in range(studies):
+                answer = ask(Evidence(1.0, float(generator.normal(size=n).var(ddof=1)), n, n - 1))
+                low, high = answer.low or np.inf, answer.high or np.inf
+                found["below"] += right < low
+                found["above"] += right > high
+                enough = int(min(high, 10_000))
+                found["power"] += power(Evidence(1.0, 1.0, enough, enough - 1)) >= 0.8
+            yield purpose, n, *(percent(found[what], studies) for what in ("below", "above", "power"))
+
+
+def sequential(studies: int) -> Rows:
+    """Item 12: looked at after every training from the third on; a fixed design of equal power beside it."""
+    yield (
+        "most trainings",
+        "true difference (sd)",
+        "decided",
+        "mean trainings",
+        "fixed design of equal power",
+        "looking at 5 %",
+    )
+    for last in (10, 20):
+        looks = Looks(last)
+        for effect in (0.0, 0.75, 1.0, 1.5):
+            draws = np.random.default_rng(0).normal(effect, 1, size=(100 * studies, last))
+            stopped, naive = np.zeros(len(draws), int), np.zeros(len(draws), bool)
+            for n, level in looks.levels.items():
+                p = stats.ttest_1samp(draws[:, :n], 0, axis=1).pvalue
+                stopped = np.where((stopped == 0) & (p < level), n, stopped)
+                naive |= p < 0.05
+            decided = (stopped > 0).sum()
+            mean = np.where(stopped > 0, stopped, last).mean()
+            fixed = "-" if effect == 0 else _fixed(effect, decided / len(draws))
+            shown = percent(naive.sum(), len(draws)) if effect == 0 else "-"
+            yield last, effect, percent(decided, len(draws)), f"{mean:.1f}", fixed, shown
+
+
+def _fixed(effect: float, power: float) -> int:
+    return next(n for n in range(2, 200) if power_to_confirm(Evidence(effect, 1.0, n, n - 1)) >= min(power, 0.999))
+
+
+TABLES = (patients, needed, sequential, dunnett, pace, page)
+
+
+def lines(table: Callable[[int], Rows], studies: int) -> Iterator[str]:
+    yield f"## {(table.__doc__ or '').strip()}"
+    yield ""
+    for place, row in enumerate(table(studies)):
+        yield f"| {' | '.join(map(str, row))} |"
+        if place == 0:
+            yield "|---" * len(row) + "|"
+    yield ""
 
 
 def main() -> None:
-    repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 500
-    began = time.perf_counter()
+    studies, names = int(sys.argv[1]) if len(sys.argv) > 1 else 500, sys.argv[2:]
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    tables = [table(repetitions) for table in (coverage_table, alarm_table, equivalence_table, bootstrap_table)]
+    ).stdout.strip()
+    result = Path(__file__).parent / "results" / "verdict_coverage.md"
     text = [
-        "# Coverage of the verdict's intervals",
+        "# Coverage of the verdict's intervals, and false claims",
         "",
-        f"{datetime.date.today()}, commit {commit.stdout.strip()}, {platform.machine()} {platform.system()}, one "
-        f"thread, {repetitions} simulated studies per row, {time.perf_counter() - began:.0f} s. Percent, and of how "
-        "many.",
-        "",
-        "Curves: 0.5 to 0.9, tau 100 steps, bend 1.2, spread over seeds 10 % of tau, 13 evaluations 30 steps apart, "
-        "noise autoregressive (0.3). Two standard errors of a rate of 95 % are "
-        f"{200 * np.sqrt(0.0475 / repetitions):.1f} points. Planted speed-ups by censoring: {SPEEDUPS}; final and area "
-        "are those of kaiming, which ends at 0.95. A share is counted where it is defined; with censoring, where "
-        "intervals are bounds, they may cover more than 95 %.",
-        "",
-        *tables[0],
-        "",
-        "False claims without any effect, nominally 5 % each; the recommendation looks at two of them, nominally at "
-        "most 10 %. Curves: rising as above; half way up at the last step; at their level by the first evaluation; "
-        "flat from the start, where a speed-up is undefined.",
-        "",
-        *tables[1],
-        "",
-        "False claims of equivalence, nominally 5 %, where the difference equals the margin.",
-        "",
-        *tables[2],
-        "",
-        "Why Student's t and not a percentile bootstrap, nominal 95 %:",
-        "",
-        *tables[3],
+        f"{datetime.date.today()}, commit {commit}, {platform.machine()} {platform.system()}, {studies} simulated "
+        f"studies a row ({100 * studies} for trainings added one by one). Percent, ± one Monte Carlo standard error.",
         "",
     ]
-    (Path(__file__).parent / "results" / "verdict_coverage.md").write_text("\n".join(text))
+    for table in TABLES:
+        if names and table.__name__ not in names:
+            continue
+        for line in lines(table, studies):
+            print(line, flush=True)
+            text.append(line)
+            if not names:
+                result.write_text("\n".join(text) + "\n")
 
 
 if __name__ == "__main__":
