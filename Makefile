@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check bench clean
+.PHONY: demo test torture check bench clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the embedded default study, its verdict and its report
@@ -10,6 +10,9 @@ demo: $(READY)  ## the embedded default study, its verdict and its report
 
 test: $(READY)  ## the whole suite
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+
+torture: $(READY)  ## what the suite only samples: bad inputs, damaged files, faults, kills
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m torture
 
 check: $(READY)  ## lint, format and types
 	$(BIN)/ruff check src tests benchmarks

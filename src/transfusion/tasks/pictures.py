@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import io
 import re
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,6 +101,8 @@ def inspect(path: Path) -> Facts:
     Raises:
         OSError, MemoryError: for what is no fault of the file.
     """
+    if not stat.S_ISREG(path.stat().st_mode):
+        return Facts("", error="a pipe, a device or a folder, not a file")
     content = path.read_bytes()
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
     try:

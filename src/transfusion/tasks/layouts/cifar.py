@@ -89,7 +89,7 @@ def read(spec: TaskSpec, root: Path) -> Listing:
     batches = {"train": edition.train, "test": edition.test}
     entries: list[Entry] = []
     for split, files in batches.items():
-        labels = [label for file in files for label in unpickle(folder / file)[edition.labels]]
+        labels = [label for file in files for label in _labels(folder / file, edition, len(classes))]
         start = len(entries)
         entries += (Entry(f"{split}-{row}", start + row, classes[label], split) for row, label in enumerate(labels))
     paths = tuple(folder / file for files in batches.values() for file in files)
@@ -120,6 +120,23 @@ def unpickle(path: Path) -> dict[bytes, Any]:
     except Exception as error:  # a damaged pickle raises almost anything
         raise TaskError(f"{path} is damaged: {error}. Download CIFAR again.") from error
     return batch
+
+
+def _labels(path: Path, edition: Edition, num_classes: int) -> list[int]:
+    """The labels of one batch, as many as it has pictures.
+
+    Raises:
+        TaskError: if the batch is not what its publishers made.
+    """
+    batch = unpickle(path)
+    labels, data = batch[edition.labels], batch[b"data"]
+    whole = isinstance(data, np.ndarray) and data.dtype == np.uint8 and data.shape == (len(labels), 3 * 32 * 32)
+    if not whole or not all(isinstance(label, int) and 0 <= label < num_classes for label in labels):
+        raise TaskError(
+            f"{path} is damaged: it needs bytes of shape (n, 3072) and n labels in 0..{num_classes - 1}. "
+            "Download CIFAR again."
+        )
+    return list(labels)
 
 
 def _pixels(path: Path) -> np.ndarray:

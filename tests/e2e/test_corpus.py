@@ -1,0 +1,61 @@
+"""Several hundred bad inputs: one line and exit code 2, within seconds, or a study that understood them."""
+
+import re
+import signal
+import sys
+import zlib
+
+import pytest
+from corpus import CASES
+
+from transfusion.cli import main
+
+PATIENCE_S = 60
+UNDERSTOOD = re.compile(
+    r"settings: (task.split_seed=|margin=|--sizes (1_0|1e400$)|train\.\w+=\[?true)|specs: (empty.json|a date)|"
+    r"arrays: npz: (cut|a byte)|folders: (a FIFO among|a link|two links|one picture)|batches: |tables: |donors: "
+)
+
+
+def pytest_generate_tests(metafunc):
+    names = list(CASES)
+    fast = [zlib.crc32(name.encode()) % 6 == 0 for name in names]  # a sixth, the same every time
+    marked = [
+        pytest.param(name, marks=() if quick else pytest.mark.torture) for name, quick in zip(names, fast, strict=True)
+    ]
+    if "name" in metafunc.fixturenames:
+        metafunc.parametrize("name", marked)
+
+
+def test_there_are_hundreds_of_each_kind():
+    assert len(CASES) >= 300
+
+
+def test_a_bad_input_is_one_line_or_is_understood(name, tmp_path, monkeypatch, capsys):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(sys, "argv", ["transfusion", *CASES[name](tmp_path / "here")])
+    before = set(tmp_path.rglob("*"))
+
+    def too_long(*_):
+        raise TimeoutError(f"no answer within {PATIENCE_S} s")
+
+    former = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(PATIENCE_S)
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            main()
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, former)
+    said = capsys.readouterr()
+    lines = [line for line in said.err.splitlines() if line.startswith("transfusion: ")]
+    assert stopped.value.code in (0, 2), said.err
+    assert "Traceback" not in said.err
+    if stopped.value.code == 2:
+        assert len(lines) == 1, said.err
+        assert len(lines[0]) > 30
+    else:
+        assert UNDERSTOOD.match(name), f"understood: {name}"
+    assert before <= set(tmp_path.rglob("*"))
+    assert not (tmp_path / "here" / "evil").exists()
