@@ -105,7 +105,7 @@ class TaskSpec(Spec):
         fingerprint: hash of content and settings, filled in once the data have been seen.
     """
 
-    data: Annotated[str, Field(min_length=1)] = "embedded:fundus"
+    data: str = "embedded:fundus"
     layout: Layout = "auto"
     image_size: Annotated[int, Field(ge=8, le=4096)] | None = None
     channels: Literal[1, 3] | None = None

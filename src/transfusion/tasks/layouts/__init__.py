@@ -33,6 +33,8 @@ def read(spec: TaskSpec) -> Listing:
     Raises:
         TaskError: if there are none, or they are laid out in no known way.
     """
+    if not spec.data.strip():
+        raise TaskError(f"No data are named. Give the path of {KNOWN}.")
     if spec.layout == "embedded" or spec.data.startswith("embedded:"):
         return embedded.read(spec)
     root = Path(spec.data).expanduser()
