@@ -16,7 +16,7 @@ from transfusion.errors import BadDataError, TaskError
 from transfusion.files import is_passing, reading
 from transfusion.spec import Normalization, TaskSpec
 from transfusion.tasks import cache as store
-from transfusion.tasks import depth, layouts, patients, pictures
+from transfusion.tasks import depth, layouts, near, patients, pictures
 from transfusion.tasks.card import data_card
 from transfusion.tasks.checks import contradictions, usable
 from transfusion.tasks.listing import Arrays, Entry, Listing, Problem
@@ -97,6 +97,9 @@ def load(spec: TaskSpec, cache: Path | None = None, progress: bool = False) -> T
         except store.IncompleteError as error:
             memo.condemn({_path(stock.entries[row]): why for row, why in error.errors.items()})
     _refuse(spec, known, problems)
+    if known.layout != "embedded":  # those are drawn one by one
+        found = near.hashes(folder / f"near-{store.key_of(stock.content)}.json", images, progress)
+        notes += near.notes(found, [fact.digest for fact in stock.facts], stock.splits)
     told = replace(known, notes=(*known.notes, *_header_notes(facts), *notes))
     return _task(spec, told, stock, images, folder, problems)
 
