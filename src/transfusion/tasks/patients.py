@@ -155,11 +155,16 @@ def _bare(name: str) -> str:
     return f"{folder}{slash}{stem or last}"
 
 
+def _class_of(entry: Entry) -> str:
+    """The class of a picture; pictures of a multilabel task are of one, for their combinations are no classes."""
+    return entry.label if isinstance(entry.label, str) else ""
+
+
 def _refuse_few(groups: Groups, entries: Sequence[Entry]) -> None:
     """One patient for everything, or one for each class, is a misread name."""
     by_label: dict[object, set[str | None]] = defaultdict(set)
     for entry, patient in zip(entries, groups.patients, strict=True):
-        by_label[entry.label].add(patient)
+        by_label[_class_of(entry)].add(patient)
     one_each = len(by_label) > 1 and all(len(own) == 1 for own in by_label.values())
     if len(entries) > len(by_label) and (len(set(groups.patients)) == 1 or one_each):
         found = sorted({str(patient) for patient in groups.patients})
@@ -183,7 +188,7 @@ def _by_folders(entries: Sequence[Entry]) -> Groups | None:
             continue
         example = next(entry for entry in entries if len(entry.folders) > level and entry.folders[level] in telling)
         place = "/".join(example.name.split("/")[: -len(example.folders) + level or None][:-1])
-        if None not in names and _are_patients(telling, {entry.label for entry in entries}):
+        if None not in names and _are_patients(telling, set(map(_class_of, entries))):
             return Groups(names, f"folders such as {example.folders[level]}/")
         raise TaskError(
             f"Are folders such as {listed(f'{name}/' for name in sorted(telling, key=natural_order)[:3])} "
@@ -233,8 +238,8 @@ def _refuse_counted(stems: Sequence[str], entries: Sequence[Entry], listing: Lis
         return
     found = [match.group(1) if (match := COUNTED.fullmatch(stem)) else None for stem in stems]
     counts = Counter(found)
-    labels = {entry.label for entry in entries}
-    if None in counts or not len(labels) < len(counts) <= 0.7 * len(stems):
+    few = max(len(set(map(_class_of, entries))), ENOUGH_GROUPS - 1)
+    if None in counts or not few < len(counts) <= 0.7 * len(stems):
         return
     name, count = counts.most_common(1)[0]
     raise TaskError(
