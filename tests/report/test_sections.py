@@ -1,6 +1,7 @@
 """The sections on curves, sizes and weights, from small studies written to disk."""
 
 import numpy as np
+import pytest
 import torch
 
 from transfusion.files import write_text
@@ -154,3 +155,12 @@ def test_the_first_layer_is_the_first_convolution_that_has_a_picture():
     tensors = {"a": torch.zeros(4, 3, 1, 1), "b": torch.zeros(4, 3, 3, 3), "c": torch.zeros(4, 3, 7, 7)}
     assert first_layer(dict.fromkeys("abc", "stem"), tensors) == "b"
     assert first_layer({"a": "stem"}, tensors) is None
+
+
+def test_gabor_fits_are_made_once(tmp_path, monkeypatch):
+    layer, store = torch.randn(4, 3, 7, 7, generator=torch.Generator().manual_seed(0)), Store(tmp_path)
+    first = weights.scores_of(store, [layer])
+    monkeypatch.setattr(weights, "gabor_score", lambda _: pytest.fail("fitted again"))
+    (kept,), (again,) = first.values(), weights.scores_of(store, [layer]).values()
+    assert np.array_equal(kept.r2, again.r2)
+    assert np.array_equal(kept.p_value, again.p_value)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, fields
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -13,6 +15,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from transfusion.errors import StoreError
 from transfusion.filters import Floats, GaborScore, gabor_score, pictures, relative_change, weight_histograms
 from transfusion.progress import track
 from transfusion.report import figures
@@ -25,7 +28,7 @@ from transfusion.report.parts import Cell, Part, Picture, Section, Table
 from transfusion.report.table import schemes_of
 from transfusion.runs.comparisons import are_finite
 from transfusion.runs.run import donor_key
-from transfusion.runs.store import RunFiles, read_tensors
+from transfusion.runs.store import RunFiles, Store, read_tensors, write_tensors
 from transfusion.verdict.gabors import MOMENTS, GaborShares, gabor_shares, share_words
 
 TITLE = "Weights and filters"
@@ -87,7 +90,7 @@ def section(material: Material) -> Section | None:
     if all(run.first for run in trained):
         parts += _filters(trained, seed)
         layers = [_layers(run) for run in every if run.is_finite and run.first]
-        parts += _table(layers, _donor(material, str(trained[0].first)))
+        parts += _table(material.store, layers, _donor(material, str(trained[0].first)))
     parts += _histograms(trained, styles, seed)
     return Section("weights", TITLE, tuple(parts)) if parts else None
 
@@ -172,11 +175,11 @@ def _layers(run: Trained) -> Layers:
     return Layers(run.start, {"before": before, "after": after, "difference": after.double() - before.double()})
 
 
-def _table(layers: Sequence[Layers], donor: Tensor | None) -> Iterator[Table | str]:
+def _table(store: Store, layers: Sequence[Layers], donor: Tensor | None) -> Iterator[Table | str]:
     """Change and Gabor fits of every start over all seeds, the donor's own, and what it comes to in words."""
     every = [tensor for own in layers for tensor in own.tensors.values()]
     fits_donor = donor is not None and donor.ndim == 4 and min(donor.shape[2:]) >= LEAST_SIDE
-    scores = _scores([*every, donor] if fits_donor and donor is not None else every)
+    scores = scores_of(store, [*every, donor] if fits_donor and donor is not None else every)
     caption = (
         "First-layer filters over all seeds: means, with 95 % intervals of the mean in brackets where n > 1. "
         "Change is that of a filter relative to its size. Gabor-like are filters that a Gabor fits better than it fits "
@@ -197,18 +200,28 @@ def _table(layers: Sequence[Layers], donor: Tensor | None) -> Iterator[Table | s
         yield " ".join(_shares(start, own, scores).words for start, own in grouped.items())
 
 
-def _scores(layers: Sequence[Tensor]) -> dict[bytes, GaborScore]:
-    """Gabor fits by the bytes of their layer: starts that share a layer, such as the donor's, share the fit."""
+def scores_of(store: Store, layers: Sequence[Tensor]) -> dict[str, GaborScore]:
+    """Gabor fits by a hash of their layer: starts that share a layer, such as the donor's, share the fit."""
     distinct = {_key(layer): layer for layer in layers if max(layer.shape[2:]) <= MOST_FIT_SIDE}
-    fits = ((1, (key, gabor_score(layer))) for key, layer in distinct.items())
+    fits = ((1, (key, _fitted(store.gabor_path(key), layer))) for key, layer in distinct.items())
     return dict(track(fits, "Fitting Gabors to filters", len(distinct), show=True))
 
 
-def _key(layer: Tensor) -> bytes:
-    return hashlib.blake2b(layer.contiguous().double().numpy().tobytes()).digest()
+def _fitted(kept: Path, layer: Tensor) -> GaborScore:
+    """The fit of a layer: as kept, or made now and kept where the folder can be written to."""
+    with suppress(StoreError):
+        return GaborScore(**{name: values.numpy() for name, values in read_tensors(kept).items()})
+    score = gabor_score(layer)
+    with suppress(StoreError, OSError):
+        write_tensors(kept, {field.name: torch.as_tensor(getattr(score, field.name)) for field in fields(score)})
+    return score
 
 
-def _row(start: str, layers: Sequence[Mapping[str, Tensor]], scores: Mapping[bytes, GaborScore]) -> Row:
+def _key(layer: Tensor) -> str:
+    return hashlib.blake2b(layer.contiguous().double().numpy().tobytes(), digest_size=16).hexdigest()
+
+
+def _row(start: str, layers: Sequence[Mapping[str, Tensor]], scores: Mapping[str, GaborScore]) -> Row:
     """One start over its seeds."""
     count, changes = (
         len(layers[0]["before"]),
@@ -224,7 +237,7 @@ def _row(start: str, layers: Sequence[Mapping[str, Tensor]], scores: Mapping[byt
     return (start, *cells, *shares, *r2, _median([fit.chance for fit in fits["after"]]))
 
 
-def _row_of_donor(donor: Tensor, scores: Mapping[bytes, GaborScore]) -> Row:
+def _row_of_donor(donor: Tensor, scores: Mapping[str, GaborScore]) -> Row:
     """The donor has no afterwards."""
     cells = (Cell(str(len(donor)), len(donor)), Cell("1", 1), *_unknown(1))
     score = scores.get(_key(donor))
@@ -245,7 +258,7 @@ def _median(values: Sequence[Floats]) -> Cell:
     return Cell.number(float(np.mean(medians)) if medians else np.nan, ".2f")
 
 
-def _shares(start: str, layers: Sequence[Mapping[str, Tensor]], scores: Mapping[bytes, GaborScore]) -> GaborShares:
+def _shares(start: str, layers: Sequence[Mapping[str, Tensor]], scores: Mapping[str, GaborScore]) -> GaborShares:
     shares = {moment: [scores[_key(own[moment])].share for own in layers] for moment in MOMENTS}
     return gabor_shares(start, shares)
 

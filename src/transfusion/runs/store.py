@@ -159,6 +159,10 @@ class Store:
         """Where a unit of comparisons is kept, under the settings of the study as it is."""
         return self.folder / "representations" / str(self._grid()["representations"]) / f"{unit}.{suffix}"
 
+    def gabor_path(self, layer: str) -> Path:
+        """Where the Gabor fits of a layer are kept, by a hash of its weights: they take seconds each."""
+        return self.folder / "filters" / f"{layer}.safetensors"
+
     def find_run(self, run_id: str) -> Path:
         """The final weights of a run of this study or of one beside it, by id or the start of one.
 
