@@ -126,7 +126,7 @@ def with_classes(num_seeds=5):
 def test_classes_are_judged_together_and_one_positive_says_nothing():
     classes = {"auc_0": ("edema", 90), "auc_1": ("hernia", 1), "auc_2": ("none", None)}
     verdict = conclude(with_classes(), classes=classes)
-    said = {one.text.split(" (")[0].split(":")[0]: one for one in verdict.about("class")}
+    said = {one.name: told for one, told in zip(verdict.classes, verdict.about("class"), strict=True)}
     assert {name: one.outcome for name, one in said.items()} == {
         "edema": "higher", "hernia": "too few", "none": "unknown"
     }  # fmt: skip

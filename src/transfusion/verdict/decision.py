@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from transfusion.verdict.details import Level
-from transfusion.verdict.effects import Effect
+from transfusion.verdict.effects import FEW, Effect
 from transfusion.verdict.findings import Findings
 
 Outcome: TypeAlias = Literal[
@@ -31,7 +31,6 @@ Outcome: TypeAlias = Literal[
     "undecided",
 ]
 
-FEW = 3  # trainings; fewer conclude nothing
 CEILING = 0.005  # of the metric's limit
 NEAR_CHANCE = 0.05
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from transfusion.metrics import METRICS, Influence, Interval
 from transfusion.verdict.curves import Curve, Grid, Start, read
-from transfusion.verdict.effects import Contest, Rise, shared, values_of
+from transfusion.verdict.effects import FEW, Contest, Rise, shared, values_of
 from transfusion.verdict.inference import mean_interval
 
 CLASSES_PICKED_BY = METRICS["auc"].picked_by
@@ -107,6 +107,8 @@ class ClassEffect:
         """``higher``, ``lower`` or ``unknown``; ``too few`` where the positive images allow no conclusion."""
         if self.positives is not None and self.positives < FEWEST_POSITIVES:
             return "too few"
+        if self.difference.n < FEW:
+            return "unknown"
         return "higher" if self.difference.low > 0 else "lower" if self.difference.high < 0 else "unknown"
 
     def to_dict(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ RISE_SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 NOISE_FACTOR = 4
 ENOUGH_OF_SPEEDUP = 0.95
 EQUIVALENCE_LEVEL = 0.05
+FEW = 3  # trainings; fewer conclude nothing
 SAME = 1e-3  # two numbers of one metric, one from predictions kept in float32
 PACE_MARGIN = 1.2  # times; a ratio of steps shown to be within it is about the same
 
@@ -168,6 +169,8 @@ class Effect:
     def ends(self) -> Ends:
         """Where it ends, as far as it is shown; less than the margin is ``equal`` or ``slightly``."""
         found = self.claim("final_difference")
+        if found.n < FEW:
+            return "unknown"
         side = 1 if found.low > 0 else -1 if found.high < 0 else 0
         if self.is_equivalent:
             slightly: dict[int, Ends] = {1: "slightly higher", -1: "slightly lower", 0: "equal"}
@@ -184,6 +187,8 @@ class Effect:
     def pace(self) -> PaceWord:
         """How fast it is, as far as it is shown."""
         found = self.claim("speedup")
+        if found.n < FEW:
+            return "unknown"
         if found.low > 1:
             return "faster"
         if found.high < 1:

@@ -12,6 +12,7 @@ import pandas as pd
 from transfusion.metrics import Interval
 
 UNKNOWN, NOTHING = "unknown", "-"
+WIDE_RATIO, WIDE_DIFFERENCE = 1000, 1.0  # metrics lie between 0 and 1
 SIGNED, RATIO, SHARE = "+.3f", ".2f", ".0%"  # formats of a difference, a ratio and a share
 
 
@@ -38,7 +39,17 @@ def ends(interval: Interval, form: str) -> str:
         return f"{number(high, form)} or less"
     if low == high:
         return "the same in every training"
+    if _is_wide(interval, form):
+        return "anything fits"
     return f"{number(low, form)} to {number(high, form)}"
+
+
+def _is_wide(interval: Interval, form: str) -> bool:
+    """Whether it holds no effect and, beside it, more than there can be: two trainings may give such an interval."""
+    low, high = interval.low, interval.high
+    if form == RATIO:
+        return low < 1 < high and high > WIDE_RATIO * low
+    return form == SIGNED and low < 0 < high and high - low > WIDE_DIFFERENCE
 
 
 def is_open(interval: Interval) -> bool:

@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterator
 
 from transfusion.metrics import Interval
-from transfusion.verdict.decision import FEW
 from transfusion.verdict.details import ClassEffect
-from transfusion.verdict.effects import RISE_SHARE, Effect
+from transfusion.verdict.effects import FEW, RISE_SHARE, Effect
 from transfusion.verdict.findings import Findings
 from transfusion.verdict.numbers import (
     RATIO,
@@ -143,7 +142,8 @@ def _class(found: Findings, one: ClassEffect) -> Statement:
         "lower": f"{name} ends lower, by {numbers}.",
         "unknown": f"not known, {numbers}." if not math.isnan(one.difference.estimate) else "not known.",
     }
-    text = f"{one.name}{count}: {words[one.outcome]}"
+    said = words[one.outcome] if one.difference.n >= FEW else "too few trainings to say."
+    text = f"AUC of {one.name}{count}: {said}"
     shown: Interval | None = None if one.outcome == "too few" else one.difference
     return Statement("class", one.outcome, text, name, found.baseline, shown)
 
