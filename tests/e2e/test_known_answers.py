@@ -15,6 +15,7 @@ TASK = TaskSpec(data="embedded:natural", image_size=16, num_images=(600, 0, 100)
 ONE_THREAD = Machine(accelerator="cpu", threads=1, checkpoint_s=1e9)
 LONG = TrainSpec(steps=150, batch_size=32, lr=1e-3, eval_every=75, precision="float32")
 SHORT = LONG.with_values(steps=30, eval_every=3)
+DENSE = SHORT.with_values(eval_every=1)  # for what is learned within three steps: to be timed it must be seen
 COMMON = {"task": TASK, "model": "cbr_tiny_small", "train": SHORT, "seeds": (0, 1, 2)}
 
 pytestmark = pytest.mark.slow
@@ -37,8 +38,7 @@ def total(folder):
     """The task is the donor's own: all that is left to learn is the head."""
     donor = DonorRunSpec(task=TASK, train=LONG)
     spec = StudySpec(**COMMON, donor=donor, schemes=("pretrained", "mean_var", "random"))
-    dense = SHORT.with_values(eval_every=1)  # it is there before the third step: a crossing must be seen to be timed
-    return verdict_of(spec.with_values(train=dense), folder / "total")
+    return verdict_of(spec.with_values(train=DENSE), folder / "total")
 
 
 def test_total_reuse_is_found(total):
@@ -97,3 +97,16 @@ def test_no_effect_is_not_claimed(folder):
     for start in ("pretrained", "mean_var"):
         assert holds(verdict.schemes[start].speedup, 1)
     assert np.isnan(verdict.scaling_share.estimate)
+
+
+def test_a_donor_that_knows_its_lower_half_alone_is_found_so(total, folder):
+    """Its first two blocks are trained on the task, the others drawn: all of the gain is there by the second block."""
+    state = trained_body(folder)
+    lower = glorot_body() | {name: state[name] for name in state if name.startswith(("block1.", "block2."))}
+    donor = file_donor(folder, "lower", lower)
+    spec = StudySpec(**COMMON, donor=donor, schemes=("pretrained", "random"), upto=(None, "block1", "block2"))
+    verdict = verdict_of(spec.with_values(train=DENSE), folder / "lower")
+    assert verdict.schemes["pretrained"].speedup.low > 1
+    assert verdict.schemes["pretrained upto block2"].speedup.low > 1
+    assert holds(verdict.upto_shares["pretrained upto block2"], 1)
+    assert verdict.upto_shares["pretrained upto block1"].estimate < 0.5
