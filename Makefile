@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test torture check bench clean
+.PHONY: demo test torture check docs bench clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the embedded default study, its verdict and its report
@@ -19,14 +19,17 @@ check: $(READY)  ## lint, format and types
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 
+docs: $(READY)  ## the documentation site, built strictly into site/
+	$(BIN)/zensical build --strict
+
 bench: $(READY)  ## ratios against named peers; results land in benchmarks/results/
 	for file in benchmarks/[a-z]*.py; do $(BIN)/python $$file || exit 1; done
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "transfusion needs Python 3.10 or newer: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
 clean:
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .cache site build dist .mypy_cache .ruff_cache .pytest_cache
