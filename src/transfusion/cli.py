@@ -67,8 +67,8 @@ def transfusion(context: click.Context) -> None:
     with several seeds, and says how fast each converges, where each ends, and how sure that is.
 
     \b
-    transfusion study                                  the embedded default; a few minutes, no download
-    transfusion study --data DIR --model resnet50 --donor torchvision:resnet50
+        transfusion study                                  the embedded default; minutes, no download
+        transfusion study --data DIR --model resnet50 --donor torchvision:resnet50
     """  # noqa: D301 - click wants the character
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
