@@ -76,6 +76,9 @@ class Spec(BaseModel):
             raise SpecError(f"{path} holds {type(values).__name__}; it needs keys such as 'task' and 'model'.")
         return cls.parse(values)
 
+    def __hash__(self) -> int:
+        return hash(self.to_json())  # a field may be a dictionary
+
     def to_json(self) -> str:
         """Indented JSON that ``read`` takes back unchanged."""
         return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"

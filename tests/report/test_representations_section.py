@@ -110,7 +110,7 @@ def test_the_heatmaps_pair_different_seeds_and_one_run_with_its_own_start(tmp_pa
         for (a, a_step), (b, b_step) in itertools.combinations(unit.weights, 2):
             apart = {"seeds": 0.6, "untrained": 0.1}.get(unit.kind, 0.99)
             value = apart if seed[a] != seed[b] else 0.9 if a == b else 0.99
-            lines.append(f"stem,{a},{a_step},{b},{b_step},cca,{value},{value},0.05,4,4,640,40,,{unit.kind}")
+            lines.append(f"stem,{a},{a_step},{b},{b_step},cca,{value},{value},0.05,4,4,640,40,,,{unit.kind}")
         write_text(store.representation_path(unit.id, "csv"), "\n".join(lines) + "\n")
     panel = pictures(store)["representations-heatmaps"].draw().axes[0]
     assert panel.get_title().split(" ")[0] == "stem"

@@ -90,7 +90,7 @@ def test_against_one_network_gives_its_pairs_only_and_the_same_numbers():
 
 def test_columns_are_tidy():
     frame = compare({"a": _net(), "b": _net(1)}, [_images()], stages=STAGES, measures=("cca", "debiased_cka"))
-    expected = "stage a b measure value reverse baseline rank_a rank_b n warnings images"
+    expected = "stage a b measure value reverse baseline rank_a rank_b n warnings cautions images"
     assert list(frame.columns) == expected.split()
     assert len(frame) == 4
 

@@ -115,7 +115,7 @@ def evidence(values: Floats, influences: Sequence[Influence] | None = None) -> E
 
     Examples:
         >>> found = evidence(np.array([0.02, 0.03, 0.01]))
-        >>> round(found.estimate, 3), found.df, round(found.interval().low, 4)
+        >>> round(found.estimate, 3), round(found.df, 9), round(found.interval().low, 4)
         (0.02, 2.0, -0.0048)
     """
     n = len(values)
