@@ -13,7 +13,8 @@ from transfusion.cli import main
 PATIENCE_S = 60
 UNDERSTOOD = re.compile(
     r"settings: (task.split_seed=|margin=|--sizes (1_0|1e400$)|train\.\w+=\[?true)|specs: (empty.json|a date)|"
-    r"arrays: npz: (cut|a byte)|folders: (a FIFO among|a folder named|a link|two links|one picture)|batches: |tables: |donors: "
+    r"arrays: npz: (cut|a byte)|folders: (a FIFO among|a folder named|a link|two links|one picture)|"
+    r"batches: |tables: |donors: "
 )
 
 
