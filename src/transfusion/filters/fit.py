@@ -37,7 +37,7 @@ def fit(patterns: Tensor) -> tuple[Tensor, Tensor]:
         Best theta (N, 6), see the legend, and R2 (N,), NaN for a flat pattern.
     """
     count = max(1, _BLOCK_PIXELS // patterns[0].numel())
-    with _one_thread():
+    with _one_thread(), torch.device("cpu"):  # whatever torch.set_default_device says
         blocks = [_fit_block(patterns[i : i + count]) for i in range(0, len(patterns), count)]
     theta, r2 = zip(*blocks, strict=True)
     return torch.cat(theta), torch.cat(r2)

@@ -133,7 +133,10 @@ def _surrogates(patterns: Tensor) -> Tensor:
     mirrored = torch.cat([patterns, patterns.flip(1)], dim=1)
     mirrored = torch.cat([mirrored, mirrored.flip(2)], dim=2)
     noise = torch.randn(
-        (NUM_SURROGATES, *mirrored.shape), generator=torch.Generator().manual_seed(0), dtype=torch.float64
+        (NUM_SURROGATES, *mirrored.shape),
+        generator=torch.Generator().manual_seed(0),
+        dtype=torch.float64,
+        device="cpu",
     )
     phases = torch.fft.fft2(noise)
     drawn: Tensor = torch.fft.ifft2(torch.fft.fft2(mirrored).abs() * phases / phases.abs()).real

@@ -188,7 +188,7 @@ class Redrawn(Scheme):
         if not self.reads(slot):
             return Draw(slot.tensor, "kept")
         assert source is not None
-        drawn = torch.arange(len(source)) != slot.padding if slot.padding is not None else ...
+        drawn = torch.arange(len(source), device="cpu") != slot.padding if slot.padding is not None else ...
         values, measured = source.clone(), source[drawn]
         mean, std = moments(measured)
         values[drawn] = self.redraw(measured, generator).to(values.dtype)

@@ -100,7 +100,12 @@ def exact_pair(x: Tensor, y: Tensor, eps: tuple[float, float] = (EPS, EPS)) -> P
     about = torch.zeros_like(mean)
     first = ExactView(len(x), mean[:width], factor[:, :width].T, math.nan, eps[0], about[:width])
     second = ExactView(len(x), mean[width:], factor[:, width:].T, math.nan, eps[1], about[width:])
-    return Pair(first.without_dead(), second.without_dead(), torch.eye(len(factor)).to(factor), math.nan)
+    return Pair(
+        first.without_dead(),
+        second.without_dead(),
+        torch.eye(len(factor), dtype=factor.dtype, device=factor.device),
+        math.nan,
+    )
 
 
 def _centred(x: Tensor, y: Tensor, mean: Tensor) -> Iterator[Tensor]:

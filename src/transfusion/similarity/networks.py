@@ -242,7 +242,7 @@ class _Held:
         if self.positions is not None and self.positions < available:
             # One draw for all that is held: re-matched images must keep their positions matched.
             if self.taken is None:
-                self.taken = torch.randperm(available, generator=self.generator)[: self.positions]
+                self.taken = torch.randperm(available, generator=self.generator, device="cpu")[: self.positions]
             maps = [each[:, self.taken.to(each.device)] for each in maps]
         self.parts.append(list(maps))
         self.rows += maps[0].shape[0] * maps[0].shape[1]

@@ -244,7 +244,9 @@ def _whiten_full_rank(unit: Tensor, noise: Tensor, eps: float, least: float) -> 
     factor, failed = torch.linalg.cholesky_ex(unit)
     if int(failed.item()):
         return None
-    inverse = torch.linalg.solve_triangular(factor, torch.eye(len(unit)).to(unit), upper=False)
+    inverse = torch.linalg.solve_triangular(
+        factor, torch.eye(len(unit), dtype=unit.dtype, device=unit.device), upper=False
+    )
     smallest, largest = 1 / inverse.square().sum(), torch.linalg.matrix_norm(unit)
     floor = max(least * float(largest.item()), float(noise.max().item()))
     # The bound itself carries rounding of the order of the floor: a hundredfold distance settles it.
