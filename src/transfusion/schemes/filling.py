@@ -57,7 +57,7 @@ def initialize(
 
     Raises:
         UnknownNameError: no such scheme, batch-norm mode, stage or rule for the head.
-        DonorError: a donor is needed and none was given.
+        DonorError: a donor is needed and none was given, or it has values that are not finite.
         DonorMismatchError: the donor lacks tensors, or has them in other shapes.
         InputError: the model has lazy, meta, sparse or quantised tensors, or a parametrization without a rule.
 
@@ -168,6 +168,11 @@ def _check_donor(plan: _Plan, found: list[Slot], state: dict[str, Tensor], *, gi
     if missing or other:
         problems = [f"missing: {_listed(missing)}"] * bool(missing) + [f"misshapen: {_listed(other)}"] * bool(other)
         raise DonorMismatchError(f"The donor does not fit the model ({'; '.join(problems)}). Adapt it first.")
+    broken = [slot.name for slot in read if slot.role != "buffer" and not state[slot.name].isfinite().all()]
+    if broken:
+        raise DonorError(
+            f"The donor has NaN or infinite values in {_listed(broken)}. Give one from before it diverged."
+        )
 
 
 def _is_alike(given: Tensor, wanted: Tensor) -> bool:
