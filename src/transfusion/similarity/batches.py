@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import torch
@@ -36,10 +37,16 @@ def mapped(function: Callable[..., Any], *batches: Any) -> Any:
     if isinstance(first, Tensor):
         return function(*batches)
     if isinstance(first, Mapping):
-        return {key: mapped(function, *(batch[key] for batch in batches)) for key in first}
+        values = {key: mapped(function, *(batch[key] for batch in batches)) for key in first}
+        if not isinstance(first, MutableMapping):
+            return values
+        same_kind = copy.copy(first)  # transformers' batches are read by attribute, too
+        same_kind.update(values)
+        return same_kind
     if isinstance(first, (tuple, list)):
         parts = [mapped(function, *each) for each in zip(*batches, strict=True)]
-        return parts if isinstance(first, list) else tuple(parts)
+        is_named = isinstance(first, tuple) and hasattr(first, "_fields")
+        return type(first)(*parts) if is_named else parts if isinstance(first, list) else tuple(parts)
     return first
 
 
