@@ -45,6 +45,20 @@ def test_every_format_of_torchvision_can_be_told():
             assert 0 < min(of_torchvision(name, weights.name).std) <= 1
 
 
+@pytest.mark.parametrize(
+    ("name", "std", "size"),
+    [("deeplabv3_resnet50", (0.229, 0.224, 0.225), None), ("r3d_18", (0.22803, 0.22145, 0.216989), 112)],
+)
+def test_what_torchvision_publishes_for_other_tasks_tells_its_format_too(name, std, size):
+    found = of_torchvision(name)
+    assert (found.std, found.size) == (std, size)
+
+
+@pytest.mark.parametrize("name", ["fasterrcnn_resnet50_fpn", "raft_small"])
+def test_what_normalises_by_itself_tells_no_format(name):
+    assert of_torchvision(name) is None
+
+
 def test_every_format_of_timm_can_be_told():
     names = timm.list_pretrained()
     formats = {name: of_timm(name) for name in names}

@@ -37,8 +37,10 @@ class InputFormat:
     size: int | None = None
 
 
-def of_torchvision(name: str, weights_name: str = "DEFAULT") -> InputFormat:
+def of_torchvision(name: str, weights_name: str = "DEFAULT") -> InputFormat | None:
     """The format of torchvision's weights for ``name``: what ``weights.transforms()`` does.
+
+    None where that does not normalise, as of detectors, which do so themselves.
 
     Raises:
         DonorError: torchvision has no such model or weights.
@@ -49,7 +51,10 @@ def of_torchvision(name: str, weights_name: str = "DEFAULT") -> InputFormat:
     """
     weights = torchvision_weights(name, weights_name)
     preset = weights.transforms()
-    (size,) = preset.crop_size
+    if not hasattr(preset, "mean"):
+        return None
+    sides = set(getattr(preset, "crop_size", ()))  # those of segmentation are not cropped, those of video have two
+    size = sides.pop() if len(sides) == 1 else None
     source = f"torchvision:{name}/{weights.name}"
     return InputFormat(tuple(preset.mean), tuple(preset.std), preset.interpolation.value, source, 3, size)
 
