@@ -95,7 +95,7 @@ def evaluate(fabric: Fabric, model: nn.Module, task: Task, data: Batches) -> Eva
     logits, truth = logits.cpu().double(), labels.cpu().numpy()  # float64 on the processor: not every device has it
     scores = logits.sigmoid() if task.kind == "multilabel" else logits.softmax(dim=1)
     values = metrics.evaluate(task.kind, scores.numpy(), truth, task.positive)
-    return Evaluation({"loss": loss, **values}, scores.float().numpy(), truth)
+    return Evaluation({"loss": loss, **values}, scores.numpy(), truth)
 
 
 def _gather(fabric: Fabric, mine: Tensor, total: int) -> Tensor:
