@@ -14,6 +14,7 @@ import subprocess
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from unittest.mock import patch
 
 import torch
 from torch import nn
@@ -111,12 +112,18 @@ SOURCES = (timm_families, torchvision_networks, transformers_networks, monai_net
 
 
 def built(make: Callable[[], nn.Module]) -> nn.Module:
-    """On the meta device where the network allows it."""
-    try:
-        with torch.device("meta"):
+    """On the meta device where the network allows it; nowhere are weights drawn, which no row is about."""
+
+    def untouched(tensor: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
+        return tensor
+
+    draws = patch.multiple(torch.Tensor, uniform_=untouched, normal_=untouched, erfinv_=untouched)
+    with draws, patch.object(torch.nn.init, "_no_grad_trunc_normal_", untouched):
+        try:
+            with torch.device("meta"):
+                return make()
+        except Exception:
             return make()
-    except Exception:
-        return make()
 
 
 def largest(model: nn.Module) -> tuple[str, float]:
