@@ -20,7 +20,7 @@ SPEC = StudySpec(
 MACHINE = Machine(accelerator="cpu", threads=1, checkpoint_s=0.0)
 CALLS = ("fsync", "replace", "mkdir", "open", "unlink", "posix_fallocate")
 FAULTS = ("ENOSPC", "EIO", "EMFILE", "EACCES")
-FAST = {("fsync", 3, "ENOSPC"), ("replace", 5, "EIO"), ("open", 2, "EMFILE"), ("mkdir", 1, "EACCES")}
+FAST = (("fsync", 3, "ENOSPC"), ("replace", 5, "EIO"), ("open", 2, "EMFILE"), ("mkdir", 1, "EACCES"))
 MOST = 24  # of each call in such a study
 
 
