@@ -1,13 +1,18 @@
 """Registries whose names stand in settings and help: neither can forget one."""
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
 from click.testing import CliRunner
 
-from transfusion import cli, terms
-from transfusion.errors import UnknownNameError
+from transfusion import cli, tasks, terms
+from transfusion.errors import TransfusionError, UnknownNameError
 from transfusion.runs import trackers
+from transfusion.spec import TaskSpec
+from transfusion.tasks.layouts import READERS
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_trackers():
@@ -25,3 +30,17 @@ class TestTracker:
     def test_a_near_name_is_suggested(self, name):
         with pytest.raises(UnknownNameError, match=f"There is no tracker '{name}x'. Did you mean '{name}'"):
             trackers.check([f"{name}x"])
+
+
+def test_layouts():
+    assert set(get_args(terms.Layout)) == {"auto", "embedded", *READERS}
+    page = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in page for name in READERS), "every layout stands on the page of own data"
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_layout_refuses_what_is_not_there_in_one_line(name, tmp_path):
+    spec = TaskSpec(data=str(tmp_path / "nothing"), layout=name)
+    with pytest.raises(TransfusionError) as error:
+        tasks.load(spec)
+    assert "\n" not in str(error.value)

@@ -519,3 +519,10 @@ def test_looking_again_and_again_asks_for_more_of_the_primary_claims():
     frame = Planted({"random": 1.0, "pretrained": 3.0}, tops={}, every=None).frame(0)
     once, often = (conclude(frame, looks=looks).main.claim("speedup") for looks in (None, Looks(10)))
     assert often.low < once.low < once.high < often.high
+
+
+def test_a_baseline_with_another_head_is_meant_by_its_scheme():
+    frame = Planted({"random": 1.0, "pretrained": 4.0}, {}, num_seeds=5, noise=0.002).frame(0).assign(head="kaiming")
+    verdict = conclude(frame)
+    assert (verdict.baseline, list(verdict.schemes)) == ("random head=kaiming", ["pretrained head=kaiming"])
+    assert verdict.schemes["pretrained head=kaiming"].speedup.low > 1

@@ -205,6 +205,7 @@ def conclude(
     tallies = count(with_starts(frame), grids, runs)
     if not grids:
         return Verdict(judge, baseline, margin, Rise(np.nan, np.nan, np.nan), tallies=tallies)
+    baseline = _called(baseline, {start.name for grid in grids for start in grid.starts})
     lost = {name: tally.lost for name, tally in tallies.items()}
     by_column = influences or {}
     contests = [Contest(grid, baseline, margin, lost, by_column.get(judge.column, {})) for grid in grids]
@@ -249,6 +250,12 @@ def conclude(
         likeness=None if similarity is None else read_likeness(frame, similarity, leading, baseline),
         looks=looks,
     )
+
+
+def _called(name: str, starts: set[str]) -> str:
+    """The label of the start that is meant by its scheme, where all heads of a study follow another rule."""
+    alike = [start for start in starts if start.startswith(f"{name} head=")]
+    return alike[0] if name not in starts and len(alike) == 1 else name
 
 
 def _topics(
