@@ -112,9 +112,9 @@ def transfusion(context: click.Context) -> None:
 @click.option("--trackers", metavar="A,B,..", callback=listed(str), help=f"Curves also to {names(terms.Tracker)}.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Any other setting, e.g. train.lr=0.01.")
 def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
-    """Run a study, or go on with one.
+    """Run a study, or resume one.
 
-    Finished runs are never repeated: the same command goes on where it was stopped, and a larger grid adds to
+    Finished runs are never repeated: the same command resumes where it was stopped, and a larger grid adds to
     what is there. With nothing else it runs the embedded default.
     """
     accelerator, devices = options.pop("accelerator"), options.pop("devices")

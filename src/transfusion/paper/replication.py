@@ -22,6 +22,7 @@ from transfusion.runs.frames import similarity, tidy
 from transfusion.runs.store import RunFiles, Store
 from transfusion.spec import StudySpec
 from transfusion.study import Outcome, Study
+from transfusion.verdict.stored import class_columns
 
 SHARED = ("runs", "donors")  # folders that the parts of a recipe have in common
 LEAST_SIDE = 5  # pixels: smaller filters fit anything
@@ -116,6 +117,8 @@ def _row(claim: Claim, finding: Finding) -> dict[str, object]:
 def _part(name: str, store: Store, progress: bool) -> Part:
     grid, spec = store.grid(), store.spec()
     frame, card = tidy(grid), store.card()
+    classes = class_columns(card, spec.train.eval_split, frame)
+    frame = frame.rename(columns={column: f"auc:{label}" for column, (label, _) in classes.items()})
     whole = card.get("images", {}).get("train")
     if whole and len(frame):  # claims about amounts of data need counts, also of all images
         frame = frame.assign(size=frame["size"].fillna(whole))
