@@ -67,6 +67,17 @@ def test_the_validation_split_picks_the_predictions_that_count(tmp_path, make_ta
         assert metrics.evaluate("binary", scores, labels, 1)["auc"] == pytest.approx(recorded["auc"], abs=1e-6)
 
 
+def test_the_scores_of_every_evaluation_are_kept(tmp_path, make_task):
+    learner = trainer(make_task(), steps=10)
+    files = files_of(tmp_path, learner)
+    assert files.scores() == {}
+    fit(learner, files, 1e9)
+    scores, labels = files.scores(), files.last_predictions()[1]
+    assert list(scores) == [row["step"] for row in files.curve()]
+    for row in files.curve():
+        assert metrics.evaluate("binary", scores[row["step"]], labels, 1)["auc"] == row["auc"]
+
+
 def test_without_a_validation_split_the_last_evaluation_counts(tmp_path, make_task):
     task = make_task()
     empty = replace(task.splits["val"], images=task.splits["val"].images[:0], labels=task.splits["val"].labels[:0])
@@ -151,6 +162,7 @@ def test_a_checkpoint_at_any_step_goes_on_to_the_same_bits(tmp_path, make_task, 
         fit(resumed, again, checkpoint_s=1e9)
         for mine, theirs in zip(resumed.module.state_dict().values(), whole.module.state_dict().values(), strict=True):
             assert torch.equal(mine, theirs)
+        assert list(again.scores()) == list(files.scores())
         assert [(row["step"], row["loss"], row["train_loss"]) for row in again.curve()] == [
             (row["step"], row["loss"], row["train_loss"]) for row in files.curve()
         ]

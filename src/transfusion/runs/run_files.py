@@ -37,6 +37,7 @@ class RunFiles:
         self.curve_path = folder / "curve.jsonl"
         self.predictions_path = folder / "predictions.safetensors"
         self.picked_path = folder / "picked.safetensors"
+        self.scores_path = folder / "scores.safetensors"
         self.after_path = folder / "after.safetensors"
         self.result_path = folder / "result.json"
         self.failure_path = folder / "failure.json"
@@ -194,6 +195,18 @@ class RunFiles:
     def last_predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """The same of the last evaluation."""
         return self._predictions(self.predictions_path)
+
+    def save_scores(self, by_step: dict[int, torch.Tensor]) -> None:
+        """Keep the scores of every evaluation, (images, outputs) each, for intervals of pace over other patients."""
+        tensors = {"steps": torch.tensor(list(by_step)), "scores": torch.stack(list(by_step.values()))}
+        write_tensors(self.scores_path, tensors)
+
+    def scores(self) -> dict[int, np.ndarray]:
+        """Step of every evaluation -> scores, (images, outputs); none where they were not kept."""
+        if not self.scores_path.exists():
+            return {}
+        tensors = read_tensors(self.scores_path)
+        return dict(zip(tensors["steps"].tolist(), tensors["scores"].numpy(), strict=True))
 
     @staticmethod
     def _predictions(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

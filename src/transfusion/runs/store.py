@@ -18,6 +18,7 @@
         snapshots/STEP.safetensors  weights along the way, where the study asks for representations
         predictions.safetensors scores and labels of the last evaluation, and who each image shows
         picked.safetensors      the same of the evaluation that the validation split picks, where there is one
+        scores.safetensors      the scores of every evaluation
         after.safetensors       weights at the end
         result.json             written last: the run is finished
         failure.json            why it failed, with its traceback

@@ -139,6 +139,7 @@ class Trainer:
         self.validation = Batches(task, task.splits["val"], None, device) if picks else None
         self.step = 0
         self.losses: list[Tensor] = []
+        self.scores: dict[int, Tensor] = {}
         self.time_s = 0.0
 
     def train_step(self) -> None:
@@ -186,6 +187,7 @@ class Trainer:
         """
         train_loss = self.train_loss()
         found = evaluate(self.fabric, self.model, self.task, self.held_out)
+        self.scores[self.step] = torch.from_numpy(found.scores)
         row = {"step": self.step, **found.values}
         if self.validation is not None:
             judged = evaluate(self.fabric, self.model, self.task, self.validation).values
@@ -197,6 +199,7 @@ class Trainer:
         return {
             "step": self.step,
             "losses": [float(loss) for loss in self.losses],
+            "scores": self.scores,  # on held-out images, of every evaluation so far
             "time_s": self.time_s,
             "model": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -205,7 +208,7 @@ class Trainer:
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from what ``state`` returned."""
-        self.step, self.time_s = state["step"], state["time_s"]
+        self.step, self.time_s, self.scores = state["step"], state["time_s"], state["scores"]
         self.losses = [torch.tensor(loss, device=self.fabric.device) for loss in state["losses"]]
         self.module.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -246,6 +249,7 @@ def fit(
                     files.save_predictions(*kept, picked=True)
                 if trainer.step == train.steps:
                     files.save_predictions(*kept)
+                    files.save_scores(trainer.scores)
                 files.append(row)
                 if tell:
                     tell(row)
