@@ -6,8 +6,9 @@ import pytest
 from planted import Planted
 
 from transfusion.paper.claims import CLAIMS as BY_RECIPE
-from transfusion.paper.evidence import Evidence, Part
+from transfusion.paper.evidence import Evidence, Part, ratio, scaling_share
 from transfusion.paper.rules import Outcome
+from transfusion.verdict import conclude
 
 CLAIMS = {claim.id: claim for claims in BY_RECIPE.values() for claim in claims}
 R, C, U, X, N = Outcome.REPLICATED, Outcome.CONTRADICTED, Outcome.CANNOT_TELL, Outcome.NOT_TESTABLE, Outcome.NOT_RUN
@@ -58,6 +59,21 @@ PAPER = {"random": 1.0, "mean_var": 2.0, "pretrained": 4.0}
 )
 def test_planted_effects_are_found(claim, speedups, tops, outcome):
     assert CLAIMS[claim].judge(evidence("t1", speedups, tops)).outcome is outcome
+
+
+def test_speeds_are_those_of_the_verdict_with_what_evaluations_leave_open():
+    frame = Planted(PAPER, {}, num_seeds=5, noise=0.001, spread=0.005, every=20, budget=1000).frame(3)
+    verdict, arms = conclude(frame), Evidence({"t1": Part(frame)}).arms("t1", "auc")
+    speed, share = ratio(arms.log_speed("random", "pretrained")), verdict.schemes["pretrained"].speedup
+    assert (speed.low, speed.high) == pytest.approx((share.low, share.high))
+    logs = arms.log_speed("random", "pretrained")
+    alone = np.std(logs.best, ddof=1) / np.sqrt(5) * 2.776
+    assert np.log(speed.high / speed.low) / 2 > 1.1 * alone
+    part = scaling_share(arms.log_speed("random", "mean_var"), logs)
+    blind = scaling_share(
+        arms.log_speed("random", "mean_var")._replace(slow_gaps=0, fast_gaps=0), logs._replace(slow_gaps=0, fast_gaps=0)
+    )
+    assert part.low < blind.low < blind.high < part.high
 
 
 def test_a_baseline_that_learns_nothing_makes_speeds_untestable():

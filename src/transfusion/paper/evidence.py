@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from transfusion.metrics import Interval
 from transfusion.paper.rules import Outcome, log_margin, ordered, same
 from transfusion.verdict.curves import Curve, Grid, read
 from transfusion.verdict.effects import RISE_SHARE, Rise
-from transfusion.verdict.inference import Floats, log_ratios, mean_interval, share_interval
+from transfusion.verdict.inference import Floats, gaps_of, log_ratios, mean_interval, share_interval, widened
 
 Quantity = Callable[[Curve], float]
 
@@ -41,6 +42,31 @@ class Finding:
     estimate: Interval | None = None
     unit: str = ""
     why: str = ""
+
+
+class Logs(NamedTuple):
+    """Log of steps(slow) / steps(fast) to one level, by seed.
+
+    Attributes:
+        least, best, most: that evaluations allow, (seeds,).
+        slow_gaps, fast_gaps: variance of the mean that the gaps between evaluations leave, on either side.
+    """
+
+    least: Floats
+    best: Floats
+    most: Floats
+    slow_gaps: float
+    fast_gaps: float
+
+    @property
+    def gaps(self) -> float:
+        """Variance of the mean that no number of seeds reduces."""
+        return self.slow_gaps + self.fast_gaps
+
+    @classmethod
+    def plain(cls, values: Floats, gaps: float = 0.0) -> Logs:
+        """Of ratios with nothing open but their gaps."""
+        return cls(values, values, values, gaps, 0.0)
 
 
 @dataclass(frozen=True)
@@ -106,8 +132,8 @@ class Arms:
             raise NotTestableError("random does not rise beyond the noise of its evaluations: nothing can be timed.")
         return rise.level(RISE_SHARE)
 
-    def log_speed(self, slow: str, fast: str) -> tuple[Floats, Floats, Floats]:
-        """Log of steps(slow) / steps(fast) to ``level``: least, best and greatest that evaluations allow, (seeds,)."""
+    def log_speed(self, slow: str, fast: str) -> Logs:
+        """Log of steps(slow) / steps(fast) to ``level``, over the seeds that have both."""
         others, own = self.runs(slow), self.runs(fast)
         seeds = [seed for seed in own if seed in others]
         if not seeds:
@@ -115,7 +141,7 @@ class Arms:
         crossings = [[runs[seed].crossing(self.level) for seed in seeds] for runs in (others, own)]
         if all(c.earliest == 0 for side in crossings for c in side):
             raise NotTestableError(f"{slow} and {fast} were there by the first evaluation: evaluate earlier.")
-        return log_ratios(crossings[0], crossings[1])
+        return Logs(*log_ratios(crossings[0], crossings[1]), *map(gaps_of, crossings))
 
     def is_full(self, start: str) -> bool:
         """Whether all its runs reached the last step."""
@@ -144,33 +170,34 @@ def alike(gap: Floats, margin: float, unit: str, level: float = 0.95) -> Finding
     return Finding(same(wide, narrow, margin), wide, unit)
 
 
-def faster(logs: tuple[Floats, Floats, Floats], more_than: float = 1.0) -> Finding:
-    """Whether a ratio of steps is above a bound; logs of the least, best and greatest ratio per seed."""
+def faster(logs: Logs, more_than: float = 1.0) -> Finding:
+    """Whether a ratio of steps is above a bound."""
     interval = ratio(logs)
     return Finding(ordered(interval, more_than), interval, "times")
 
 
-def paced(logs: tuple[Floats, Floats, Floats]) -> Finding:
+def paced(logs: Logs) -> Finding:
     """Whether a ratio of steps is 1 within the margin of similar pace."""
     wide, narrow = (_bounded(logs, level) for level in (0.95, 0.90))
     return Finding(same(wide, narrow, log_margin()), _exponential(wide), "times")
 
 
-def ratio(logs: tuple[Floats, Floats, Floats], level: float = 0.95) -> Interval:
+def ratio(logs: Logs, level: float = 0.95) -> Interval:
     """Geometric mean of ratios that are known within bounds; an end that no evaluation bounds is open."""
     return _exponential(_bounded(logs, level))
 
 
-def scaling_share(part: tuple[Floats, Floats, Floats], whole: tuple[Floats, Floats, Floats]) -> Interval:
+def scaling_share(part: Logs, whole: Logs) -> Interval:
     """Log speed-up of a part over that of the whole, by the best single numbers (Fieller)."""
-    return share_interval(part[1], whole[1])
+    return share_interval(part.best, whole.best, gaps=(part.slow_gaps, part.fast_gaps, whole.fast_gaps))
 
 
-def _bounded(logs: tuple[Floats, Floats, Floats], level: float) -> Interval:
-    least, best, most = logs
-    low = -np.inf if np.isinf(least).any() else mean_interval(least, level).low
-    high = np.inf if np.isinf(most).any() else mean_interval(most, level).high
-    return Interval(float(best.mean()), low, high, len(best))
+def _bounded(logs: Logs, level: float) -> Interval:
+    low, high = (
+        end if np.isinf(side).any() else getattr(widened(side, logs.gaps).interval(level), name)
+        for side, end, name in ((logs.least, -np.inf, "low"), (logs.most, np.inf, "high"))
+    )
+    return Interval(float(logs.best.mean()), low, high, len(logs.best))
 
 
 def _exponential(interval: Interval) -> Interval:

@@ -101,7 +101,7 @@ def log_ratios(baseline: Sequence[Crossing], scheme: Sequence[Crossing]) -> tupl
 def _ratios(baseline: Sequence[Crossing], scheme: Sequence[Crossing]) -> tuple[Evidence, Evidence, Evidence]:
     """The same as evidence; an infinite mean where an end is open."""
     gaps = gaps_of(baseline) + gaps_of(scheme)
-    least, middle, most = (_widened(logs, gaps) for logs in log_ratios(baseline, scheme))
+    least, middle, most = (widened(logs, gaps) for logs in log_ratios(baseline, scheme))
     return least, middle, most
 
 
@@ -110,8 +110,11 @@ def gaps_of(runs: Sequence[Crossing]) -> float:
     return float(np.mean([each.doubt for each in runs])) ** 2
 
 
-def _widened(logs: Floats, gaps: float) -> Evidence:
-    """Of log ratios; the gaps' variance counts as if it were no better known than the spread, so it never narrows."""
+def widened(logs: Floats, gaps: float) -> Evidence:
+    """Evidence of log ratios.
+
+    The gaps' variance counts as if it were no better known than the spread, so it never narrows.
+    """
     if np.isinf(logs).any():
         return Evidence(float(logs[np.isinf(logs)][0]), np.nan, len(logs), np.nan)
     found = evidence(logs)
@@ -134,7 +137,7 @@ def share_interval(
         gaps: variance of both means' common part, of mean(part) and of mean(whole) that more seeds would not reduce.
     """
     n = len(whole)
-    base = _widened(whole, gaps[0] + gaps[2]).interval(level)
+    base = widened(whole, gaps[0] + gaps[2]).interval(level)
     if not base.low > 0:
         return Interval.undefined(n, base.reason or "the whole speed-up is not shown to be above 1")
     quantile = float(stdtrit(n - 1, (1 + level) / 2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -14,6 +14,7 @@ from transfusion.paper.evidence import (
     Arms,
     Evidence,
     Finding,
+    Logs,
     NotRunError,
     alike,
     area,
@@ -99,25 +100,29 @@ def _ends_alike_at_all_but_the_smallest(evidence: Evidence) -> Finding:
     return together([alike(arms.gap(P, other), COMPARABLE, "auc", level) for arms in grids for other in (R, M)])
 
 
-def _slope(evidence: Evidence, of: Callable[[Arms], np.ndarray], base: float) -> np.ndarray:
-    grids = several(evidence.grids("t2", "auc"))
-    sizes = [num_images(evidence, arms) for arms in grids]
-    values = [of(arms) for arms in grids]
+def _slope(
+    evidence: Evidence, grids: Sequence[Arms], values: Sequence[np.ndarray], base: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes over log size, (seeds,), and the weight of each size in them."""
     num = min(map(len, values))
-    x = np.log(sizes) / np.log(base)
-    slopes: np.ndarray = np.polyfit(x, np.array([each[:num] for each in values]), 1)[0]
-    return slopes
+    x = np.log([num_images(evidence, arms) for arms in grids]) / np.log(base)
+    weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+    return weights @ np.array([each[:num] for each in values]), weights
 
 
 def _flat_gap(evidence: Evidence) -> Finding:
-    return alike(_slope(evidence, lambda arms: arms.gap(P, R), 2.0), COMPARABLE, "auc")
+    grids = several(evidence.grids("t2", "auc"))
+    slopes, _ = _slope(evidence, grids, [arms.gap(P, R) for arms in grids], 2.0)
+    return alike(slopes, COMPARABLE, "auc")
 
 
 def _steady_speed(evidence: Evidence) -> Finding:
-    found = []
+    grids, found = several(evidence.grids("t2", "auc")), []
     for start in (P, M):
-        slopes = _slope(evidence, lambda arms, start=start: arms.log_speed(R, start)[1], 10.0)  # type: ignore[misc]
-        found.append(paced((slopes, slopes, slopes)))
+        logs = [arms.log_speed(R, start) for arms in grids]
+        slopes, weights = _slope(evidence, grids, [each.best for each in logs], 10.0)
+        gaps = float(weights**2 @ np.array([each.gaps for each in logs]))
+        found.append(paced(Logs.plain(slopes, gaps)))
     return together(found)
 
 
