@@ -308,7 +308,9 @@ def paper(name: str | None, data: str | None, only: tuple[str, ...] | None, out:
 @click.option("--out", required=True, metavar="FILE", help="Where to write: .safetensors, or .pth for torch.save.")
 @click.option("--num-outputs", default=1000, show_default=True, type=OUTPUTS, help="Outputs of the head.")
 @click.option("--channels", default=3, show_default=True, type=click.IntRange(1, 4096), help="Channels of the images.")
-@click.option("--image-size", default=224, show_default=True, help="Side of the images in pixels.")
+@click.option(
+    "--image-size", default=224, show_default=True, type=click.IntRange(1, 16_384), help="Side of the images in pixels."
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1))
 @click.option("--batch-norm", default="identity", show_default=True, help=f"{names(terms.BatchNorm)}.")
 @click.option("--upto", metavar="STAGE", help="Only stages up to this one follow the scheme.")

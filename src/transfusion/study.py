@@ -174,6 +174,8 @@ class Study:
                 possible = [run for run in plan.grid if run.donor is None]
         ran += team.carry_out(possible)
         unseen = team.compare() if self.spec.representations else []
+        for files in everything:
+            files.tidy()
         failed = {files.id: failure["error"] for files in everything if (failure := files.failure())}
         done = sum(files.state == "done" for files in everything)
         return Outcome(ran=ran, kept=max(0, done + len(failed) - ran), failed=failed, unseen=unseen, repaired=repaired)

@@ -1,39 +1,29 @@
-"""A small study in which one file-system call fails once: one line or a recorded failure, and then the same bits."""
+"""A small study in which one call fails once: one line or a recorded failure, and then the same bits."""
 
 import errno
+import importlib
+import itertools
 import os
+import resource
 
 import pytest
+from small import CALLS, bits, carry_out, litter
 
 from transfusion.errors import TransfusionError
-from transfusion.runs.machine import Machine
-from transfusion.spec import StudySpec, TaskSpec, TrainSpec
-from transfusion.study import Study
 
-SPEC = StudySpec(
-    task=TaskSpec(data="embedded:fundus", image_size=16, num_images=(16, 4, 12)),
-    model="cbr_tiny_small",
-    schemes=("random",),
-    seeds=(0,),
-    train=TrainSpec(steps=4, batch_size=4, eval_every=2, precision="float32"),
-)
-MACHINE = Machine(accelerator="cpu", threads=1, checkpoint_s=0.0)
-CALLS = ("fsync", "replace", "mkdir", "open", "unlink", "posix_fallocate")
 FAULTS = ("ENOSPC", "EIO", "EMFILE", "EACCES")
-FAST = (("fsync", 3, "ENOSPC"), ("replace", 5, "EIO"), ("open", 2, "EMFILE"), ("mkdir", 1, "EACCES"))
-MOST = 24  # of each call in such a study
-
-
-def carry_out(folder):
-    study = Study(SPEC, folder / "study", cache=folder / "cache")
-    outcome = study.run(workers=0, progress=False, machine=MACHINE)
-    return study, outcome
-
-
-def bits(study):
-    files = study.store.grid()[0]
-    curve = [{key: value for key, value in row.items() if key != "time_s"} for row in files.curve()]
-    return curve, {path.name: path.read_bytes() for path in files.folder.rglob("*.safetensors")}
+FAST = (
+    ("os.fsync", 3, "ENOSPC"),
+    ("os.replace", 5, "EIO"),
+    ("io.open", 9, "EMFILE"),
+    ("os.mkdir", 1, "EACCES"),
+    ("os.open", 22, "EMFILE"),  # after the result is on disk
+    ("os.unlink", 20, "ENOSPC"),
+)
+ALLOCATIONS = (
+    *("numpy.empty", "numpy.zeros", "numpy.stack", "numpy.concatenate", "numpy.array", "numpy.memmap"),
+    *("torch.stack", "torch.cat", "torch.from_numpy", "torch.save"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,44 +34,102 @@ def expected(tmp_path_factory):
 
 
 class Failing:
-    """The n-th call of a function of ``os`` below a folder fails, once."""
+    """The n-th call of a function fails, once."""
 
-    def __init__(self, name, number, code):
-        self.real, self.left, self.code = getattr(os, name), number, getattr(errno, code)
+    def __init__(self, name, number, error):
+        module, self.name = name.split(".")
+        self.module = importlib.import_module(module)
+        self.real, self.left, self.error = getattr(self.module, self.name), number, error
 
     def __call__(self, *args, **named):
         self.left -= 1
         if self.left == 0:
-            raise OSError(self.code, os.strerror(self.code))
+            raise self.error
         return self.real(*args, **named)
 
+    def __enter__(self):
+        setattr(self.module, self.name, self)
+        return self
 
-def cases():
-    for call in CALLS:
-        for number in range(1, MOST + 1):
-            code = FAULTS[number % len(FAULTS)]
-            fast = (call, number, code) in FAST
-            yield pytest.param(call, number, code, marks=() if fast else pytest.mark.torture)
-    for call, number, code in FAST:
-        if FAULTS[number % len(FAULTS)] != code:
-            yield pytest.param(call, number, code)
+    def __exit__(self, *_):
+        setattr(self.module, self.name, self.real)
 
 
-@pytest.mark.parametrize(("call", "number", "code"), [*cases()])
-def test_a_fault_costs_no_bit(tmp_path, monkeypatch, expected, call, number, code):
-    with monkeypatch.context() as patch:
-        patch.setattr(os, call, Failing(call, number, code))
-        said = what_it_says(tmp_path)
-    study, outcome = carry_out(tmp_path)
+def os_error(code):
+    number = getattr(errno, code)
+    return OSError(number, os.strerror(number))
+
+
+def check_one(folder, expected, fault):
+    """Whether the fault was met; whatever it did, the same command ends with the same bits."""
+    folder.mkdir()
+    with fault:
+        said = what_it_says(folder)
+    study, outcome = carry_out(folder)
     assert outcome.failed == {}
     assert bits(study) == expected
     assert "Remove the folder" not in said
-    assert not list((tmp_path / "study").rglob(".*~"))
+    assert "Traceback" not in said
+    assert not litter(folder)
+    return fault.left <= 0
 
 
 def what_it_says(folder):
     """The failures of a study, or the one line that it ends in."""
     try:
         return " ".join(carry_out(folder)[1].failed.values())
-    except (TransfusionError, OSError) as error:
+    except (TransfusionError, OSError, MemoryError) as error:
         return str(error)
+
+
+@pytest.mark.parametrize(("call", "number", "code"), FAST)
+def test_a_fault_costs_no_bit(tmp_path, expected, call, number, code):
+    assert check_one(tmp_path / "study", expected, Failing(call, number, os_error(code)))
+
+
+def test_a_want_of_memory_costs_no_bit(tmp_path, expected):
+    assert check_one(tmp_path / "study", expected, Failing("torch.stack", 2, MemoryError()))
+
+
+def every(tmp_path, expected, call, error):
+    """One study for each call, until a study ends before its call comes; prints how many there were."""
+    for number in itertools.count(1):
+        if not check_one(tmp_path / f"{number}", expected, Failing(call, number, error())):
+            print(f"{call} {error()!r}: {number - 1} faults")
+            return number - 1
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("code", FAULTS)
+@pytest.mark.parametrize("call", CALLS)
+def test_no_file_system_call_may_not_fail(tmp_path, expected, call, code):
+    assert every(tmp_path, expected, call, lambda: os_error(code)) > 0
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("call", ALLOCATIONS)
+def test_no_allocation_may_not_fail(tmp_path, expected, call):
+    every(tmp_path, expected, call, MemoryError)
+
+
+class Limited:
+    """No file may grow over a number of bytes: libraries in C and Rust meet it too."""
+
+    left = 0
+
+    def __init__(self, num_bytes):
+        self.num_bytes = num_bytes
+
+    def __enter__(self):
+        self.former = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.num_bytes, self.former[1]))
+
+    def __exit__(self, *_):
+        resource.setrlimit(resource.RLIMIT_FSIZE, self.former)
+
+
+@pytest.mark.parametrize(
+    "num_bytes", [2_000, *(pytest.param(2**power, marks=pytest.mark.torture) for power in range(20))]
+)
+def test_files_that_may_not_grow_cost_no_bit(tmp_path, expected, num_bytes):
+    check_one(tmp_path / "study", expected, Limited(num_bytes))

@@ -1,10 +1,15 @@
-"""Killed at random moments, many times, a run ends with the bits of one that was never killed."""
+"""Killed at random moments and at every file-system call, a run ends with the bits of one that was never killed."""
 
+import importlib
+import itertools
 import multiprocessing
+import os
 import random
+import signal
 import time
 
 import pytest
+import small
 from safetensors.torch import load_file
 
 from transfusion.runs.machine import Machine
@@ -71,3 +76,63 @@ def wait_for_progress(files, since, process):
 
 def timeless(curve):
     return [{key: value for key, value in row.items() if key != "time_s"} for row in curve]
+
+
+def die_at(call, number, late, folder):
+    """Carry out the small study in this process, which is killed at the n-th call, before or after it happens."""
+    module, name = call.split(".")
+    module = importlib.import_module(module)
+    real, left = getattr(module, name), itertools.count(number, -1)
+
+    def lethal(*args, **named):
+        last = next(left) == 1
+        if last and not late:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = real(*args, **named)
+        if last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(module, name, lethal)
+    small.carry_out(folder)
+
+
+def killed_at(call, number, late, folder):
+    """Whether a process that carries out the study came as far as this call."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["transfusion.runs.run", "transfusion.study"])
+    process = context.Process(target=die_at, args=(call, number, late, folder))
+    process.start()
+    process.join()
+    return process.exitcode == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def small_bits(tmp_path_factory):
+    return small.bits(small.carry_out(tmp_path_factory.mktemp("whole"))[0])
+
+
+def check_bits(folder, expected):
+    study, outcome = small.carry_out(folder)
+    assert outcome.failed == {}
+    assert small.bits(study) == expected
+    assert not small.litter(folder)
+
+
+@pytest.mark.parametrize(("call", "number", "late"), [("os.replace", 4, True), ("os.fsync", 9, False)])
+def test_killed_at_a_file_system_call_a_study_ends_with_the_same_bits(tmp_path, small_bits, call, number, late):
+    assert killed_at(call, number, late, tmp_path)
+    check_bits(tmp_path, small_bits)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("call", small.CALLS)
+def test_killed_at_every_file_system_call_a_study_ends_with_the_same_bits(tmp_path, small_bits, call, late):
+    for number in itertools.count(1):
+        folder = tmp_path / f"{number}"
+        if not killed_at(call, number, late, folder):
+            break
+        check_bits(folder, small_bits)
+    print(f"{call}, {'after' if late else 'before'}: {number - 1} kills")
+    assert number > 1

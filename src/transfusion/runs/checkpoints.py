@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from transfusion.files import write_atomically
+from transfusion.runs.tensors import save_pickled
 
 SIZE = 32  # bytes of the digest that ends the file: torch does not check what it reads
 
@@ -33,7 +34,7 @@ class Checkpoints:
         write_atomically(self.latest, lambda temporary: self._write(temporary, kept))
 
     def _write(self, temporary: Path, kept: dict[str, Any]) -> None:
-        torch.save(kept, temporary)
+        save_pickled(kept, temporary)
         digest = _digest(temporary.read_bytes())
         with temporary.open("ab") as file:
             file.write(digest)

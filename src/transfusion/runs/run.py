@@ -83,6 +83,8 @@ def carry_out(job: Job) -> Outcome:
             with _ALONE:
                 _launch(job)
         except Exception as error:
+            if files.state == "done":  # its result is on disk: only tidying went wrong
+                return "done"
             message = " ".join(str(error).split()) or type(error).__name__
             files.fail(message, traceback.format_exc(), retry=not isinstance(error, DivergedError))
             return "failed"

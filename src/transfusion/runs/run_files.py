@@ -217,7 +217,14 @@ class RunFiles:
     def finish(self, result: dict[str, Any]) -> None:
         """Mark the run as finished; nothing repeats it after this, unless a file of it turns out to be damaged."""
         write_json(self.result_path, result)
-        self._checkpoints.remove()
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what only an unfinished run needs; what cannot be removed now goes the next time."""
+        if self.state == "done":
+            with contextlib.suppress(OSError):
+                self._checkpoints.remove()
+                self.failure_path.unlink(missing_ok=True)
 
     def result(self) -> dict[str, Any]:
         """What ``finish`` recorded.
@@ -264,8 +271,11 @@ class RunFiles:
         write_json(self.failure_path, {"error": error, "retry": retry, "traceback": trace.splitlines()})
 
     def failure(self) -> dict[str, Any]:
-        """What ``fail`` recorded, or {}; a record that is damaged still says that the run failed."""
-        if not self.failure_path.exists():
+        """What ``fail`` recorded, or {}; a record that is damaged still says that the run failed.
+
+        A finished run did not fail, whatever went wrong after its result was written.
+        """
+        if self.state != "failed":
             return {}
         try:
             return read_json(self.failure_path, AGAIN)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from transfusion.errors import StoreError
@@ -19,7 +20,14 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Write safetensors atomically, with their fingerprint; tensors may share memory or be strided."""
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     metadata = {FINGERPRINT: fingerprint(plain)}
-    write_atomically(path, lambda temporary: save_file(plain, temporary, metadata))
+    write_atomically(path, lambda temporary: _save(plain, temporary, metadata))
+
+
+def _save(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
+    try:
+        save_file(tensors, path, metadata)
+    except SafetensorError as error:  # it has no other kind, also for a full disk
+        raise OSError(str(error)) from error
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -40,11 +48,17 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 def write_weights(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Write weights for others: safetensors, or what ``torch.save`` makes where the name ends in .pth or .pt."""
     if path.suffix in (".pth", ".pt"):
-        write_atomically(path, lambda temporary: torch.save(tensors, temporary))
+        write_atomically(path, lambda temporary: save_pickled(tensors, temporary))
     elif path.suffix == ".safetensors":
         write_tensors(path, tensors)
     else:
         raise StoreError(f"Weights cannot be written to {path}: name it .safetensors, .pth or .pt.")
+
+
+def save_pickled(values: Any, path: Path) -> None:
+    """``torch.save``; what cannot be written is an OSError, as it is of any other file."""
+    with path.open("wb") as file:
+        torch.save(values, file)
 
 
 def is_whole(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -70,12 +71,19 @@ def _image_headers(path: Path) -> tuple[Shapes, np.dtype[Any]]:
                             else np.lib.format.read_array_header_2_0
                         )
                         shape, _, dtype = header(member)
+                        _check_size(archive.getinfo(member.name).file_size - member.tell(), shape, dtype)
                     shapes[split] = shape
                     dtypes.add(dtype)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise TaskError(f"{path} is not a readable .npz file: {error}. Download or write it again.") from error
     _check_headers(path, shapes, dtypes)
     return shapes, dtypes.pop()
+
+
+def _check_size(num_bytes: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """A header that promises more, or less, than follows it."""
+    if num_bytes != (promised := math.prod(shape) * dtype.itemsize):
+        raise ValueError(f"its header promises {promised:,} bytes of images {shape}, {num_bytes:,} follow")
 
 
 def _check_headers(path: Path, shapes: Shapes, dtypes: set[np.dtype[Any]]) -> None:
