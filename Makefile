@@ -11,8 +11,8 @@ demo: $(READY)  ## the embedded default study, its verdict and its report
 test: $(READY)  ## the whole suite
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 
-torture: $(READY)  ## what the suite only samples: bad inputs, damaged files, faults, kills
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m torture
+torture: $(READY)  ## what the suite only samples: bad inputs, damaged files, faults, kills; results land in benchmarks/results/
+	$(BIN)/python tests/torture.py -q -n auto
 
 check: $(READY)  ## lint, format and types
 	$(BIN)/ruff check src tests benchmarks

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from transfusion.study import Outcome, Study
 
 OUTPUTS = click.IntRange(1, 1_000_000)
+SIDE = click.IntRange(1, 16_384)  # pixels
 SEEDS = click.IntRange(1, 100_000)
 INTERRUPTED = 130  # what shells give a command that Ctrl-C stopped
 

@@ -91,25 +91,26 @@ def test_a_want_of_memory_costs_no_bit(tmp_path, expected):
     assert check_one(tmp_path / "study", expected, Failing("torch.stack", 2, MemoryError()))
 
 
-def every(tmp_path, expected, call, error):
-    """One study for each call, until a study ends before its call comes; prints how many there were."""
+def every(folder, expected, call, error):
+    """One study for each call, until a study ends before its call comes; returns how many there were."""
     for number in itertools.count(1):
-        if not check_one(tmp_path / f"{number}", expected, Failing(call, number, error())):
-            print(f"{call} {error()!r}: {number - 1} faults")
+        if not check_one(folder / f"{number}", expected, Failing(call, number, error())):
             return number - 1
 
 
 @pytest.mark.torture
 @pytest.mark.parametrize("code", FAULTS)
 @pytest.mark.parametrize("call", CALLS)
-def test_no_file_system_call_may_not_fail(tmp_path, expected, call, code):
-    assert every(tmp_path, expected, call, lambda: os_error(code)) > 0
+def test_no_file_system_call_may_not_fail(tmp_path, expected, record_property, call, code):
+    num_faults = every(tmp_path, expected, call, lambda: os_error(code))
+    record_property("faults", num_faults)
+    assert num_faults > 0
 
 
 @pytest.mark.torture
 @pytest.mark.parametrize("call", ALLOCATIONS)
-def test_no_allocation_may_not_fail(tmp_path, expected, call):
-    every(tmp_path, expected, call, MemoryError)
+def test_no_allocation_may_not_fail(tmp_path, expected, record_property, call):
+    record_property("faults", every(tmp_path, expected, call, MemoryError))
 
 
 class Limited:

@@ -128,11 +128,13 @@ def test_killed_at_a_file_system_call_a_study_ends_with_the_same_bits(tmp_path, 
 @pytest.mark.torture
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("call", small.CALLS)
-def test_killed_at_every_file_system_call_a_study_ends_with_the_same_bits(tmp_path, small_bits, call, late):
+def test_killed_at_every_file_system_call_a_study_ends_with_the_same_bits(
+    tmp_path, small_bits, record_property, call, late
+):
     for number in itertools.count(1):
         folder = tmp_path / f"{number}"
         if not killed_at(call, number, late, folder):
             break
         check_bits(folder, small_bits)
-    print(f"{call}, {'after' if late else 'before'}: {number - 1} kills")
+    record_property("kills", number - 1)
     assert number > 1
