@@ -17,7 +17,7 @@ bug and keeps its traceback.
     ├── TaskError (ValueError)            the images or labels cannot be used
     │   └── BadDataError                  a list of everything wrong with the files and labels
     ├── StoreError (OSError)              a study's folder cannot be read or written
-    └── DivergedError (ArithmeticError)   the loss became NaN or infinite; recorded, the study goes on
+    └── DivergedError (ArithmeticError)   the loss became NaN or infinite; recorded, the study continues
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def is_alive(pid: int) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole text file atomically; what is not UTF-8 in a name is written as a question mark."""
+    """Write a whole text file atomically; what is not UTF-8 in a name becomes a question mark."""
     content = text.encode("utf-8", errors="replace")
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
 

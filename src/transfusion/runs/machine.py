@@ -143,7 +143,7 @@ def _processor() -> str:
 
 
 def end_with_parent(parent: int) -> None:
-    """See that this process does not outlive ``parent``, however that one ends; Ctrl-C is left to the parent."""
+    """End this process when ``parent`` ends, in any way; Ctrl-C is left to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:

@@ -35,7 +35,7 @@ class Job:
         folder: of the study.
         cache: of decoded images, or None for the user's.
         snapshots: keep weights along the way, for the dynamics of representations.
-        trackers: who else is told of its curve; see ``trackers``.
+        trackers: that also receive its curve; see ``trackers``.
     """
 
     run: RunSpec
@@ -65,7 +65,7 @@ class Job:
 
 
 def carry_out(job: Job) -> Outcome:
-    """Carry out one run, or go on with it; never raises for what goes wrong inside the run.
+    """Carry out one run, or resume it; never raises for errors inside the run.
 
     Returns:
         ``done``; ``failed`` (recorded with its traceback); ``busy`` when another process works on it.

@@ -41,7 +41,7 @@ class RunFiles:
         self.after_path = folder / "after.safetensors"
         self.result_path = folder / "result.json"
         self.failure_path = folder / "failure.json"
-        self.told_path = folder / "trackers.json"
+        self.logged_path = folder / "trackers.json"
         self.lock_path = folder / "lock"
         self._curve = Curve(self.curve_path)
         self._checkpoints = Checkpoints(folder)
@@ -282,14 +282,14 @@ class RunFiles:
         except StoreError as error:
             return {"error": str(error), "retry": True, "traceback": []}
 
-    def note_told(self, told: dict[str, Any]) -> None:
-        """Record how far each tracker knows the curve."""
-        write_json(self.told_path, told)
+    def record_logged(self, logged: dict[str, Any]) -> None:
+        """Record up to which step each tracker has received the curve."""
+        write_json(self.logged_path, logged)
 
-    def told(self) -> dict[str, Any]:
-        """What ``note_told`` recorded, or {}: what is told twice does less harm than a run that cannot end."""
+    def logged(self) -> dict[str, Any]:
+        """What ``record_logged`` wrote, or {}: a row logged twice is better than a run that cannot end."""
         try:
-            return read_json(self.told_path, AGAIN)
+            return read_json(self.logged_path, AGAIN)
         except StoreError:
             return {}
 

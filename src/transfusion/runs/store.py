@@ -22,7 +22,7 @@
         after.safetensors       weights at the end
         result.json             written last: the run is finished
         failure.json            why it failed, with its traceback
-        trackers.json           what trackers have been told, where there are any
+        trackers.json           what each tracker has received, if there are any
         lock                    held by the process that works on it
       representations/KEY/      how alike the networks are; KEY stands for the settings
         UNIT.csv                similarity by stage and pair of weights

@@ -1,8 +1,8 @@
 """Curves also to TensorBoard, CSV, Weights & Biases or MLflow, on request: whatever Lightning has a logger for.
 
 What the study keeps is never read back from a tracker. Each run is one run of the tracker, named by start and seed,
-with the run's spec as its hyper-parameters. What a tracker has been told is noted beside the run, so a resumed run
-goes on in it without telling anything twice, and a tracker that is asked for later gets the whole curve.
+with the run's spec as its hyper-parameters. What a tracker has received is recorded beside the run, so a resumed run
+continues in it without logging anything twice, and a tracker requested later receives the whole curve.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Place:
     Attributes:
         folder: of the study's trackers.
         study: name of the study, which services group runs by.
-        title: name of the run for people.
-        known_as: what the tracker itself called the run when it was first told of it, or None.
+        title: display name of the run.
+        known_as: the tracker's own id of the run, or None before it was first logged.
     """
 
     folder: Path
@@ -53,7 +53,7 @@ class Place:
 
 
 def check(names: Iterable[str]) -> None:
-    """Refuse trackers that nobody knows and those whose packages are missing.
+    """Reject unknown trackers and those whose packages are missing.
 
     Raises:
         UnknownNameError: listing the known ones.
@@ -69,10 +69,10 @@ def check(names: Iterable[str]) -> None:
 
 @contextmanager
 def following(names: Iterable[str], store: Store, run: RunSpec) -> Iterator[Callable[[Row], None]]:
-    """Tell trackers of a run as it goes on; yields what takes each new row of its curve.
+    """Log a run to trackers as it trains; yields a function that takes each new row of its curve.
 
-    Rows that lie on disk already are told first, where a tracker does not know them. An error of a tracker fails the
-    run like any other: it is recorded, and the same command goes on.
+    Rows already on disk are logged first if a tracker has not received them. An error in a tracker fails the run like
+    any other: it is recorded, and the same command resumes.
 
     Args:
         names: of trackers.
@@ -107,25 +107,25 @@ class Follower:
 
     @classmethod
     def of(cls, name: str, store: Store, run: RunSpec) -> Follower:
-        """Begin, or go on where the tracker was left."""
+        """Begin, or continue where the tracker stopped."""
         files, kind = store.run(run.id), KINDS[name]
-        told = files.told()
-        known = told.get(name, {})
+        logged = files.logged()
+        known = logged.get(name, {})
         logger = kind.open(Place(store.trackers_path, store.folder.name, run, run.label, known.get("id")))
         if kind.starts_anew or not known:
-            files.note_told(told | {name: {"step": -1, "id": kind.id_of(logger)}})
+            files.record_logged(logged | {name: {"step": -1, "id": kind.id_of(logger)}})
             kind.describe(logger, run)
         return cls(name, logger, files, run)
 
     def tell(self, row: Row) -> None:
-        """Hand on one row of the curve, unless the tracker knows it."""
-        told = self.files.told()
-        if row["step"] <= told[self.name]["step"]:
+        """Log one row of the curve, unless the tracker has it."""
+        logged = self.files.logged()
+        if row["step"] <= logged[self.name]["step"]:
             return
         values = {key: float(value) for key, value in row.items() if key != "step" and value is not None}
         self.logger.log_metrics({key: value for key, value in values.items() if not math.isnan(value)}, row["step"])
         self.logger.save()
-        self.files.note_told(told | {self.name: told[self.name] | {"step": row["step"]}})
+        self.files.record_logged(logged | {self.name: logged[self.name] | {"step": row["step"]}})
 
     def close(self, status: str) -> None:
         """Let the tracker finish its files."""
@@ -134,7 +134,7 @@ class Follower:
 
 
 def _csv(place: Place) -> Logger:
-    shutil.rmtree(place.folder / "csv" / place.slug, ignore_errors=True)  # the logger cannot go on with a file
+    shutil.rmtree(place.folder / "csv" / place.slug, ignore_errors=True)  # the logger cannot append to an existing file
     return CSVLogger(place.folder, name="csv", version=place.slug, flush_logs_every_n_steps=1)
 
 
@@ -155,7 +155,7 @@ def _mlflow(place: Place) -> Logger:
     mlflow, loggers = import_module("mlflow"), import_module("pytorch_lightning.loggers")
     where = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(place.folder / 'mlflow.db').absolute()}"
     place.folder.mkdir(parents=True, exist_ok=True)
-    with suppress(mlflow.MlflowException):  # it is there, or a worker beside this one makes it just now
+    with suppress(mlflow.MlflowException):  # it exists, or another worker is creating it
         mlflow.MlflowClient(where).create_experiment(place.study)
     logger: Logger = loggers.MLFlowLogger(place.study, place.title, where, run_id=place.known_as)
     return logger
@@ -172,7 +172,7 @@ def _describe_as_text(logger: Logger, run: RunSpec) -> None:
 
 
 def _nothing(*_: Any) -> None:
-    """For what a kind of tracker does not need."""
+    """For steps that a kind of tracker does not need."""
 
 
 def _mlflow_id(logger: Any) -> str:
@@ -180,7 +180,7 @@ def _mlflow_id(logger: Any) -> str:
 
 
 def _finish(logger: Any) -> None:
-    """Without this the next run of the process would go on with this one."""
+    """Otherwise the next run in this process would log into this one."""
     logger.experiment.finish()
 
 

@@ -207,7 +207,7 @@ class Trainer:
         }
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on from what ``state`` returned."""
+        """Resume from what ``state`` returned."""
         self.step, self.time_s, self.scores = state["step"], state["time_s"], state["scores"]
         self.losses = [torch.tensor(loss, device=self.fabric.device) for loss in state["losses"]]
         self.module.load_state_dict(state["model"])
