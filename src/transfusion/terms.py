@@ -7,7 +7,9 @@ Split = Literal["train", "val", "test"]
 Scheme = Literal["pretrained", "random", "kaiming", "default", "mean_var", "sampling", "shuffled"]
 Head = Literal["random", "kaiming", "default"]  # the schemes that need no donor
 BatchNorm = Literal["identity", "mean_var", "pretrained"]
-Layout = Literal["auto", "folder", "csv", "npz", "nih", "eyepacs", "cifar", "published", "embedded"]
+Layout = Literal[
+    "auto", "folder", "csv", "npz", "imagefolder", "parquet", "nih", "eyepacs", "cifar", "published", "embedded"
+]
 Tracker = Literal["tensorboard", "csv", "wandb", "mlflow"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 Measure = Literal["cca", "cca_squared", "svcca", "pwcca", "linear_cka", "debiased_cka", "procrustes"]

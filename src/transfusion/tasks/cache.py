@@ -27,6 +27,7 @@ from transfusion.errors import StoreError, TaskError
 from transfusion.files import read_json, reason, write_json
 from transfusion.locks import claimed, held
 from transfusion.progress import track
+from transfusion.tasks.listing import Member
 from transfusion.tasks.pictures import Facts
 
 VERSION = "1"  # raise it when decoding or scaling changes
@@ -37,7 +38,8 @@ _WHOLE: set[tuple[Any, ...]] = set()  # path, stamp and checksum of what this pr
 MAX_THREADS = 32  # files that are decoded at once, however many cores there are
 S = TypeVar("S")
 R = TypeVar("R")
-Inspect = Callable[[Path], Facts]
+File = Path | Member
+Inspect = Callable[[File], Facts]
 Read = Callable[[range], Sequence["np.ndarray | str"]]
 
 
@@ -79,7 +81,7 @@ class FactsMemo:
         self._hash_file = hash_file
         self._known = self._read()
 
-    def of(self, paths: Sequence[Path], progress: bool = False) -> list[Facts]:
+    def of(self, paths: Sequence[File], progress: bool = False) -> list[Facts]:
         """Facts of every picture, in order; only new or changed files are read."""
         return self._of(paths, self._inspect, progress)
 
@@ -87,7 +89,7 @@ class FactsMemo:
         """The hash of a file that is no picture."""
         return self._of([path], self._hash_file, False)[0]
 
-    def _of(self, paths: Sequence[Path], inspect: Inspect, progress: bool) -> list[Facts]:
+    def _of(self, paths: Sequence[File], inspect: Inspect, progress: bool) -> list[Facts]:
         stamps = {path: _stamp(path) for path in paths}
         unknown = [path for path, stamp in stamps.items() if self._known.get(str(path), [None])[0] != stamp]
         steps = ((1, pair) for pair in zip(unknown, in_threads(_attempt(inspect), unknown), strict=True))
@@ -103,7 +105,7 @@ class FactsMemo:
             raise passing_trouble(troubles)
         return [Facts(*self._known[str(path)][1:]) for path in paths]
 
-    def condemn(self, errors: dict[Path, str]) -> None:
+    def condemn(self, errors: Mapping[File, str]) -> None:
         """Remember which files turned out not to be decodable."""
         for path, error in errors.items():
             stamp, *facts = self._known[str(path)]
@@ -121,10 +123,10 @@ class FactsMemo:
             write_json(self._path, self._known)
 
 
-def _attempt(inspect: Inspect) -> Callable[[Path], Facts | Exception]:
+def _attempt(inspect: Inspect) -> Callable[[File], Facts | Exception]:
     """A passing trouble is handed back, so that all are told at once and none is remembered."""
 
-    def attempt(path: Path) -> Facts | Exception:
+    def attempt(path: File) -> Facts | Exception:
         try:
             return inspect(path)
         except (OSError, MemoryError) as error:
@@ -133,7 +135,7 @@ def _attempt(inspect: Inspect) -> Callable[[Path], Facts | Exception]:
     return attempt
 
 
-def passing_trouble(troubles: Mapping[Path, Exception]) -> TaskError:
+def passing_trouble(troubles: Mapping[File, Exception]) -> TaskError:
     """What the machine refuses today and may grant tomorrow is no fault of a file."""
     shown = "; ".join(f"{path} ({reason(error)})" for path, error in [*troubles.items()][:SHOWN])
     more = f"; and {len(troubles) - SHOWN} more" if len(troubles) > SHOWN else ""
@@ -161,7 +163,7 @@ def making(path: Path, what: str) -> Iterator[None]:
         ) from error
 
 
-def _stamp(path: Path) -> list[int]:
+def _stamp(path: File) -> list[int]:
     try:
         status = path.stat()
     except OSError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +28,37 @@ class Problem(NamedTuple):
         return f"{self.sort}: {self.where}" + (f" ({self.detail})" if self.detail else "")
 
 
+@dataclass(frozen=True)
+class Member:
+    """A picture file that lies inside another file, read as if it were one of its own.
+
+    Attributes:
+        file: the file around it.
+        row: its place there.
+        read: row -> its bytes.
+    """
+
+    file: Path
+    row: int
+    read: Callable[[int], bytes] = field(compare=False, repr=False)
+    suffix = ""  # its bytes tell what it is
+
+    def __str__(self) -> str:
+        return f"{self.file}#{self.row}"
+
+    def stat(self) -> os.stat_result:
+        """That of the file around it."""
+        return self.file.stat()
+
+    def read_bytes(self) -> bytes:
+        """Its content."""
+        return self.read(self.row)
+
+    def open(self, mode: str = "rb") -> io.BytesIO:
+        """Its content as a file, in the one mode there is."""
+        return io.BytesIO(self.read_bytes())
+
+
 class Entry(NamedTuple):
     """One picture: its file or its row among the arrays, and what is known about it.
 
@@ -34,7 +67,7 @@ class Entry(NamedTuple):
     """
 
     name: str
-    source: Path | int
+    source: Path | Member | int
     label: Label
     split: str | None = None
     patient: str | None = None

@@ -19,7 +19,7 @@ from transfusion.tasks import cache as store
 from transfusion.tasks import depth, layouts, near, patients, pictures
 from transfusion.tasks.card import data_card
 from transfusion.tasks.checks import contradictions, usable
-from transfusion.tasks.listing import Arrays, Entry, Listing, Problem
+from transfusion.tasks.listing import Arrays, Entry, Listing, Member, Problem
 from transfusion.tasks.pictures import Facts
 from transfusion.tasks.splits import SPLITS, complete, together
 from transfusion.tasks.task import Split, Task
@@ -139,8 +139,9 @@ def _header_notes(facts: Sequence[Facts]) -> list[str]:
     return [f"{count} files have {note}." for note, count in counts.items()]
 
 
-def _path(entry: Entry) -> Path:
-    return Path(str(entry.source))
+def _path(entry: Entry) -> Path | Member:
+    assert not isinstance(entry.source, int)
+    return entry.source
 
 
 def _unreadable(entries: Sequence[Entry], facts: Sequence[Facts]) -> list[Problem]:

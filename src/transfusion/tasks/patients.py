@@ -75,12 +75,12 @@ def assign(listing: Listing, spec: TaskSpec) -> Listing:
     entries = listing.entries
     if any(entry.patient for entry in entries):
         groups = _given(listing)
-    elif spec.patient_pattern == "none" or not all(isinstance(entry.source, Path) for entry in entries):
+    elif spec.patient_pattern == "none" or any(isinstance(entry.source, int) for entry in entries):
         return listing
     elif spec.patient_pattern:
         pattern = compiled(SETTING, spec.patient_pattern)
         groups = Groups([_search(pattern, entry.name) for entry in entries], "task.patient_pattern")
-    elif all(is_dicom(Path(str(entry.source))) for entry in entries):
+    elif all(isinstance(entry.source, Path) and is_dicom(entry.source) for entry in entries):
         return listing  # the files name their patients themselves
     else:
         groups = _by_folders(entries) or _by_names(entries, listing, spec) or Groups([None] * len(entries), "")

@@ -22,6 +22,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from transfusion.files import is_passing
 from transfusion.tasks import dicom
+from transfusion.tasks.listing import Member
 from transfusion.terms import Interpolation
 
 GREY_MODES = frozenset({"DICOM;16", "1", "L", "L;16", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
@@ -60,7 +61,7 @@ class Facts(NamedTuple):
         return self.mode == "DICOM;16"
 
 
-def hash_file(path: Path) -> Facts:
+def hash_file(path: Path | Member) -> Facts:
     """Hash a file that is no picture."""
     with path.open("rb") as file:
         digest = hashlib.blake2b(digest_size=16)
@@ -95,7 +96,7 @@ class _Limit:
 _LIMIT = _Limit()
 
 
-def inspect(path: Path) -> Facts:
+def inspect(path: Path | Member) -> Facts:
     """Hash a picture file and read its header.
 
     Raises:
@@ -150,7 +151,7 @@ def reason(error: Exception) -> str:
 
 
 def decode(
-    path: Path,
+    path: Path | Member,
     image_size: int,
     channels: int,
     dtype: np.dtype[Any],
@@ -160,7 +161,7 @@ def decode(
     """Read a picture file.
 
     Args:
-        path: the file.
+        path: the file, or one inside another.
         image_size: side in pixels of the square that comes back.
         channels: 1 (luma, ITU-R 601) or 3.
         dtype: uint8, or uint16 for the full 16-bit range.
@@ -174,16 +175,16 @@ def decode(
         Exception: whatever Pillow raises on files that are damaged.
     """
     with path.open("rb") as file:
-        head = file.read(dicom.PREAMBLE + 4)
-    if dicom.is_dicom(head, path.suffix):
-        values = dicom.pixels(path.read_bytes(), window)
-        values = values.astype(np.uint16) * SPREAD if values.dtype != dtype else values
-        return fit(as_channels(values, channels), image_size, interpolation)
-    with _any_size(), Image.open(path) as image:
-        # a JPEG decodes at 1/2, 1/4 or 1/8 for a fraction of the time; twice the size leaves the scaling its due
-        image.draft(None, (2 * image_size, 2 * image_size))
-        values = _to_array(ImageOps.exif_transpose(image), channels, dtype)
-        return fit(_light_on_dark(values, image), image_size, interpolation)
+        if dicom.is_dicom(file.read(dicom.PREAMBLE + 4), path.suffix):
+            values = dicom.pixels(path.read_bytes(), window)
+            values = values.astype(np.uint16) * SPREAD if values.dtype != dtype else values
+            return fit(as_channels(values, channels), image_size, interpolation)
+        file.seek(0)
+        with _any_size(), Image.open(file) as image:
+            # a JPEG decodes at 1/2, 1/4 or 1/8 for a fraction of the time; twice the size leaves the scaling its due
+            image.draft(None, (2 * image_size, 2 * image_size))
+            values = _to_array(ImageOps.exif_transpose(image), channels, dtype)
+            return fit(_light_on_dark(values, image), image_size, interpolation)
 
 
 def _to_array(image: Image.Image, channels: int, dtype: np.dtype[Any]) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
-from transfusion.tasks.layouts import cifar, embedded, eyepacs, folder, nih, npz, published, table
+from transfusion.tasks.layouts import cifar, embedded, eyepacs, folder, imagefolder, nih, npz, parquet, published, table
 from transfusion.tasks.layouts.disk import subfolders
 from transfusion.tasks.listing import Listing
 
@@ -15,15 +15,18 @@ READERS: dict[str, Callable[[TaskSpec, Path], Listing]] = {
     "folder": folder.read,
     "csv": table.read,
     "npz": npz.read,
+    "imagefolder": imagefolder.read,
+    "parquet": parquet.read,
     "nih": nih.read,
     "eyepacs": eyepacs.read,
     "cifar": cifar.read,
     "published": published.read,
 }
+OF_FILE = {".npz": "npz", ".parquet": "parquet"} | dict.fromkeys((".csv", ".tsv", ".jsonl", ".xlsx"), "csv")
 KNOWN = (
-    "class folders (train/NORMAL/a.png or NORMAL/a.png), an .npz file with train_images and train_labels, a .csv "
-    "file beside its pictures, ChestX-ray14 (Data_Entry_2017.csv), EyePACS (trainLabels.csv), CIFAR's python "
-    "folders, or embedded:NAME"
+    "class folders (train/NORMAL/a.png or NORMAL/a.png), an .npz file with train_images and train_labels, a table "
+    "(.csv, .xlsx) beside its pictures, Hugging Face's image folders and Parquet files, ChestX-ray14 "
+    "(Data_Entry_2017.csv), EyePACS (trainLabels.csv), CIFAR's python folders, or embedded:NAME"
 )
 
 
@@ -54,9 +57,9 @@ def detect(root: Path, spec: TaskSpec) -> str:
         TaskError: if it is none of the known ones.
     """
     if root.is_file():
-        if root.suffix.lower() in (".npz", ".csv", ".tsv"):
-            return "npz" if root.suffix.lower() == ".npz" else "csv"
-        raise TaskError(f"{root} is a file of no known kind. Give the path of {KNOWN}.")
+        if root.suffix.lower() not in OF_FILE:
+            raise TaskError(f"{root} is a file of no known kind. Give the path of {KNOWN}.")
+        return OF_FILE[root.suffix.lower()]
     if nih.find_table(root):
         return "nih"
     if eyepacs.find_table(root):
@@ -67,8 +70,12 @@ def detect(root: Path, spec: TaskSpec) -> str:
         return "csv"
     if published.find(root):
         return "published"
+    if imagefolder.find(root):
+        return "imagefolder"
     if table.names_pictures(root, spec):
         return "csv"
+    if parquet.find(root):
+        return "parquet"
     if subfolders(root):
         return "folder"
     raise TaskError(f"{root} holds no data set of a known layout. Give the path of {KNOWN}.")

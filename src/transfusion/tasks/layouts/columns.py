@@ -24,7 +24,7 @@ LABEL_COLUMNS = (
 LABEL_WORDS = frozenset("label labels class target grade level diagnosis category dx finding findings".split())
 # from the widest group to the narrowest: what keeps patients together keeps their lesions together
 GROUP_COLUMNS = (
-    "patient patientid patientname subject subjectid participant participantid person personid mrn "
+    "patient patientid patientname ptid patid pid subject subjectid participant participantid person personid mrn "
     "case caseid lesion lesionid eyeid study studyid exam examid accession series seriesid"
 ).split()
 SPLIT_COLUMNS = frozenset(

@@ -12,6 +12,7 @@ from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
 from transfusion.tasks import labels
 from transfusion.tasks.layouts.disk import Found, by_folder, files_below, inner_folders, scan, subfolders
+from transfusion.tasks.layouts.table import workbooks_at
 from transfusion.tasks.listing import Entry, Listing, Problem
 from transfusion.tasks.names import listed, shown
 from transfusion.tasks.patients import BATCH
@@ -71,8 +72,12 @@ def read(spec: TaskSpec, root: Path) -> Listing:
             *by_folder("image without label", stray, root, detail),
         ),
         other_files=found.others,
-        notes=(*found.notes, *told.notes),
+        notes=(*found.notes, *told.notes, *map(_unused_workbook, workbooks_at(root))),
     )
+
+
+def _unused_workbook(path: Path) -> str:
+    return f"{path.name} was not looked at: class folders have the labels, unless --set task.labels='{path}'."
 
 
 def _without_unused(found: Found, spec: TaskSpec) -> Found:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import importlib.util
 import io
+import json
 import re
+import warnings
 import zlib
 from pathlib import Path
 
 import pandas as pd
 
 from transfusion.errors import TaskError, UnknownNameError
+from transfusion.files import reading
 
 MISSING = ("", "nan", "NaN", "NA", "N/A", "null", "#N/A", "None", "<NA>")
 TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+WORKBOOK = ".xlsx"
 GZIP = b"\x1f\x8b"
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -35,24 +40,28 @@ def is_table(path: Path) -> bool:
     return path.name.lower().endswith(TABLE_SUFFIXES) and path.is_file()
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV file as text; missing values are empty strings, and columns without name and content are dropped.
+def is_workbook(path: Path) -> bool:
+    """Whether a file is an Excel workbook by its name."""
+    return path.suffix.lower() == WORKBOOK and path.is_file() and not path.name.startswith("~$")  # a lock of Excel's
 
-    UTF-8, UTF-16 and UTF-32 are told by their first bytes, and what is not UTF-8 is read as Windows' code page 1252.
-    Fields are separated by the comma, semicolon, tab or bar that the header has most of; Excel's ``sep=;`` line is
-    obeyed.
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table as text; missing values are empty strings, and columns without name and content are dropped.
+
+    Workbooks and lines of JSON are told by their suffix; anything else is CSV. UTF-8, UTF-16 and UTF-32 are told by
+    their first bytes, and what is not UTF-8 is read as Windows' code page 1252. Fields are separated by the comma,
+    semicolon, tab or bar that the header has most of; Excel's ``sep=;`` line is obeyed.
 
     Raises:
-        TaskError: if it is no CSV file or has no rows.
+        TaskError: if it is no such file or has no rows.
     """
+    readers = {WORKBOOK: _of_workbook, ".jsonl": _of_json_lines}
     try:
-        text = _text(path)
-        separator, text = _separator(text)
-        table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False)
+        table = readers.get(path.suffix.lower(), _of_text)(path)
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise TaskError(f"{path} cannot be read as a CSV file: {' '.join(str(error).split())}.") from error
+        raise TaskError(f"{path} cannot be read as a table: {' '.join(str(error).split())}.") from error
     if table.empty:
-        raise TaskError(f"{path} has no rows. Give a CSV file with one row per image.")
+        raise TaskError(f"{path} has no rows. Give a table with one row per image.")
     table.columns = table.columns.str.strip()
     stripped: pd.DataFrame = table.apply(lambda column: column.str.strip())
     table[:] = stripped.mask(stripped.isin(MISSING), "")
@@ -70,6 +79,52 @@ def _is_nameless(column: str) -> bool:
 def is_row_number(column: str) -> bool:
     """Whether a column without a name numbers the rows, as pandas writes them."""
     return _is_nameless(column) or column.lower() == "index"
+
+
+def _of_text(path: Path) -> pd.DataFrame:
+    separator, text = _separator(_text(path))
+    table: pd.DataFrame = pd.read_csv(
+        io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False
+    )
+    return table
+
+
+def _of_json_lines(path: Path) -> pd.DataFrame:
+    lines = [json.loads(line) for line in _text(path).splitlines() if line.strip()]
+    if not all(isinstance(line, dict) for line in lines):
+        raise ValueError('its lines are not objects of JSON, as in {"file_name": "a.png", "label": "cat"}')
+    rows = [{str(name): _cell(value) for name, value in line.items()} for line in lines]
+    table: pd.DataFrame = pd.DataFrame(rows, dtype=object).fillna("")
+    return table
+
+
+def _cell(value: object) -> str:
+    """A value of JSON as text; several labels are joined by a bar."""
+    if isinstance(value, list) and not any(isinstance(item, (list, dict)) for item in value):
+        return "|".join(map(_cell, value))
+    if isinstance(value, (list, dict)):
+        return json.dumps(value)
+    return "" if value is None else str(value)
+
+
+def _of_workbook(path: Path) -> pd.DataFrame:
+    """The one sheet that is not empty.
+
+    Raises:
+        TaskError: if the package that reads workbooks is not installed.
+    """
+    if not importlib.util.find_spec("openpyxl"):
+        raise TaskError(
+            f"{path} is an Excel workbook, which needs the extra: pip install 'transfusion[excel]'. Or save it as CSV."
+        )
+    with warnings.catch_warnings(), reading(str(path), "Save the table as CSV.", TaskError):
+        warnings.simplefilter("ignore")  # about styles
+        sheets = pd.read_excel(path, sheet_name=None, dtype=str, keep_default_na=False, engine="openpyxl")
+    filled = {str(name): sheet for name, sheet in sheets.items() if not sheet.empty}
+    if len(filled) > 1:
+        raise ValueError(f"it has several sheets ({', '.join(filled)}); save the one with the labels as CSV")
+    table: pd.DataFrame = next(iter(filled.values()), pd.DataFrame()).rename(columns=str).fillna("")
+    return table
 
 
 def _text(path: Path) -> str:

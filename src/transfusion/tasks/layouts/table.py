@@ -16,7 +16,7 @@ from transfusion.tasks.labels import Labels
 from transfusion.tasks.layouts import columns
 from transfusion.tasks.layouts.disk import Found, files_below, inner_folders, is_clutter, scan
 from transfusion.tasks.layouts.match import PictureIndex, Row, match
-from transfusion.tasks.layouts.sheet import is_table, read_table
+from transfusion.tasks.layouts.sheet import is_table, is_workbook, read_table
 from transfusion.tasks.listing import Entry, Listing
 from transfusion.tasks.names import listed, plain
 from transfusion.tasks.split_names import SplitNames, mentioned
@@ -42,11 +42,21 @@ def tables_at(root: Path) -> list[Path]:
     return here or [path for path in files_below(root) if is_table(path)]
 
 
+def workbooks_at(root: Path) -> list[Path]:
+    """The Excel workbooks right below ``root``."""
+    return sorted(path for path in root.iterdir() if is_workbook(path) and not is_clutter(path.name))
+
+
 def names_pictures(root: Path, spec: TaskSpec) -> bool:
-    """Whether some CSV file at ``root`` names some of the pictures there."""
+    """Whether some CSV file at ``root`` names some of the pictures there; a workbook counts beside no class folders."""
     paths = tables_at(root)
-    index = PictureIndex(scan(root, spec)) if paths else None
-    return index is not None and any(columns.hits(read_table(path), index) for path in paths)
+    if not paths and not workbooks_at(root):
+        return False
+    found = scan(root, spec)
+    if not paths and len({parts[:1] for parts in inner_folders([*map(found.place, found.pictures)], spec)}) < 2:
+        paths = workbooks_at(root)
+    index = PictureIndex(found)
+    return any(columns.hits(read_table(path), index) for path in paths)
 
 
 def read(spec: TaskSpec, root: Path) -> Listing:
@@ -67,35 +77,50 @@ def read(spec: TaskSpec, root: Path) -> Listing:
     return replace(listing, name=sheets.paths[0].stem if root.is_file() else root.name)
 
 
-def listing_of(sheets: Sheets, found: Found, spec: TaskSpec) -> Listing:
-    """What the rows of these tables say of these pictures."""
+class Told(NamedTuple):
+    """What tables say: a row per line, the rules that its labels followed, and the columns of splits and groups."""
+
+    rows: list[Row]
+    labels: Labels
+    split: str | None
+    group: str | None
+
+
+def rows_of(sheets: Sheets, image: str, spec: TaskSpec) -> Told:
+    """Read every line of tables whose column ``image`` names the pictures."""
     frame = sheets.frame
-    image = columns.image_column(spec, frame, PictureIndex(found), sheets.name)
     split = columns.split_column(spec, frame, image)
-    patient = columns.group_column(spec, frame, (image, split))
-    label = columns.label_columns(spec, frame, sheets.name, (image, patient, split))
+    group = columns.group_column(spec, frame, (image, split))
+    label = columns.label_columns(spec, frame, sheets.name, (image, group, split))
     told = _labels(frame, label, spec)
     splits = _splits(sheets, split, spec)
-    patients = list(frame[patient]) if patient else [None] * len(frame)
+    groups = list(frame[group]) if group else [None] * len(frame)
     texts = list(frame[label[0]]) if len(label) == 1 else ["" if v is None else "?" for v in told.values]
     rows = [
         Row(str(name), value, text, part, person or None, gap, gone or part == "leave_out")
         for name, value, text, part, person, gap, gone in zip(
-            frame[image], told.values, texts, splits, patients, told.unjudged, told.dropped, strict=True
+            frame[image], told.values, texts, splits, groups, told.unjudged, told.dropped, strict=True
         )
     ]
-    matched = match(rows, found, spec)
+    return Told(rows, told, split, group)
+
+
+def listing_of(sheets: Sheets, found: Found, spec: TaskSpec) -> Listing:
+    """What the rows of these tables say of these pictures."""
+    image = columns.image_column(spec, sheets.frame, PictureIndex(found), sheets.name)
+    told = rows_of(sheets, image, spec)
+    matched = match(told.rows, found, spec)
     return Listing(
         layout="csv",
         name=found.root.name,
         source=spec.data,
-        kind=told.kind,
-        classes=told.classes,
-        entries=_with_folders(with_folder_splits(matched.entries, found, spec, split), found, spec),
+        kind=told.labels.kind,
+        classes=told.labels.classes,
+        entries=_with_folders(with_folder_splits(matched.entries, found, spec, told.split), found, spec),
         problems=(*found.problems, *matched.problems),
         other_files=found.others,
-        notes=(*found.notes, *sheets.notes, *told.notes, *matched.notes),
-        group=patient,
+        notes=(*found.notes, *sheets.notes, *told.labels.notes, *matched.notes),
+        group=told.group,
     )
 
 
@@ -110,9 +135,9 @@ def _sheets(spec: TaskSpec, root: Path, index: PictureIndex) -> Sheets:
                 f"There is no file {missing[0]}. Give the path of the CSV file with the labels as task.labels."
             )
     else:
-        paths = [root] if root.is_file() else tables_at(root)
+        paths = [root] if root.is_file() else tables_at(root) or workbooks_at(root)
     if not paths:
-        raise TaskError(f"{root} has no CSV file. Put one there, or give its path as task.labels.")
+        raise TaskError(f"{root} has no table of labels. Put a CSV file there, or give its path as task.labels.")
     return join(paths, spec, root, index)
 
 
