@@ -9,6 +9,7 @@ from torch import nn
 
 from transfusion.errors import SpecError, UnknownNameError
 from transfusion.networks.models import CBR, GREY_IMAGENET, build, known
+from transfusion.networks.structure import stages
 from transfusion.tasks.load import IMAGENET
 
 
@@ -21,7 +22,7 @@ def outputs(model: nn.Module, channels: int, image_size: int) -> torch.Tensor:
     "name",
     "cbr_tiny_small resnet18 resnet18_cifar torchvision:densenet121 squeezenet1_0 inception_v3 googlenet swin_t "
     "vit_b_32 timm:resnet18 timm:vit_tiny_patch16_224 timm:densenet121 deit_tiny_patch16_224 "
-    "timm:resnet26_cifar".split(),
+    "timm:resnet26_cifar resnet20_cifar".split(),
 )
 def test_grey_images_and_another_head(name):
     assert outputs(build(name, 5, channels=1, image_size=96), 1, 96).shape == (2, 5)
@@ -60,6 +61,15 @@ def test_cifar_stem_keeps_the_resolution():
     images = torch.zeros(1, 3, 32, 32)
     assert cifar.maxpool(cifar.conv1(images)).shape[-2:] == (32, 32)
     assert usual.maxpool(usual.conv1(images)).shape[-2:] == (8, 8)
+
+
+@pytest.mark.parametrize(("depth", "millions"), {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85}.items())
+def test_small_resnets_are_as_large_as_he_and_others_say(depth, millions):
+    """Table 6 of He et al. (2016); its shortcuts have no weights, ours two 1x1 convolutions (0.003 million)."""
+    network = build(f"resnet{depth}_cifar", 10)
+    assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.01)
+    assert sum(isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3) for m in network.modules()) == depth - 1
+    assert list(stages(network)) == ["stem", "layer1", "layer2", "layer3", "head"]
 
 
 def test_the_same_weights_every_time_and_nothing_global_moves():

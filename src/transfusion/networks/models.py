@@ -10,6 +10,7 @@ from typing import Any
 
 import torchvision
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
 
 from transfusion.errors import SpecError, UnknownNameError
 from transfusion.networks.donors.registry import HUB, timm_config
@@ -25,6 +26,8 @@ CBR: dict[str, tuple[int, tuple[int, ...]]] = {
     "cbr_tiny_small": (5, (32, 64, 128, 256)),
 }
 CIFAR_SUFFIX = "_cifar"
+# depths of He et al.'s own networks for CIFAR, and the blocks in each of their three stages
+SMALL_RESNETS = {f"resnet{6 * blocks + 2}{CIFAR_SUFFIX}": blocks for blocks in (3, 5, 7, 9)}
 # their published weights want images normalised by 0.5 and 0.5, made of ImageNet's by torchvision's code
 _FROM_IMAGENET = ("inception_v3", "googlenet")
 # the mean and std of one channel that a colour-blind filter takes for ImageNet's three; see ``spec.Normalization``
@@ -41,6 +44,7 @@ def build(name: str, num_outputs: int, channels: int = 3, image_size: int = 224)
         name: a torchvision or timm name; ``torchvision:NAME`` or ``timm:NAME`` says which (a bare name is looked up in
             torchvision first). ``cbr_larget``, ``cbr_largew``, ``cbr_small``, ``cbr_tiny``, ``cbr_tiny_small`` are the
             paper's small networks; ``resnet50_cifar`` is a ResNet with a 3x3 stem of stride 1 and no pooling;
+            ``resnet20_cifar`` to ``resnet56_cifar`` are He et al.'s narrow ones;
             ``timm:hf-hub:ORGANISATION/NAME`` is what the ``config.json`` of that repository says.
         num_outputs: logits per image, at least 1.
         channels: of the images. In torchvision models the first convolution is replaced if it is not 3.
@@ -68,7 +72,7 @@ def build(name: str, num_outputs: int, channels: int = 3, image_size: int = 224)
 
 def known() -> list[str]:
     """All names that ``build`` takes without a prefix, torchvision's first. Imports timm, which takes seconds."""
-    names = [*_torchvision_names(), *CBR, *_timm().list_models()]
+    names = [*_torchvision_names(), *CBR, *SMALL_RESNETS, *_timm().list_models()]
     return list(dict.fromkeys(names))
 
 
@@ -106,9 +110,60 @@ def _conv_norm_relu(inputs: int, width: int, kernel_size: int) -> nn.Sequential:
     return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
 
 
+class SmallResNet(nn.Module):
+    """The narrow ResNets for images of 32 px: a 3x3 stem and three stages of 16, 32 and 64 channels.
+
+    Shortcuts where the resolution changes are 1x1 convolutions (their option B), as in torchvision's ResNets.
+
+    Args:
+        blocks: of each stage, two convolutions each; 3 makes ResNet-20.
+        num_outputs: logits per image.
+        channels: of the images.
+
+    Source:
+        He et al., Deep Residual Learning for Image Recognition (2016), section 4.2.
+
+    Example:
+        >>> import torch
+        >>> SmallResNet(3, num_outputs=10)(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(self, blocks: int, num_outputs: int, channels: int = 3) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.relu = nn.ReLU(inplace=True)
+        for i, (inputs, width) in enumerate(((16, 16), (16, 32), (32, 64)), start=1):
+            rest = (BasicBlock(width, width) for _ in range(blocks - 1))
+            self.add_module(f"layer{i}", nn.Sequential(_first_block(inputs, width), *rest))
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(64, num_outputs)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, channels, height, width) to (batch, num_outputs)."""
+        features = self.relu(self.bn1(self.conv1(images)))
+        features = self.layer3(self.layer2(self.layer1(features)))
+        outputs: Tensor = self.fc(self.avgpool(features).flatten(1))
+        return outputs
+
+
+def _first_block(inputs: int, width: int) -> BasicBlock:
+    """The block that changes the width, and with it halves the resolution."""
+    if inputs == width:
+        return BasicBlock(inputs, width)
+    shortcut = nn.Sequential(nn.Conv2d(inputs, width, 1, stride=2, bias=False), nn.BatchNorm2d(width))
+    return BasicBlock(inputs, width, stride=2, downsample=shortcut)
+
+
 def _construct(name: str, num_outputs: int, channels: int, image_size: int) -> nn.Module:
     if name in CBR:
         return ConvBatchRelu(*CBR[name], num_outputs, channels)
+    if name in SMALL_RESNETS:
+        return SmallResNet(SMALL_RESNETS[name], num_outputs, channels)
     library, _, bare = name.partition(":") if name.startswith(("torchvision:", "timm:")) else ("", "", name)
     wanted = bare.removesuffix(CIFAR_SUFFIX)
     model = _find(library, wanted, name)(num_outputs, channels, image_size)
@@ -128,7 +183,7 @@ def _unknown(name: str, bare: str) -> str:
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     return (
         f"There is no model '{name}'.{hint} Give a name of torchvision.models or timm.list_models(), or one of "
-        f"{', '.join(CBR)}; ResNets also with the suffix {CIFAR_SUFFIX}."
+        f"{', '.join([*CBR, *SMALL_RESNETS])}; ResNets also with the suffix {CIFAR_SUFFIX}."
     )
 
 
