@@ -275,7 +275,13 @@ def compare(weights: tuple[str, str], out: str, **options: Any) -> None:
 @click.option("--mini", is_flag=True, help="A small network and few steps: minutes to an hour on a processor.")
 @click.option("--seeds", type=click.IntRange(1), help="Number of seeds. [default: the recipe's]")
 @click.option("--model", metavar="NAME", help="Another network than the recipe's.")
-@click.option("--donor", metavar="DONOR", help="Another donor than the recipe's.")
+@click.option(
+    "--donor",
+    "donors",
+    metavar="[NETWORK=]DONOR",
+    multiple=True,
+    help="Another donor than the recipe's; where it has several networks, once for each.",
+)
 @click.option("--image-size", type=int, help="Side of the images in pixels. [default: the recipe's]")
 @click.option("--out", metavar="DIR", help="Where everything is kept. [default: studies/paper-NAME]")
 @click.option("--workers", type=click.IntRange(0), help="Runs side by side; 0 is none, in this process.")

@@ -22,6 +22,7 @@ RUN: dict[str, Any] = {
     "seed": 0,
     "task.layout": "auto",
     "task.image_size": None,
+    "task.crop": "square",
     "task.channels": None,
     "task.labels": None,
     "task.image_column": None,

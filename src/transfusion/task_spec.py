@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from transfusion.terms import Interpolation, Kind, Layout, SplitMeaning
+from transfusion.terms import Crop, Interpolation, Kind, Layout, SplitMeaning
 from transfusion.validated import Spec
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -64,6 +64,8 @@ class TaskSpec(Spec):
         layout: how ``data`` is laid out; ``auto`` looks.
         image_size: side in pixels that every image is scaled to (shorter side, then centre crop); None keeps
             the size of array data and scales picture files to 224.
+        crop: what of a picture is scaled: its centre ``square``, or the square around the ``circle`` of a fundus
+            photograph (see ``tasks.fundus``; needs OpenCV).
         channels: 1 (grey), 3 (colour) or None: grey only if every picture is stored as grey.
         labels: CSV file with one row per image (or several, joined by commas), where it is not found by itself.
         image_column, label_column, patient_column, split_column: columns of that file, where they are not found by
@@ -98,6 +100,7 @@ class TaskSpec(Spec):
     data: str = "embedded:fundus"
     layout: Layout = "auto"
     image_size: Annotated[int, Field(ge=8, le=4096)] | None = None
+    crop: Crop = "square"
     channels: Literal[1, 3] | None = None
     labels: str | None = None
     image_column: str | None = None

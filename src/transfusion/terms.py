@@ -12,5 +12,6 @@ Layout = Literal[
 ]
 Tracker = Literal["tensorboard", "csv", "wandb", "mlflow"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+Crop = Literal["square", "circle"]
 Measure = Literal["cca", "cca_squared", "svcca", "pwcca", "linear_cka", "debiased_cka", "procrustes"]
 SplitMeaning = Literal["train", "val", "test", "none", "leave_out"]

@@ -26,8 +26,8 @@ CBR: dict[str, tuple[int, tuple[int, ...]]] = {
     "cbr_tiny_small": (5, (32, 64, 128, 256)),
 }
 CIFAR_SUFFIX = "_cifar"
-# depths of He et al.'s own networks for CIFAR, and the blocks in each of their three stages
-SMALL_RESNETS = {f"resnet{6 * blocks + 2}{CIFAR_SUFFIX}": blocks for blocks in (3, 5, 7, 9)}
+# He et al.'s own networks for CIFAR by their depth, with the blocks in each of three stages; and the least of the kind
+SMALL_RESNETS = {f"resnet{6 * blocks + 2}{CIFAR_SUFFIX}": blocks for blocks in (1, 3, 5, 7, 9)}
 # their published weights want images normalised by 0.5 and 0.5, made of ImageNet's by torchvision's code
 _FROM_IMAGENET = ("inception_v3", "googlenet")
 # the mean and std of one channel that a colour-blind filter takes for ImageNet's three; see ``spec.Normalization``
@@ -44,7 +44,7 @@ def build(name: str, num_outputs: int, channels: int = 3, image_size: int = 224)
         name: a torchvision or timm name; ``torchvision:NAME`` or ``timm:NAME`` says which (a bare name is looked up in
             torchvision first). ``cbr_larget``, ``cbr_largew``, ``cbr_small``, ``cbr_tiny``, ``cbr_tiny_small`` are the
             paper's small networks; ``resnet50_cifar`` is a ResNet with a 3x3 stem of stride 1 and no pooling;
-            ``resnet20_cifar`` to ``resnet56_cifar`` are He et al.'s narrow ones;
+            ``resnet8_cifar``, ``resnet20_cifar`` to ``resnet56_cifar`` are He et al.'s narrow ones;
             ``timm:hf-hub:ORGANISATION/NAME`` is what the ``config.json`` of that repository says.
         num_outputs: logits per image, at least 1.
         channels: of the images. In torchvision models the first convolution is replaced if it is not 3.
@@ -134,9 +134,9 @@ class SmallResNet(nn.Module):
         self.conv1 = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.relu = nn.ReLU(inplace=True)
-        for i, (inputs, width) in enumerate(((16, 16), (16, 32), (32, 64)), start=1):
-            rest = (BasicBlock(width, width) for _ in range(blocks - 1))
-            self.add_module(f"layer{i}", nn.Sequential(_first_block(inputs, width), *rest))
+        self.layer1 = _small_stage(blocks, 16, 16)
+        self.layer2 = _small_stage(blocks, 16, 32)
+        self.layer3 = _small_stage(blocks, 32, 64)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(64, num_outputs)
         for module in self.modules():
@@ -151,12 +151,13 @@ class SmallResNet(nn.Module):
         return outputs
 
 
-def _first_block(inputs: int, width: int) -> BasicBlock:
-    """The block that changes the width, and with it halves the resolution."""
-    if inputs == width:
-        return BasicBlock(inputs, width)
-    shortcut = nn.Sequential(nn.Conv2d(inputs, width, 1, stride=2, bias=False), nn.BatchNorm2d(width))
-    return BasicBlock(inputs, width, stride=2, downsample=shortcut)
+def _small_stage(blocks: int, inputs: int, width: int) -> nn.Sequential:
+    """Blocks of one width; where it changes, the first halves the resolution."""
+    first = BasicBlock(inputs, width)
+    if inputs != width:
+        shortcut = nn.Sequential(nn.Conv2d(inputs, width, 1, stride=2, bias=False), nn.BatchNorm2d(width))
+        first = BasicBlock(inputs, width, stride=2, downsample=shortcut)
+    return nn.Sequential(first, *(BasicBlock(width, width) for _ in range(blocks - 1)))
 
 
 def _construct(name: str, num_outputs: int, channels: int, image_size: int) -> nn.Module:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch.nn.modules.batchnorm import _BatchNorm
+
 from transfusion.errors import SpecError, UnknownNameError
 from transfusion.networks import models
 from transfusion.networks.structure import stages
@@ -41,7 +43,7 @@ class Choices:
         mini: the miniature: a small network and few steps, for a processor.
         seeds: how many; None is the recipe's own number.
         model: another network than the recipe's.
-        donor: another donor than the recipe's.
+        donors: other donors than the recipe's: ``DONOR`` for its main network, ``NETWORK=DONOR`` for any of them.
         image_size: side of the images in pixels, other than the recipe's.
     """
 
@@ -49,8 +51,28 @@ class Choices:
     mini: bool = False
     seeds: int | None = None
     model: str | None = None
-    donor: str | None = None
+    donors: tuple[str, ...] = ()
     image_size: int | None = None
+
+    def donor_of(self, network: str, usual: str, *, is_main: bool = True) -> str:
+        """The donor of one of the recipe's networks.
+
+        Examples:
+            >>> choices = Choices(donors=("file:a.pth", "resnet18=file:b.pth"))
+            >>> choices.donor_of("squeezenet1_0", "torchvision:squeezenet1_0")
+            'file:a.pth'
+            >>> choices.donor_of("resnet18", "torchvision:resnet18", is_main=False)
+            'file:b.pth'
+        """
+        named = dict(text.split("=", 1) for text in self.donors if _names_network(text))
+        main = [text for text in self.donors if not _names_network(text)]
+        return named.get(network) or (main[-1] if main and is_main else usual)
+
+
+def _names_network(text: str) -> bool:
+    """``resnet18=file:b.pth``, but not ``file:a=b.pth``."""
+    network, equals, _ = text.partition("=")
+    return bool(equals) and ":" not in network.removeprefix("timm:").removeprefix("torchvision:")
 
 
 @dataclass(frozen=True)
@@ -93,7 +115,7 @@ class PaperRecipe:
 
 
 MAIN = ("pretrained", "mean_var", "random")
-_MINI = TrainSpec(lr=3e-4, steps=360, batch_size=32)
+_MINI = TrainSpec(lr=3e-4, steps=240, batch_size=32)
 
 
 def _seeds(choices: Choices, usual: int) -> tuple[int, ...]:
@@ -111,18 +133,19 @@ def blocks_of(model: str) -> tuple[str, ...]:
 
 def _fundus(choices: Choices) -> dict[str, StudySpec]:
     """ResNet-50 at 587 px; the paper's private fundus photographs are replaced by EyePACS."""
-    size = choices.image_size or (96 if choices.mini else 587)
+    model = choices.model or ("squeezenet1_0" if choices.mini else "resnet50")
+    usual = f"torchvision:{model}" + ("/IMAGENET1K_V1" if model == "resnet50" else "")  # V2 is another training
     full = TrainSpec(lr=1e-3, steps=100_000, batch_size=8, eval_every=1000, augment="fundus", precision="float32")
+    size = choices.image_size or (64 if choices.mini else 587)
     base = {
-        "task": TaskSpec(data=str(choices.data), image_size=size),
-        "model": choices.model or ("squeezenet1_0" if choices.mini else "resnet50"),
-        "donor": choices.donor
-        or ("torchvision:squeezenet1_0" if choices.mini else "torchvision:resnet50/IMAGENET1K_V1"),
+        "task": TaskSpec(data=str(choices.data), image_size=size, crop="circle"),
+        "model": model,
+        "donor": choices.donor_of(model, usual),
         "train": _MINI if choices.mini else full,
         "seeds": _seeds(choices, 3),
     }
     main = base | {"seeds": _seeds(choices, 3 if choices.mini else 5)}
-    blocks = blocks_of(str(base["model"]))[:3]
+    blocks = blocks_of(model)[:3]
     upto = {"upto": ("stem", *blocks, None)}
     uptos = tuple(SchemeSpec(name="pretrained", upto=stage, rest="mean_var") for stage in ("stem", *blocks))
     sizes = (0.1, 0.3, 1.0) if choices.mini else (0.1667, 0.3333, 0.5, 0.6667, 1.0)
@@ -130,23 +153,42 @@ def _fundus(choices: Choices) -> dict[str, StudySpec]:
     return {
         "t1": _study(main, "t1", schemes=(*MAIN, "kaiming"), representations=images),
         "f4": _study(base, "f4", schemes=(*MAIN, "sampling", "shuffled")),
-        "f5": _study(main, "f5", schemes=MAIN, batch_norms=("identity", "mean_var", "pretrained")),
+        "f5": _batch_norms(main, choices),
         "t2": _study(base, "t2", schemes=MAIN, sizes=sizes),
         "f10": _study(base, "f10", schemes=("pretrained", "random"), **upto),
         "f18": _study(base, "f18", schemes=(*uptos, "pretrained", "random")),
     }
 
 
+def _batch_norms(main: Mapping[str, object], choices: Choices) -> StudySpec:
+    """The modes of batch norm, on a network that has some: the miniature's main network has none."""
+    if not choices.mini or has_batch_norm(str(main["model"])):
+        return _study(main, "f5", schemes=MAIN, batch_norms=("identity", "mean_var", "pretrained"))
+    donor = choices.donor_of(WITH_BATCH_NORM, f"timm:{WITH_BATCH_NORM}", is_main=False)
+    part = main | {"model": WITH_BATCH_NORM, "donor": donor, "train": _MINI.with_values(steps=120)}
+    return _study(part, "f5", schemes=MAIN, batch_norms=("identity", "mean_var", "pretrained"))
+
+
+WITH_BATCH_NORM = "tf_efficientnet_lite0"  # a small one
+
+
+def has_batch_norm(model: str) -> bool:
+    """Whether a network has batch norm, so that its modes are not all the same."""
+    return any(isinstance(module, _BatchNorm) for module in models.build(model, 2).modules())
+
+
 def _chest(choices: Choices) -> dict[str, StudySpec]:
     """DenseNet-121 on ChestX-ray14 at 224 px, one AUC per disease."""
+    # not SqueezeNet: its outputs end in a ReLU, so no sigmoid of them can be below a half
+    model = choices.model or (WITH_BATCH_NORM if choices.mini else "densenet121")
+    usual = f"{'timm' if model == WITH_BATCH_NORM else 'torchvision'}:{model}"
     size = choices.image_size or (64 if choices.mini else 224)
     full = TrainSpec(lr=1e-4, weight_decay=1e-5, batch_size=128, epochs=30, eval_epochs=0.5, augment="resized_crop")
     base = {
         "task": TaskSpec(data=str(choices.data), image_size=size, channels=3),
-        # not SqueezeNet: its outputs end in a ReLU, so no sigmoid of them can be below a half
-        "model": choices.model or ("tf_efficientnet_lite0" if choices.mini else "densenet121"),
-        "donor": choices.donor or ("timm:tf_efficientnet_lite0" if choices.mini else "torchvision:densenet121"),
-        "train": _MINI.with_values(steps=240) if choices.mini else full,
+        "model": model,
+        "donor": choices.donor_of(model, usual),
+        "train": _MINI.with_values(steps=120) if choices.mini else full,
         "seeds": _seeds(choices, 3 if choices.mini else 5),
     }
     return {"t5": _study(base, "t5", schemes=(*MAIN, "default"))}
@@ -158,17 +200,17 @@ def _cifar(choices: Choices) -> dict[str, StudySpec]:
     target, source = (_one_of(choices.data, names) for names in (_CIFAR10, _CIFAR100))
     sgd = TrainSpec(
         optimizer="sgd", lr=0.1, weight_decay=5e-4, schedule="step", milestones=(0.3, 0.6, 0.8), gamma=0.2,
-        batch_size=128, epochs=20 if choices.mini else 200, eval_epochs=None if choices.mini else 1, augment="pad_crop",
+        batch_size=128, epochs=15 if choices.mini else 200, eval_epochs=None if choices.mini else 1, augment="pad_crop",
     )  # fmt: skip
     donor = DonorRunSpec(
         task=TaskSpec(data=str(source)),
         scheme=SchemeSpec(name="random"),
-        train=sgd.with_values(epochs=30) if choices.mini else sgd,
+        train=sgd.with_values(epochs=25) if choices.mini else sgd,
     )
     base = {
         "task": TaskSpec(data=str(target)),
-        "model": choices.model or ("resnet20_cifar" if choices.mini else "resnet50_cifar"),
-        "donor": choices.donor or donor,
+        "model": choices.model or ("resnet8_cifar" if choices.mini else "resnet50_cifar"),
+        "donor": choices.donors[-1] if choices.donors else donor,
         "train": sgd,
         "seeds": _seeds(choices, 3 if choices.mini else 5),
         "sizes": (None,) if choices.mini else (0.1, 0.2, 0.4, 0.6, 0.8, 1.0),
@@ -192,12 +234,12 @@ def _natural(choices: Choices) -> dict[str, StudySpec]:
     """A network with a 7x7 stem from random on natural images, with snapshots along the way."""
     size = choices.image_size or (64 if choices.mini else 224)
     full = TrainSpec(optimizer="sgd", lr=0.1, weight_decay=1e-4, batch_size=256, epochs=5, augment="resized_crop")
-    small = TrainSpec(lr=1e-3, steps=400, batch_size=64, augment="flip")
+    small = TrainSpec(lr=1e-3, steps=250, batch_size=64, augment="flip")
     base = {
         "task": TaskSpec(data=str(choices.data), image_size=size, val_fraction=0.0),
         "model": choices.model or ("resnet18" if choices.mini else "resnet50"),
         "train": small if choices.mini else full,
-        "seeds": _seeds(choices, 1),
+        "seeds": _seeds(choices, 3 if choices.mini else 1),
         "representations": RepresentationSpec(images=100),
     }
     return {"f14": _study(base, "f14", schemes=("random",))}

@@ -16,14 +16,14 @@ from transfusion.errors import BadDataError, TaskError
 from transfusion.files import is_passing, reading
 from transfusion.spec import Normalization, TaskSpec
 from transfusion.tasks import cache as store
-from transfusion.tasks import depth, layouts, near, patients, pictures
+from transfusion.tasks import depth, fundus, layouts, near, patients, pictures
 from transfusion.tasks.card import data_card
 from transfusion.tasks.checks import contradictions, usable
 from transfusion.tasks.listing import Arrays, Entry, Listing, Member, Problem
 from transfusion.tasks.pictures import Facts
 from transfusion.tasks.splits import SPLITS, complete, together
 from transfusion.tasks.task import Split, Task
-from transfusion.terms import Interpolation
+from transfusion.terms import Crop, Interpolation
 
 DEFAULT_SIZE = 224
 IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), source="imagenet")
@@ -43,6 +43,7 @@ class Stock:
     dtype: np.dtype[Any]
     interpolation: Interpolation
     window: tuple[int, int] | None = None
+    crop: Crop = "square"
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -52,7 +53,8 @@ class Stock:
     @property
     def content(self) -> list[object]:
         """What decides the pixels."""
-        return [[fact.digest for fact in self.facts], self.shape, self.dtype.name, self.interpolation, self.window]
+        pixels: list[object] = [self.shape, self.dtype.name, self.interpolation, self.window]
+        return [[fact.digest for fact in self.facts], *pixels, *([self.crop] if self.crop != "square" else [])]
 
 
 def outside(data: str) -> AbstractContextManager[None]:
@@ -110,6 +112,8 @@ def check(spec: TaskSpec) -> Listing:
     Raises:
         BadDataError, TaskError, SpecError: as ``load``.
     """
+    if spec.crop == "circle":
+        fundus.check()
     with outside(spec.data):
         listing = usable(layouts.read(spec), spec)
     _refuse(spec, listing, listing.problems)
@@ -175,6 +179,7 @@ def _stock(
         dtype=np.dtype(np.uint16 if any(fact.is_deep for _, fact in good) else np.uint8),
         interpolation=spec.interpolation or "bilinear",
         window=spec.window,
+        crop=spec.crop,
     )
 
 
@@ -198,10 +203,16 @@ def _cut(spec: TaskSpec, listing: Listing, good: Sequence[tuple[Entry, Facts]], 
 
 
 def _images(folder: Path, arrays: Arrays | None, stock: Stock, progress: bool) -> np.ndarray:
+    def scaled(pixels: np.ndarray) -> np.ndarray:
+        shown = fundus.disc(pixels) if stock.crop == "circle" else pixels
+        return pictures.fit(shown, stock.image_size, stock.interpolation)
+
     def from_file(row: int) -> np.ndarray | str:
         path = _path(stock.entries[row])
         try:
-            return pictures.decode(path, stock.image_size, stock.channels, stock.dtype, stock.interpolation)
+            return scaled(pictures.read(path, stock.image_size, stock.channels, stock.dtype))
+        except fundus.NoDiscError as error:
+            raise TaskError(f"{path}: {error}, so it has no disc. Leave it out (task.leave_out).") from error
         except Exception as error:  # damaged files make Pillow raise almost anything
             if is_passing(error):
                 raise store.passing_trouble({path: error}) from error
@@ -213,7 +224,7 @@ def _images(folder: Path, arrays: Arrays | None, stock: Stock, progress: bool) -
         with outside(str(arrays.files[0]) if arrays.files else arrays.identity):
             whole = arrays.read([int(str(stock.entries[row].source)) for row in rows])
         shown = (pictures.as_channels(pixels, stock.channels) for pixels in whole)
-        return [pictures.fit(pixels, stock.image_size, stock.interpolation) for pixels in shown]
+        return [scaled(pixels) for pixels in shown]
 
     path = folder / f"images-{store.key_of(stock.content)}.npy"
     return store.images(path, stock.shape, stock.dtype, read, progress)

@@ -158,18 +158,24 @@ def decode(
     interpolation: Interpolation = "bilinear",
     window: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Read a picture file.
+    """Read a picture file, and scale its centre square; see ``read`` and ``fit``."""
+    return fit(read(path, image_size, channels, dtype, window), image_size, interpolation)
+
+
+def read(
+    path: Path | Member, image_size: int, channels: int, dtype: np.dtype[Any], window: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Read a picture file as a whole.
 
     Args:
         path: the file, or one inside another.
-        image_size: side in pixels of the square that comes back.
+        image_size: side in pixels that is wanted in the end; a JPEG may come at no less than twice that.
         channels: 1 (luma, ITU-R 601) or 3.
         dtype: uint8, or uint16 for the full 16-bit range.
-        interpolation: how it is scaled; see ``fit``.
         window: of DICOM files; see ``dicom.pixels``.
 
     Returns:
-        Array of shape (image_size, image_size, channels).
+        Array of shape (height, width, channels).
 
     Raises:
         Exception: whatever Pillow raises on files that are damaged.
@@ -178,13 +184,13 @@ def decode(
         if dicom.is_dicom(file.read(dicom.PREAMBLE + 4), path.suffix):
             values = dicom.pixels(path.read_bytes(), window)
             values = values.astype(np.uint16) * SPREAD if values.dtype != dtype else values
-            return fit(as_channels(values, channels), image_size, interpolation)
+            return as_channels(values, channels)
         file.seek(0)
         with _any_size(), Image.open(file) as image:
             # a JPEG decodes at 1/2, 1/4 or 1/8 for a fraction of the time; twice the size leaves the scaling its due
             image.draft(None, (2 * image_size, 2 * image_size))
             values = _to_array(ImageOps.exif_transpose(image), channels, dtype)
-            return fit(_light_on_dark(values, image), image_size, interpolation)
+            return _light_on_dark(values, image)
 
 
 def _to_array(image: Image.Image, channels: int, dtype: np.dtype[Any]) -> np.ndarray:
