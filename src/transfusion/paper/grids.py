@@ -165,7 +165,7 @@ def _batch_norms(main: Mapping[str, object], choices: Choices) -> StudySpec:
     if not choices.mini or has_batch_norm(str(main["model"])):
         return _study(main, "f5", schemes=MAIN, batch_norms=("identity", "mean_var", "pretrained"))
     donor = choices.donor_of(WITH_BATCH_NORM, f"timm:{WITH_BATCH_NORM}", is_main=False)
-    part = main | {"model": WITH_BATCH_NORM, "donor": donor, "train": _MINI.with_values(steps=120)}
+    part = {**main, "model": WITH_BATCH_NORM, "donor": donor, "train": _MINI.with_values(steps=120)}
     return _study(part, "f5", schemes=MAIN, batch_norms=("identity", "mean_var", "pretrained"))
 
 

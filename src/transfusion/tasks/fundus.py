@@ -73,5 +73,5 @@ def _circle(values: np.ndarray) -> tuple[tuple[float, float], float]:
     found: Any = cv2.findContours(bright, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
     if not found:
         raise NoDiscError("it is dark all over")
-    circle: tuple[tuple[float, float], float] = cv2.minEnclosingCircle(max(found, key=cv2.contourArea))
-    return (circle[0][0] + 0.5, circle[0][1] + 0.5), circle[1] + 0.5  # from the centres of pixels to their edges
+    (x, y), radius = cv2.minEnclosingCircle(max(found, key=cv2.contourArea))
+    return (x + 0.5, y + 0.5), radius + 0.5  # from the centres of pixels to their edges
