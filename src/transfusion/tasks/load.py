@@ -16,7 +16,7 @@ from transfusion.errors import BadDataError, TaskError
 from transfusion.files import is_passing, reading
 from transfusion.spec import Normalization, TaskSpec
 from transfusion.tasks import cache as store
-from transfusion.tasks import depth, fundus, layouts, near, patients, pictures
+from transfusion.tasks import depth, fundus, layouts, near, patients, pictures, seen
 from transfusion.tasks.card import data_card
 from transfusion.tasks.checks import contradictions, usable
 from transfusion.tasks.listing import Arrays, Entry, Listing, Member, Problem
@@ -88,9 +88,9 @@ def load(spec: TaskSpec, cache: Path | None = None, progress: bool = False) -> T
     listing = check(spec)
     memo = store.FactsMemo(folder, spec.data, pictures.inspect, pictures.hash_file)
     while True:
-        facts = _look(memo, listing, progress, spec.max_megapixels)
+        facts = _look(memo, folder, listing, progress, spec.max_megapixels)
         known = patients.from_headers(listing, facts, spec)
-        clashes, bad = contradictions(known, facts)
+        known, clashes, bad = _clashes(known, facts, spec)
         problems = [*known.problems, *_unreadable(known.entries, facts), *clashes]
         stock = _stock(spec, known, facts, problems, bad)
         try:
@@ -101,7 +101,9 @@ def load(spec: TaskSpec, cache: Path | None = None, progress: bool = False) -> T
     _refuse(spec, known, problems)
     if known.layout != "embedded":  # those are drawn one by one
         found = near.hashes(folder / f"near-{store.key_of(stock.content)}.json", images, progress)
-        notes += near.notes(found, [fact.digest for fact in stock.facts], stock.splits)
+        digests = [fact.digest for fact in stock.facts]
+        notes += near.notes(found, digests, stock.splits)
+        notes += seen.notes(folder, digests, seen.reading_of(spec.data, digests, stock.labels, stock.splits))
     told = replace(known, notes=(*known.notes, *_header_notes(facts), *notes))
     return _task(spec, told, stock, images, folder, problems)
 
@@ -120,13 +122,42 @@ def check(spec: TaskSpec) -> Listing:
     return listing
 
 
-def _look(memo: store.FactsMemo, listing: Listing, progress: bool, max_megapixels: int) -> list[Facts]:
+def _look(memo: store.FactsMemo, folder: Path, listing: Listing, progress: bool, max_megapixels: int) -> list[Facts]:
     arrays = listing.arrays
     if arrays is None:
         return [_sized(fact, max_megapixels) for fact in memo.of([_path(entry) for entry in listing.entries], progress)]
     digest = store.key_of(arrays.identity, [memo.of_file(path).digest for path in arrays.files])
     mode = ("L" if arrays.channels == 1 else "RGB") + (";16" if arrays.dtype == np.uint16 else "")
-    return [Facts(f"{digest}:{entry.source}", mode, *arrays.size[::-1]) for entry in listing.entries]
+    rows = [int(str(entry.source)) for entry in listing.entries]
+    contents = _row_hashes(folder, arrays, digest, rows) if arrays.files else [f"{digest}:{row}" for row in rows]
+    return [Facts(content, mode, *arrays.size[::-1]) for content in contents]
+
+
+def _row_hashes(folder: Path, arrays: Arrays, digest: str, rows: Sequence[int]) -> list[str]:
+    """Hashes of pictures among arrays, remembered: identical ones are told as identical files are."""
+
+    def make() -> list[str]:
+        found: list[str] = []
+        for start in range(0, len(rows), store.CHUNK):
+            found += map(pictures.hash_pixels, _read_rows(arrays, rows[start : start + store.CHUNK]))
+        return found
+
+    found = store.remembered(folder / f"rows-{store.key_of(digest, list(rows))}.json", make)
+    return [str(content) for content in found]
+
+
+def _read_rows(arrays: Arrays, rows: Sequence[int]) -> Sequence[np.ndarray]:
+    with outside(str(arrays.files[0]) if arrays.files else arrays.identity):
+        return arrays.read(rows)
+
+
+def _clashes(listing: Listing, facts: Sequence[Facts], spec: TaskSpec) -> tuple[Listing, list[Problem], set[int]]:
+    """Pictures of one content with different labels. Among arrays, which nobody can correct, they are told and kept."""
+    problems, rows = contradictions(listing, facts)
+    if listing.arrays is None or spec.leave_out_bad or not problems:
+        return listing, problems, rows
+    note = f"{len(rows)} pictures have different labels for the same content ({problems[0]}); they are kept."
+    return replace(listing, notes=(*listing.notes, note)), [], set()
 
 
 def _sized(fact: Facts, max_megapixels: int) -> Facts:
@@ -221,8 +252,7 @@ def _images(folder: Path, arrays: Arrays | None, stock: Stock, progress: bool) -
     def read(rows: range) -> list[np.ndarray | str]:
         if arrays is None:
             return [from_file(row) for row in rows]
-        with outside(str(arrays.files[0]) if arrays.files else arrays.identity):
-            whole = arrays.read([int(str(stock.entries[row].source)) for row in rows])
+        whole = _read_rows(arrays, [int(str(stock.entries[row].source)) for row in rows])
         shown = (pictures.as_channels(pixels, stock.channels) for pixels in whole)
         return [scaled(pixels) for pixels in shown]
 

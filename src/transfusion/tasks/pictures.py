@@ -70,6 +70,12 @@ def hash_file(path: Path | Member) -> Facts:
     return Facts(digest.hexdigest())
 
 
+def hash_pixels(pixels: np.ndarray) -> str:
+    """Hash a picture by its pixels and their type."""
+    content = np.ascontiguousarray(pixels)
+    return hashlib.blake2b(content.tobytes(), digest_size=16, person=content.dtype.name.encode()[:16]).hexdigest()
+
+
 @contextlib.contextmanager
 def _any_size() -> Iterator[None]:
     """Lift Pillow's limit on the size of pictures, which is a global, while files of the user's own are read."""
