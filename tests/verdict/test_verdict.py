@@ -526,3 +526,38 @@ def test_a_baseline_with_another_head_is_meant_by_its_scheme():
     verdict = conclude(frame)
     assert (verdict.baseline, list(verdict.schemes)) == ("random head=kaiming", ["pretrained head=kaiming"])
     assert verdict.schemes["pretrained head=kaiming"].speedup.low > 1
+
+
+@pytest.mark.parametrize("settings", [{"head": "kaiming"}, {"batch_norm": "mean_var"}], ids=str)
+def test_roles_are_told_by_what_a_start_is_and_not_by_its_label(settings):
+    """A rule that a whole study follows makes the same statements, of other labels."""
+    planted = Planted({"random": 1.0, "pretrained": 4.0, "mean_var": 2.0}, {}, num_seeds=5, noise=0.002).frame(0)
+    other = planted.assign(**settings)
+    if "batch_norm" in settings:  # a random start of that mode is another one, too
+        other.loc[other["scheme"] == "random", "batch_norm"] = "identity"
+    usual, found = conclude(planted), conclude(other)
+    assert found.scaling_share == usual.scaling_share
+    assert found.scaling_share.estimate == pytest.approx(0.5, abs=0.1)
+    assert [(one.topic, one.outcome) for one in found.statements] == [
+        (one.topic, one.outcome) for one in usual.statements
+    ]
+    assert [effect.start.scheme for effect in found.pairs] == ["pretrained"]
+    assert "se the pretrained weights" in " ".join(found.lines)
+    assert set(found.frame()["quantity"]) == set(usual.frame()["quantity"])
+
+
+def test_starts_of_two_heads_are_each_judged_with_their_own():
+    """The share is of starts with the baseline's head; a partial start is set against the whole one of its own."""
+    planted = Planted({"random": 1.0, "pretrained": 4.0, "mean_var": 2.0}, {}, num_seeds=5, noise=0.002)
+    frame = pd.concat([
+        planted.frame(0),
+        Planted({"random": 1.0, "pretrained": 4.0, "mean_var": 4.0}, {}, num_seeds=5, noise=0.002)
+        .frame(1)
+        .assign(head="kaiming", run=lambda table: table["run"].astype(str) + "k"),
+    ])  # fmt: skip
+    usual, other = conclude(frame), conclude(frame, baseline="random head=kaiming")
+    assert (usual.whole, usual.scaling) == ("pretrained", "mean_var")
+    assert (other.whole, other.scaling) == ("pretrained head=kaiming", "mean_var head=kaiming")
+    assert usual.scaling_share.estimate == pytest.approx(0.5, abs=0.1)
+    assert other.scaling_share.estimate == pytest.approx(1, abs=0.1)
+    assert usual.modes == {}  # two heads are no two modes of batch norm

@@ -10,13 +10,14 @@ import pandas as pd
 
 from transfusion.metrics import Metric
 from transfusion.report import figures
-from transfusion.report.intervals import WHOLE, intervals, upto_intervals
+from transfusion.report.intervals import intervals, upto_intervals
 from transfusion.report.layers import stage_order
 from transfusion.report.material import Material
 from transfusion.report.palette import Style, styles_of, variants_of
 from transfusion.report.parts import Cell, Chart, Part, Picture, Section, Series, Table, Trace
 from transfusion.report.table import CurveTable, Row, schemes_of
 from transfusion.verdict import Verdict
+from transfusion.verdict.findings import WHOLE
 from transfusion.verdict.numbers import RATIO, SHARE, SIGNED, brief, mean_and_sd, span
 
 
@@ -28,7 +29,7 @@ def section(material: Material) -> Section | None:
     styles = styles_of(schemes_of(frame))
     parts = [
         *([chart_of_runs(material)] if len(material.whole) else []),
-        *_convergence(frame, judge, styles),
+        *_convergence(material, styles),
         *_forest(material.verdict, styles),
         *_upto(material.verdict, stage_order(material)),
         *_modes(material.verdict, material.whole, styles),
@@ -55,8 +56,9 @@ def _traces(rows: pd.DataFrame, judge: Metric) -> Iterator[Trace]:
         yield Trace(label, tuple(curve["step"].astype(float)), tuple(curve[judge.column].astype(float)))
 
 
-def _convergence(frame: pd.DataFrame, judge: Metric, styles: Mapping[str, Style]) -> Iterator[Picture]:
+def _convergence(material: Material, styles: Mapping[str, Style]) -> Iterator[Picture]:
     """Of each data size, the largest first: starts of the whole network, then partial ones by the scheme above."""
+    frame, judge, called = material.frame, material.judge, material.verdict.called
     by_size = dict(list(frame.groupby(_sizes(frame))))
     for place, size in enumerate(sorted(by_size, reverse=True)):
         rows, suffix = by_size[size], "" if place == 0 else f"-{size:.0f}"
@@ -64,7 +66,7 @@ def _convergence(frame: pd.DataFrame, judge: Metric, styles: Mapping[str, Style]
         if len(whole):
             yield _curves(whole, judge, f"convergence{suffix}", _images(size), styles)
         for rest, part in rows[rows["upto"].notna()].groupby("rest", sort=False):
-            ends = rows[rows["start"].isin([WHOLE, rest])]
+            ends = rows[rows["start"].isin([called.get(scheme, scheme) for scheme in (WHOLE, str(rest))])]
             what = f"{_images(size)}, stages above the pretrained ones from {rest}"
             yield _curves(pd.concat([ends, part]), judge, f"convergence-upto-{rest}{suffix}", what, styles)
 

@@ -10,7 +10,6 @@ import pandas as pd
 from transfusion.metrics import Interval
 from transfusion.verdict import Verdict
 
-WHOLE, SCALING = "pretrained", "mean_var"
 QUANTITIES = ("final_difference", "speedup", "area")
 COLUMNS = ["start", "scheme", "quantity", "estimate", "low", "high", "n"]
 
@@ -47,15 +46,16 @@ def upto_intervals(verdict: Verdict) -> pd.DataFrame:
 
 def _line_ends(verdict: Verdict, rest: str) -> Iterator[dict[str, Any]]:
     """No pretrained stage at all, which is the scheme of the rest, and all of them; shares of 0 and 1 by definition."""
-    if rest == verdict.baseline:
+    start = verdict.called.get(rest, rest)
+    if start == verdict.baseline:
         yield {"stage": "none", "quantity": "speedup", "estimate": 1.0}
         yield {"stage": "none", "quantity": "share", "estimate": 0.0}
-    elif rest in verdict.schemes:
-        yield {"stage": "none", "quantity": "speedup", **_plain(verdict.schemes[rest].speedup)}
-    if rest == SCALING:
+    elif start in verdict.schemes:
+        yield {"stage": "none", "quantity": "speedup", **_plain(verdict.schemes[start].speedup)}
+    if start == verdict.scaling:
         yield {"stage": "none", "quantity": "share", **_plain(verdict.scaling_share)}
-    if WHOLE in verdict.schemes:
-        yield {"stage": "all", "quantity": "speedup", **_plain(verdict.schemes[WHOLE].speedup)}
+    if verdict.whole in verdict.schemes:
+        yield {"stage": "all", "quantity": "speedup", **_plain(verdict.schemes[verdict.whole].speedup)}
         yield {"stage": "all", "quantity": "share", "estimate": 1.0}
 
 

@@ -20,7 +20,7 @@ from transfusion.spec import SchemeSpec
 from transfusion.verdict.inference import Crossing, Floats
 
 NEEDED = ["run", "scheme", "seed", "step"]
-PLAIN = {"batch_norm": "identity", "rest": "random"}  # what is meant where a frame leaves them out
+PLAIN = {"batch_norm": "identity", "rest": "random", "head": "default"}  # what is meant where a frame leaves them out
 COLLAPSED = "collapsed"  # column: 1 where an evaluation's outputs are the same for all images
 DOUBT = 0.2  # of the range in which a run may have crossed, as a standard deviation
 FINAL_PART = 5  # the settled level is that of the last fifth of the evaluations
@@ -35,12 +35,16 @@ class Start:
     batch_norm: str
     upto: str | None
     rest: str
+    head: str
 
     @classmethod
     def of(cls, row: dict[Hashable, Any]) -> Start:
         """The start of a run whose evaluations look like ``row``."""
         upto = None if pd.isna(row["upto"]) else str(row["upto"])
-        return cls(str(row["start"]), str(row["scheme"]), str(row["batch_norm"]), upto, str(row["rest"]))
+        name, scheme, batch_norm, rest, head = (
+            str(row[key]) for key in ("start", "scheme", "batch_norm", "rest", "head")
+        )
+        return cls(name, scheme, batch_norm, upto, rest, head)
 
 
 @dataclass(frozen=True)
@@ -157,6 +161,23 @@ class Grid:
     def find(self, name: str) -> dict[int, Curve]:
         """The curves by seed of the start called ``name``; none if it has no runs."""
         return next((runs for start, runs in self.starts.items() if start.name == name), {})
+
+    def whole(self, scheme: str, head: str) -> list[Start]:
+        """The starts that fill whole networks by a scheme, one per batch-norm mode, all with one rule for the head."""
+        return [start for start in self.starts if (start.scheme, start.upto, start.head) == (scheme, None, head)]
+
+    def named(self, scheme: str, head: str) -> str:
+        """The start of a whole network that is meant by its scheme: with identity batch norm, or the only one.
+
+        Where it is not there, or not clear, the name that the usual one would have.
+        """
+        every = self.whole(scheme, head)
+        meant = [start for start in every if start.batch_norm == PLAIN["batch_norm"]] or every
+        return meant[0].name if len(meant) == 1 else _label((scheme, head), ("name", "head"))
+
+    def head(self, name: str) -> str:
+        """The rule for the head of the start called ``name``."""
+        return next((start.head for start in self.starts if start.name == name), PLAIN["head"])
 
 
 def read(frame: pd.DataFrame, column: str, picked_by: str | None = None) -> list[Grid]:

@@ -152,13 +152,13 @@ def class_effects(
     return tuple(found)
 
 
-def spread_of_modes(contest: Contest, scheme: str, alpha: float = 0.05) -> tuple[str, str, Interval] | None:
+def spread_of_modes(contest: Contest, scheme: str, head: str, alpha: float = 0.05) -> tuple[str, str, Interval] | None:
     """The batch-norm modes of a scheme with the highest and lowest curves, and the difference of their mean heights.
 
     They are picked after the fact, so the interval is widened for all pairs of modes (Bonferroni). None where the
     scheme has fewer than two modes.
     """
-    modes = [start for start in contest.grid.starts if start.scheme == scheme and start.upto is None]
+    modes = contest.grid.whole(scheme, head)
     if len(modes) < 2:
         return None
     runs = {start.batch_norm: contest.grid.starts[start] for start in modes}

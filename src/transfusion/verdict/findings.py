@@ -29,7 +29,7 @@ class Findings:
         schemes: start -> its effect against the baseline, at the largest data size.
         pairs: effects of starts against each other, such as ``pretrained`` against ``mean_var``.
         challenge: the start that ends highest against the main one; None where that is the main one or the baseline.
-        scaling_share: share of the speed-up of ``pretrained`` that ``mean_var`` gets too.
+        scaling_share: share of the speed-up of ``whole`` that ``scaling`` gets too.
         feature_reuse_share: the rest.
         upto_shares: partial start -> share of the full speed-up that it gets, in the order of the frame.
         smallest_upto: the first of them that is shown to have at least 95 % of it, or None.
@@ -40,6 +40,7 @@ class Findings:
         falls: start -> how its curve falls from its peak, of those that are shown to.
         classes: effect of the leading start, class by class.
         likeness: what the comparisons of networks say, where there are any.
+        called: scheme -> the start of a whole network that is meant by it, the one with the baseline's head.
         looks: the plan of looks, where trainings were added until they decided.
         has_patients: whether intervals cover other patients too.
     """
@@ -63,6 +64,7 @@ class Findings:
     falls: dict[str, Fall] = field(default_factory=dict)
     classes: tuple[ClassEffect, ...] = ()
     likeness: Likeness | None = None
+    called: dict[str, str] = field(default_factory=dict)
     looks: Looks | None = None
 
     @property
@@ -71,9 +73,19 @@ class Findings:
         return self.judge.name
 
     @property
+    def whole(self) -> str:
+        """The start of pretrained weights."""
+        return self.called.get(WHOLE, WHOLE)
+
+    @property
+    def scaling(self) -> str:
+        """The start of their scale alone."""
+        return self.called.get(SCALING, SCALING)
+
+    @property
     def main(self) -> Effect | None:
         """The effect that the decision rests on: of ``pretrained``, or else of the first start of the frame."""
-        return self.schemes.get(WHOLE) or next(iter(self.schemes.values()), None)
+        return self.schemes.get(self.whole) or next(iter(self.schemes.values()), None)
 
     @property
     def is_decided(self) -> bool:

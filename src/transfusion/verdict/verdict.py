@@ -101,11 +101,11 @@ class Verdict(Findings):
         return list(self.by_size)[-1] if self.by_size else "all"
 
     def _share_rows(self) -> Iterator[dict[str, Any]]:
-        if SCALING in self.schemes and WHOLE in self.schemes:
-            start = self.schemes[SCALING].start
-            yield _row(self.largest, start, WHOLE, "scaling_share", self.scaling_share)
+        if {self.whole, self.scaling} <= set(self.schemes):
+            start = self.schemes[self.scaling].start
+            yield _row(self.largest, start, self.whole, "scaling_share", self.scaling_share)
         for name, share in self.upto_shares.items():
-            yield _row(self.largest, self.schemes[name].start, WHOLE, "upto_share", share)
+            yield _row(self.largest, self.schemes[name].start, self.whole, "upto_share", share)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, every interval as estimate, low, high and n, and a reason where there is something to say.
@@ -205,26 +205,29 @@ def conclude(
     tallies = count(with_starts(frame), grids, runs)
     if not grids:
         return Verdict(judge, baseline, margin, Rise(np.nan, np.nan, np.nan), tallies=tallies)
-    baseline = _called(baseline, {start.name for grid in grids for start in grid.starts})
+    baseline = _called(baseline, grids[-1])
     lost = {name: tally.lost for name, tally in tallies.items()}
     by_column = influences or {}
     contests = [Contest(grid, baseline, margin, lost, by_column.get(judge.column, {})) for grid in grids]
     main = contests[-1]
     every = {start.name: main.compare(start) for start in main.rivals}
-    leading = WHOLE if WHOLE in every else next(iter(every), WHOLE)
+    head = main.grid.head(baseline)
+    called = {start.scheme: main.grid.named(start.scheme, head) for start in main.grid.starts}
+    whole = called.get(WHOLE, WHOLE)
+    leading = whole if whole in every else next(iter(every), whole)
     topics = _topics(contests, every, classes, similarity)
     first, rest = primary(main, every[leading], looks) if every else (None, PRIMARY)
     each = rest / max(1, len(topics))
     others = family(main, {name: effect for name, effect in every.items() if name != leading}, each)
     schemes = {name: first if name == leading and first else others[name] for name in every}
-    scaling = main.share(SCALING, WHOLE)
+    scaling = main.share(called.get(SCALING, SCALING), whole)
     upto_shares = {
-        name: main.share(name, WHOLE)
+        name: main.share(name, whole)
         for name, effect in schemes.items()
-        if effect.start.scheme == WHOLE and effect.start.upto
+        if (effect.start.scheme, effect.start.head) == (WHOLE, head) and effect.start.upto
     }
     enough = [name for name, share in upto_shares.items() if share.low >= ENOUGH_OF_SPEEDUP]
-    modes = {start.scheme: spread_of_modes(main, start.scheme, each) for start in main.grid.starts}
+    modes = {start.scheme: spread_of_modes(main, start.scheme, head, each) for start in main.grid.starts}
     smaller = {str(one.grid.size): family(one, _compare_all(one), each / len(contests)) for one in contests[:-1]}
     return Verdict(
         judge,
@@ -248,14 +251,15 @@ def conclude(
         if schemes
         else (),
         likeness=None if similarity is None else read_likeness(frame, similarity, leading, baseline),
+        called=called,
         looks=looks,
     )
 
 
-def _called(name: str, starts: set[str]) -> str:
+def _called(name: str, grid: Grid) -> str:
     """The label of the start that is meant by its scheme, where all heads of a study follow another rule."""
-    alike = [start for start in starts if start.startswith(f"{name} head=")]
-    return alike[0] if name not in starts and len(alike) == 1 else name
+    heads = [start.head for start in grid.starts if (start.scheme, start.upto) == (name, None)]
+    return name if grid.find(name) or len(set(heads)) != 1 else grid.named(name, heads[0])
 
 
 def _topics(
@@ -263,7 +267,7 @@ def _topics(
 ) -> list[str]:
     """What claims are made of besides the primary ones."""
     starts = contests[-1].grid.starts
-    redrawn = Counter(start.scheme for start in starts if start.upto is None)
+    redrawn = Counter((start.scheme, start.head) for start in starts if start.upto is None)
     asked = {
         "others": len(effects) > 1,
         "pairs": len(effects) > 1,
@@ -292,9 +296,9 @@ def _compare_pairs(contest: Contest, pairs: Pairs | None) -> dict[str, Effect]:
 
 
 def _usual_pairs(grid: Grid, baseline: str) -> Iterator[tuple[str, str]]:
-    names = [start.name for start in grid.starts]
-    usual = [(WHOLE, SCALING), ("sampling", SCALING)]
-    usual += [(start.name, WHOLE) for start in grid.starts if start.scheme == WHOLE and start.upto]
+    names, head = [start.name for start in grid.starts], grid.head(baseline)
+    usual = [(grid.named(own, head), grid.named(SCALING, head)) for own in (WHOLE, "sampling")]
+    usual += [(one.name, grid.named(WHOLE, one.head)) for one in grid.starts if one.scheme == WHOLE and one.upto]
     yield from (pair for pair in usual if set(pair) <= set(names) and baseline not in pair)
 
 

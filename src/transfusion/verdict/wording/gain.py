@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from transfusion.metrics import Interval
 from transfusion.verdict.effects import ENOUGH_OF_SPEEDUP, Effect
-from transfusion.verdict.findings import SCALING, WHOLE, Findings
+from transfusion.verdict.findings import Findings
 from transfusion.verdict.numbers import RATIO, SHARE, SIGNED, measured, number
 from transfusion.verdict.statement import Statement
 from transfusion.verdict.wording.opening import end_words, pace_words
@@ -34,24 +34,24 @@ def _lower_first(text: str) -> str:
 
 def _scaling(found: Findings) -> Iterator[Statement]:
     """Only where there is a head start to split."""
-    if not {WHOLE, SCALING} <= set(found.schemes) or found.schemes[WHOLE].pace != "faster":
+    if not {found.whole, found.scaling} <= set(found.schemes) or found.schemes[found.whole].pace != "faster":
         return
-    share, part = found.scaling_share, found.schemes[SCALING]
+    share, part = found.scaling_share, found.schemes[found.scaling]
     if part.pace == "slower":
-        text = f"Scale alone does not help here: {SCALING} is slower than {found.baseline}. "
+        text = f"Scale alone does not help here: {found.scaling} is slower than {found.baseline}. "
         outcome, text = "none", f"{text}So the whole head start is reuse of features."
     elif not share.is_known or (share.high >= 1 and share.low < 1):
         fits = f" (scale: {_possible(share)})" if share.is_known else ""
         outcome, text = "unknown", f"{SPLIT}: not known{fits}."
     elif share.low >= 1:
-        outcome, text = "all", _all_scale(found, found.schemes[WHOLE], part)
+        outcome, text = "all", _all_scale(found, found.schemes[found.whole], part)
     elif share.low in (0, -math.inf):  # an upper bound; see ``share_of_speedup``
         high = number(share.high, SHARE)
         outcome, text = "at most", f"{MERE_SCALE}: at most {high}, with 95 % confidence; the rest is reuse of features."
     else:
         estimate = number(max(share.estimate, 0.0), SHARE)
         outcome, text = "known", f"{MERE_SCALE}: {estimate} ({_possible(share)}); the rest is reuse of features."
-    yield Statement("scaling", outcome, text, SCALING, WHOLE, share)
+    yield Statement("scaling", outcome, text, found.scaling, found.whole, share)
 
 
 def _possible(share: Interval) -> str:
@@ -64,8 +64,8 @@ def _possible(share: Interval) -> str:
 
 def _all_scale(found: Findings, whole: Effect, part: Effect) -> str:
     speeds = f"{number(part.speedup.estimate, RATIO)} against {number(whole.speedup.estimate, RATIO)} times"
-    text = f"Scale alone is at least as fast as {WHOLE} ({speeds}): the features add no speed here."
-    pair = next((one for one in found.pairs if (one.start.name, one.against) == (WHOLE, SCALING)), None)
+    text = f"Scale alone is at least as fast as {found.whole} ({speeds}): the features add no speed here."
+    pair = next((one for one in found.pairs if (one.start.name, one.against) == (found.whole, found.scaling)), None)
     if pair and pair.ends == "higher":
         gain = measured(pair.claim("final_difference"), SIGNED)
         text = f"{text} They do add at the end: {found.judge.title} {gain}."
@@ -75,12 +75,12 @@ def _all_scale(found: Findings, whole: Effect, part: Effect) -> str:
 def _upto(found: Findings) -> Iterator[Statement]:
     """What is not shown either way is not known."""
     shares = found.upto_shares
-    if not shares or found.schemes.get(WHOLE) is None or found.schemes[WHOLE].pace != "faster":
+    if not shares or found.schemes.get(found.whole) is None or found.schemes[found.whole].pace != "faster":
         return
     if name := found.smallest_upto:
         least = number(ENOUGH_OF_SPEEDUP, SHARE)
         text = f"{name} is enough: at least {least} of the head start. Measured: {measured(shares[name], SHARE)}."
-        yield Statement("upto", "enough", text, name, WHOLE, shares[name])
+        yield Statement("upto", "enough", text, name, found.whole, shares[name])
         return
     known = {name: share for name, share in shares.items() if share.is_known}
     undecided = [name for name, share in known.items() if share.high >= ENOUGH_OF_SPEEDUP]
@@ -88,12 +88,12 @@ def _upto(found: Findings) -> Iterator[Statement]:
     if undecided:
         name = undecided[0]
         text = f"Up to which stage the weights are needed: not known. {name} gives {_part(known[name])}."
-        yield Statement("upto", "unknown", text, name, WHOLE, known[name])
+        yield Statement("upto", "unknown", text, name, found.whole, known[name])
     elif top is not None and len(known) == len(shares):
         text = f"No partial start is enough: the most, {top}, gives {_part(known[top])}."
-        yield Statement("upto", "none", text, top, WHOLE, known[top])
+        yield Statement("upto", "none", text, top, found.whole, known[top])
     else:
-        yield Statement("upto", "unknown", "Up to which stage the weights are needed: not known.", against=WHOLE)
+        yield Statement("upto", "unknown", "Up to which stage the weights are needed: not known.", against=found.whole)
 
 
 def _part(share: Interval) -> str:

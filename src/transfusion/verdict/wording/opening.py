@@ -101,7 +101,7 @@ def _nothing(found: Findings) -> str:
 
 
 def _weights(start: Start) -> str:
-    return "the pretrained weights" if start.name == WHOLE else f"the {start.name} start"
+    return "the pretrained weights" if (start.scheme, start.upto) == (WHOLE, None) else f"the {start.name} start"
 
 
 def _main_name(found: Findings) -> str:
