@@ -10,9 +10,9 @@ from transfusion.metrics.bootstrap import auc_interval, bootstrap_auc
 from transfusion.metrics.calibration import Reliability, reliability
 from transfusion.metrics.delong import delong, delong_test
 from transfusion.metrics.evaluation import evaluate, events, is_constant
-from transfusion.metrics.influence import Influence, influence
+from transfusion.metrics.influence import Influence, influence, weighted
 from transfusion.metrics.interval import Interval
-from transfusion.metrics.readers import Evidence, contrast, evidence
+from transfusion.metrics.readers import Evidence, contrast, evidence, shared_covariance
 from transfusion.metrics.registry import AUC, METRICS, Metric, judging, metric_of
 
 __all__ = [
@@ -36,4 +36,6 @@ __all__ = [
     "judging",
     "metric_of",
     "reliability",
+    "shared_covariance",
+    "weighted",
 ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,6 +39,25 @@ class Influence:
     def variance(self) -> float:
         """Of the metric over other patients."""
         return float((self.by_patient.sum(0) ** 2).sum())
+
+
+def weighted(found: Sequence[Influence], weights: Sequence[float]) -> Influence:
+    """Of a weighted sum of metrics on the same patients, such as a mean over a curve or a difference of two models.
+
+    Raises:
+        InputError: if the patients are not as many.
+
+    Examples:
+        >>> one = influence("accuracy", "binary", [[0.9, 0.1], [0.4, 0.6]], [0, 0])
+        >>> weighted([one, one], [1, -0.5]).value
+        0.25
+    """
+    if len({each.by_patient.shape for each in found}) > 1:
+        counts = " and ".join(str(each.by_patient.shape[1]) for each in found)
+        raise InputError(f"Influences of {counts} patients cannot be compared; judge all models on the same images.")
+    value = sum(weight * each.value for each, weight in zip(found, weights, strict=True))
+    moved = np.sum([weight * each.by_patient for each, weight in zip(found, weights, strict=True)], axis=0)
+    return replace(found[0], value=float(value), by_patient=moved)
 
 
 def influence(

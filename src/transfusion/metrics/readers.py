@@ -7,14 +7,14 @@ may still be one between these test images only, and no number of seeds tells.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
 from transfusion.errors import InputError
-from transfusion.metrics.influence import Influence
+from transfusion.metrics.influence import Influence, weighted
 from transfusion.metrics.interval import Interval
 
 Floats = NDArray[np.float64]
@@ -133,12 +133,7 @@ def contrast(a: Influence, b: Influence) -> Influence:
     Raises:
         InputError: if the patients are not as many.
     """
-    if a.by_patient.shape != b.by_patient.shape:
-        raise InputError(
-            f"Influences of {a.by_patient.shape[1]} and {b.by_patient.shape[1]} patients cannot be compared; judge "
-            "both models on the same images."
-        )
-    return replace(a, value=a.value - b.value, by_patient=a.by_patient - b.by_patient)
+    return weighted([a, b], [1, -1])
 
 
 def _patients(influences: Sequence[Influence], n: int) -> tuple[float, float]:
@@ -149,18 +144,22 @@ def _patients(influences: Sequence[Influence], n: int) -> tuple[float, float]:
     if n < 2:
         return influences[0].variance, float(influences[0].df.min())
     parts = np.stack([each.by_patient for each in influences])
-    by_part = np.array([_covariance(part) for part in parts.swapaxes(0, 1)])
-    shared, df = _covariance(parts.sum(1)), influences[0].df
+    by_part = np.array([shared_covariance(part, part) for part in parts.swapaxes(0, 1)])
+    shared, df = shared_covariance(parts.sum(1), parts.sum(1)), influences[0].df
     usable = (by_part > 0) & (df > 0)
     uncertain = float((by_part[usable] ** 2 / df[usable]).sum())
     return max(shared, 0.0), float(by_part[usable].sum() ** 2 / uncertain) if uncertain > 0 else np.inf
 
 
-def _covariance(by_training: Floats) -> float:
-    """Mean product over pairs of different trainings, summed over patients, from (trainings, patients)."""
-    n = len(by_training)
-    total, own = (by_training.sum(0) ** 2).sum(), (by_training**2).sum()
-    return float((total - own) / (n * (n - 1)))
+def shared_covariance(a: Floats, b: Floats) -> float:
+    """Mean product over pairs of different trainings, summed over patients: what trainings have in common.
+
+    Args:
+        a: influences of each training, (trainings, patients).
+        b: of another quantity, for the same trainings and patients.
+    """
+    n = len(a)
+    return float((a.sum(0) @ b.sum(0) - (a * b).sum()) / (n * (n - 1)))
 
 
 def _no_spread(n: int) -> str:

@@ -14,7 +14,15 @@ from transfusion.metrics import Interval
 from transfusion.paper.rules import Outcome, log_margin, ordered, same
 from transfusion.verdict.curves import Curve, Grid, read
 from transfusion.verdict.effects import RISE_SHARE, Rise
-from transfusion.verdict.inference import Floats, gaps_of, log_ratios, mean_interval, share_interval, widened
+from transfusion.verdict.inference import (
+    Floats,
+    gaps_in_common,
+    gaps_of,
+    log_ratios,
+    mean_interval,
+    share_interval,
+    widened,
+)
 
 Quantity = Callable[[Curve], float]
 
@@ -189,7 +197,8 @@ def ratio(logs: Logs, level: float = 0.95) -> Interval:
 
 def scaling_share(part: Logs, whole: Logs) -> Interval:
     """Log speed-up of a part over that of the whole, by the best single numbers (Fieller)."""
-    return share_interval(part.best, whole.best, gaps=(part.slow_gaps, part.fast_gaps, whole.fast_gaps))
+    common = gaps_in_common(part.slow_gaps, part.fast_gaps, whole.fast_gaps)
+    return share_interval(part.best, whole.best, common=common)
 
 
 def _bounded(logs: Logs, level: float) -> Interval:

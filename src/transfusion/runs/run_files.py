@@ -13,6 +13,7 @@ import torch
 from transfusion.errors import SpecError, StoreError
 from transfusion.files import is_whole_table, read_json, sweep, write_json
 from transfusion.locks import claimed
+from transfusion.metrics import METRICS
 from transfusion.runs.checkpoints import Checkpoints
 from transfusion.runs.curve import Curve
 from transfusion.runs.tensors import is_whole, read_tensors, write_tensors
@@ -20,6 +21,7 @@ from transfusion.spec import RunSpec
 
 State = Literal["new", "started", "done", "failed"]
 SNAPSHOTS = "snapshots"
+PICKED_BY = METRICS["auc"].picked_by
 REPEAT = "repeat"  # in machine.json: the run is carried out again, as it was
 AGAIN = "Run the same study command again: it writes this file anew and repeats no finished run."
 
@@ -191,6 +193,12 @@ class RunFiles:
         That is the evaluation that the validation split picks, or the last one without such a split.
         """
         return self._predictions(self.picked_path if self.picked_path.exists() else self.predictions_path)
+
+    def final_step(self) -> int:
+        """The step that ``predictions`` are of: the one that the validation split picks, or the last."""
+        rows = self.curve()
+        judged = [row for row in rows if row.get(PICKED_BY) is not None] if self.picked_path.exists() else []
+        return int(max(judged, key=lambda row: row[PICKED_BY], default=rows[-1])["step"])
 
     def last_predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """The same of the last evaluation."""

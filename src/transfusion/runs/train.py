@@ -22,11 +22,10 @@ from transfusion import metrics
 from transfusion.errors import DivergedError
 from transfusion.metrics.registry import VALIDATION
 from transfusion.runs.batches import Batches, augment, derive_seed, order
-from transfusion.runs.store import RunFiles
+from transfusion.runs.run_files import PICKED_BY, RunFiles
 from transfusion.spec import RunSpec, TrainSpec
 from transfusion.tasks import Task
 
-PICKED_BY = metrics.METRICS["auc"].picked_by
 JUDGED = ("loss", *(name for name, metric in metrics.METRICS.items() if metric.higher_is_better))  # on validation
 EVAL_BATCH = 128  # images; larger batches only cost memory on a processor
 

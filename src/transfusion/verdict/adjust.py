@@ -14,9 +14,10 @@ from dataclasses import replace
 import numpy as np
 
 from transfusion.metrics import Interval, evidence
-from transfusion.verdict.effects import Contest, Effect
+from transfusion.verdict.contest import Contest
+from transfusion.verdict.effects import Effect
 from transfusion.verdict.families import Pool, holm_levels
-from transfusion.verdict.inference import Crossing, Floats, gaps_of, log_ratios
+from transfusion.verdict.inference import Crossing, Floats, gaps_of, log_ratios, moved
 from transfusion.verdict.sequential import Looks
 
 PRIMARY, REST = 0.05, 0.02
@@ -73,7 +74,7 @@ def _pace(contest: Contest, effect: Effect, pool: Pool, num: int, level: float) 
     own, base = contest.crossings(name, other), contest.crossings(other, name)
     if not own or not contest.rise.is_clear or not all(each.is_bounded for each in (*own, *base)):
         return contest.pace(name, other, 1 - (1 - level) / max(1, num))
-    found = evidence(log_ratios(base, own)[1])
+    found = evidence(log_ratios(base, own)[1], moved(base, own))
     logs = pool.claim(found, num, found.n * (gaps_of(own) + gaps_of(base))).interval(level)
     return replace(
         logs, estimate=float(np.exp(logs.estimate)), low=float(np.exp(logs.low)), high=float(np.exp(logs.high))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from transfusion.verdict.inference import Crossing, Floats
 
 NEEDED = ["run", "scheme", "seed", "step"]
 PLAIN = {"batch_norm": "identity", "rest": "random", "head": "default"}  # what is meant where a frame leaves them out
+Quantity: TypeAlias = Literal["final", "last", "area", "settled"]
 COLLAPSED = "collapsed"  # column: 1 where an evaluation's outputs are the same for all images
 DOUBT = 0.2  # of the range in which a run may have crossed, as a standard deviation
 FINAL_PART = 5  # the settled level is that of the last fifth of the evaluations
@@ -88,7 +89,23 @@ class Curve:
     @property
     def settled(self) -> float:
         """The mean over the last fifth of the evaluations."""
-        return float(self.values[-math.ceil(len(self.values) / FINAL_PART) :].mean())
+        return float(self.values[-self._num_settled :].mean())
+
+    def weights(self, what: Quantity) -> Floats:
+        """Of each evaluation in ``final``, ``last``, ``area`` or ``settled``, (evaluations,)."""
+        if what == "area" and self.steps[-1] > self.steps[0]:
+            halves = np.diff(self.steps, prepend=self.steps[0], append=self.steps[-1]) / 2
+            return np.asarray((halves[:-1] + halves[1:]) / (self.steps[-1] - self.steps[0]), np.float64)
+        found = np.zeros(len(self.values))
+        if what == "settled":
+            found[-self._num_settled :] = 1 / self._num_settled
+        else:
+            found[-1 if what != "final" or self.picked is None else self.picked] = 1
+        return found
+
+    @property
+    def _num_settled(self) -> int:
+        return math.ceil(len(self.values) / FINAL_PART)
 
     def crossing(self, level: float) -> Crossing:
         """Between which evaluations it first reached ``level``.
@@ -98,12 +115,13 @@ class Curve:
         """
         last, first = float(self.steps[-1]), float(self.steps[self.steps > 0][0])
         if self.values.max() < level:
-            return Crossing(last, last, np.inf)
+            return Crossing(last, last, np.inf, pull=np.zeros(len(self.values)))
         after = int(np.argmax(self._climb >= level))
+        pull = self._pull(after, level)
         if after == 0 or self.steps[after - 1] <= 0:
-            return Crossing(0.0, first, first)
+            return Crossing(0.0, first, first, pull=pull)
         best, doubt = self._between(after, level)
-        return Crossing(float(self.steps[after - 1]), float(np.exp(best)), float(self.steps[after]), doubt)
+        return Crossing(float(self.steps[after - 1]), float(np.exp(best)), float(self.steps[after]), doubt, pull)
 
     def _between(self, after: int, level: float) -> tuple[float, float]:
         """Log of the step at which a straight line in log steps reaches ``level``, and how far off it may be.
@@ -111,7 +129,7 @@ class Curve:
         Between two evaluations a curve that bends one way lies between their chord and the chords beside it, run on.
         A smooth one lies a quarter of the way from the chord, one that jumps anywhere.
         """
-        steps = np.log(np.maximum(self.steps, self.steps[self.steps > 0][0] / 2))  # step 0 as half of the first
+        steps = self._logs
         climb = np.append(self._climb, self.values[len(self._climb) :])
         sides = (
             [(after - 1, after)]
@@ -121,6 +139,27 @@ class Curve:
         met = [_line(steps[[a, b]], climb[[a, b]], level) for a, b in sides]
         inside = np.clip(met, steps[after - 1], steps[after])
         return float(met[0]), DOUBT * float(np.ptp(inside))
+
+    def _pull(self, after: int, level: float) -> Floats:
+        """Derivative of the log of the step at which the chord meets ``level``, by the values, (evaluations,).
+
+        Where the first evaluation after step 0 was already there, that of the chord's later end.
+        """
+        found = np.zeros(len(self.values))
+        if after == 0:
+            return found
+        low, high = self._climb[after - 1], self._climb[after]
+        width = (self._logs[after] - self._logs[after - 1]) / (high - low)
+        share = 1.0 if self.steps[after - 1] <= 0 else (level - low) / (high - low)
+        for height, part in ((low, 1 - share), (high, share)):
+            block = np.flatnonzero(self._climb == height)
+            found[block] -= part * width / len(block)
+        return found
+
+    @cached_property
+    def _logs(self) -> Floats:
+        """Logs of the steps, step 0 as half of the first."""
+        return np.asarray(np.log(np.maximum(self.steps, self.steps[self.steps > 0][0] / 2)), np.float64)
 
     @cached_property
     def _climb(self) -> Floats:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from transfusion.metrics import METRICS, Influence, Interval
-from transfusion.verdict.curves import Curve, Grid, Start, read
-from transfusion.verdict.effects import FEW, Contest, Rise, shared, values_of
-from transfusion.verdict.inference import mean_interval
+from transfusion.metrics import METRICS, Interval
+from transfusion.verdict.contest import Contest, Seen, difference, judged
+from transfusion.verdict.curves import Curve, Start, read
+from transfusion.verdict.effects import FEW, Rise
 
 CLASSES_PICKED_BY = METRICS["auc"].picked_by
 FEWEST_POSITIVES = 2  # one positive image gives an AUC, but no idea of how surely
@@ -40,16 +41,18 @@ class Level:
     last: float
 
     @classmethod
-    def of(cls, start: Start, grid: Grid) -> Level:
+    def of(cls, start: Start, contest: Contest) -> Level:
         """Of one start; NaN where no run is complete."""
-        curves = list(grid.complete(start.name).values())
-        finals = np.array([curve.final for curve in curves])
+        runs = contest.grid.complete(start.name)
+        curves, finals = list(runs.values()), np.array([curve.final for curve in runs.values()])
+        moved = {seed: contest.influence(curve, curve.weights("final")) for seed, curve in runs.items()}
+        interval = judged({seed: curve.final for seed, curve in runs.items()}, moved).interval()
         if not len(finals):
-            return cls(start, mean_interval(finals), np.nan, np.nan, np.nan, False, np.nan)
+            return cls(start, interval, np.nan, np.nan, np.nan, False, np.nan)
         std = float(finals.std(ddof=1)) if len(finals) > 1 else np.nan
         learns = Rise.of(dict(enumerate(curves))).is_clear
         last = float(np.mean([curve.last for curve in curves]))
-        return cls(start, mean_interval(finals), std, float(finals.min()), float(finals.max()), learns, last)
+        return cls(start, interval, std, float(finals.min()), float(finals.max()), learns, last)
 
     @property
     def mean(self) -> float:
@@ -78,15 +81,22 @@ class Fall:
     drop: Interval
 
     @classmethod
-    def of(cls, curves: Mapping[int, Curve], alpha: float) -> Fall | None:
+    def of(cls, curves: Mapping[int, Curve], contest: Contest, alpha: float) -> Fall | None:
         """Of the complete curves of one start; None where they share too few evaluations to tell."""
         steps = sorted(set.intersection(*(set(curve.steps) for curve in curves.values()))) if curves else []
         if len(steps) < 3:
             return None
         heights = np.array([curve.values[np.isin(curve.steps, steps)] for curve in curves.values()])
         place = int(heights.mean(0).argmax())
-        drop = mean_interval(heights[:, place] - heights[:, -1], 1 - alpha / (len(steps) - 1))
+        drops = dict(zip(curves, heights[:, place] - heights[:, -1], strict=True))
+        moved = {seed: contest.influence(curve, _from_to(curve, steps[place])) for seed, curve in curves.items()}
+        drop = judged(drops, moved).interval(1 - alpha / (len(steps) - 1))
         return cls(int(steps[place]), float(heights[:, place].mean()), float(heights[:, -1].mean()), drop)
+
+
+def _from_to(curve: Curve, step: float) -> NDArray[np.float64]:
+    """Weights of a curve's value at a step minus its last."""
+    return np.asarray(curve.steps == step, np.float64) - curve.weights("last")
 
 
 @dataclass(frozen=True)
@@ -116,10 +126,12 @@ class ClassEffect:
         return {"positives": self.positives, "outcome": self.outcome, "difference": self.difference.to_dict()}
 
 
-def falls_of(grid: Grid, margin: float, alpha: float = 0.05) -> dict[str, Fall]:
+def falls_of(contest: Contest, alpha: float = 0.05) -> dict[str, Fall]:
     """Start -> how its mean curve falls from its peak, where it is shown to, by more than the margin."""
-    found = {start.name: Fall.of(grid.complete(start.name), alpha / len(grid.starts)) for start in grid.starts}
-    return {name: fall for name, fall in found.items() if fall and fall.drop.low > 0 and fall.drop.estimate > margin}
+    grid = contest.grid
+    found = {start.name: Fall.of(grid.complete(start.name), contest, alpha / len(grid.starts)) for start in grid.starts}
+    falls = {name: fall for name, fall in found.items() if fall and fall.drop.low > 0}
+    return {name: fall for name, fall in falls.items() if fall.drop.estimate > contest.margin}
 
 
 def class_effects(
@@ -127,7 +139,7 @@ def class_effects(
     start: Start,
     baseline: str,
     classes: Mapping[str, tuple[str, int | None]],
-    influences: Mapping[str, Mapping[Hashable, Influence]],
+    influences: Mapping[str, Seen],
     alpha: float = 0.05,
 ) -> tuple[ClassEffect, ...]:
     """The leading start against the baseline, class by class, at the largest data size.
@@ -137,7 +149,7 @@ def class_effects(
         start: the leading start.
         baseline: name of the other.
         classes: column -> name of the class and its positive test images.
-        influences: column -> run -> influence of each patient.
+        influences: column -> run -> step -> influence of each patient.
         alpha: chance of any false claim.
     """
     found = []
@@ -165,11 +177,14 @@ def spread_of_modes(contest: Contest, scheme: str, head: str, alpha: float = 0.0
     heights = {mode: np.mean([curve.area for curve in curves.values()]) for mode, curves in runs.items()}
     best, worst = max(heights, key=lambda mode: heights[mode]), min(heights, key=lambda mode: heights[mode])
     num_pairs = len(list(combinations(modes, 2)))
-    gaps = contest.differences("area", runs[best], runs[worst])
-    return best, worst, mean_interval(values_of(gaps), 1 - alpha / num_pairs)
+    return best, worst, contest.evidence(runs[best], runs[worst], "area").interval(1 - alpha / num_pairs)
 
 
 def change_of_gap(small: Contest, large: Contest, name: str, alpha: float = 0.05) -> Interval:
     """Final difference of ``name`` to the baseline with few images minus that with many, paired over seeds."""
-    gaps = [contest.differences("final", contest.grid.find(name)) for contest in (small, large)]
-    return mean_interval(np.array([gaps[0][seed] - gaps[1][seed] for seed in shared(*gaps)]), 1 - alpha)
+    arms = [(contest, contest.grid.find(name), contest.grid.find(contest.baseline)) for contest in (small, large)]
+    gaps = [contest.differences("final", *pair) for contest, *pair in arms]
+    moved = [contest.contrasts("final", *pair) for contest, *pair in arms]
+    changes = {seed: gaps[0][seed] - gaps[1][seed] for seed in gaps[0] if seed in gaps[1]}
+    apart = {seed: difference(moved[0][seed], moved[1][seed]) for seed in changes}
+    return judged(changes, apart).interval(1 - alpha)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from transfusion.metrics import Evidence, Influence, Interval, contrast, evidence
-from transfusion.verdict.curves import Curve, Grid, Start
-from transfusion.verdict.inference import Crossing, Floats, ratio_interval, ratio_p, share_of_speedup
+from transfusion.metrics import Evidence, Interval
+from transfusion.verdict.curves import Curve, Start
+from transfusion.verdict.inference import Crossing, Floats
 from transfusion.verdict.needed import Needed, to_confirm, to_show_equal
 
 RISE_SHARE = 0.8
@@ -20,7 +20,6 @@ NOISE_FACTOR = 4
 ENOUGH_OF_SPEEDUP = 0.95
 EQUIVALENCE_LEVEL = 0.05
 FEW = 3  # trainings; fewer conclude nothing
-SAME = 1e-3  # two numbers of one metric, one from predictions kept in float32
 PACE_MARGIN = 1.2  # times; a ratio of steps shown to be within it is about the same
 
 Ends: TypeAlias = Literal["higher", "slightly higher", "equal", "slightly lower", "lower", "unknown"]
@@ -213,149 +212,8 @@ class Effect:
         }
 
 
-@dataclass(frozen=True)
-class Contest:
-    """The runs of one data size and the baseline among them.
-
-    Attributes:
-        lost: start -> how many of its runs failed, diverged or collapsed.
-        influences: run -> influence of each patient on its metric at the end; intervals cover other patients where both
-            runs of a pair have one.
-    """
-
-    grid: Grid
-    baseline: str
-    margin: float
-    lost: Mapping[str, int] = field(default_factory=dict)
-    influences: Mapping[Hashable, Influence] = field(default_factory=dict)
-
-    @cached_property
-    def rise(self) -> Rise:
-        """The baseline's, from its complete runs, so that one that was lost moves no threshold."""
-        complete = self.grid.complete(self.baseline)
-        return Rise.of(complete or self.grid.find(self.baseline))
-
-    @property
-    def rivals(self) -> list[Start]:
-        """Every start but the baseline."""
-        return [start for start in self.grid.starts if start.name != self.baseline]
-
-    def compare(self, start: Start, against: str | None = None) -> Effect:
-        """One start against another, the baseline if not given."""
-        other = self.baseline if against is None else against
-        runs, others = self.grid.starts[start], self.grid.find(other)
-        found = self.evidence(runs, others)
-        some = None if np.isnan(found.shared) else next(iter(self.influences.values()))
-        finals = np.array([curve.final for curve in self.grid.complete(start.name).values()])
-        against_finals = [curve.final for curve in self.grid.complete(other).values()]
-        speedup_at = {share: self._speedup(runs, others, share) for share in RISE_SHARES}
-        return Effect(
-            start=start,
-            against=other,
-            final_mean=float(finals.mean()) if len(finals) else np.nan,
-            final_std=float(finals.std(ddof=1)) if len(finals) > 1 else np.nan,
-            final_n=len(finals),
-            against_mean=float(np.mean(against_finals)) if against_finals else np.nan,
-            evidence=found,
-            final_difference=found.interval(),
-            last_difference=self.evidence(runs, others, "last").interval(),
-            speedup=speedup_at[RISE_SHARE],
-            area=self.evidence(runs, others, "area").interval(),
-            speedup_at=speedup_at,
-            timing=self._timing(runs, others),
-            equivalence=found.interval(1 - 2 * EQUIVALENCE_LEVEL),
-            equivalence_p=found.equivalence_p(self.margin),
-            margin=self.margin,
-            num_lost=self.lost.get(start.name, 0) + self.lost.get(other, 0),
-            num_patients=some.by_patient.shape[1] if some else None,
-            num_positive=some.num_positive if some else None,
-        )
-
-    def differences(self, what: str, runs: Runs, other: Runs | None = None) -> dict[int, float]:
-        """Seed -> ``final``, ``last`` or ``area`` of ``runs`` minus that of ``other``, where both are complete."""
-        other = self.grid.find(self.baseline) if other is None else other
-        pairs = {seed: (runs[seed], other[seed]) for seed in shared(runs, other)}
-        complete = {seed: pair for seed, pair in pairs.items() if all(c.is_complete(self.grid.budget) for c in pair)}
-        return {seed: getattr(own, what) - getattr(base, what) for seed, (own, base) in complete.items()}
-
-    def evidence(self, runs: Runs, others: Runs, what: str = "final") -> Evidence:
-        """Of ``differences``, over other patients too where the runs' influences are those of this quantity."""
-        values = self.differences(what, runs, others)
-        contrasts = [self._contrast(what, runs[seed], others[seed]) for seed in values]
-        known = [each for each in contrasts if each is not None]
-        shapes = {each.by_patient.shape for each in known}
-        return evidence(values_of(values), known if len(known) == len(values) and len(shapes) == 1 else None)
-
-    def _contrast(self, what: str, own: Curve, other: Curve) -> Influence | None:
-        """None where the predictions are not known, or are those of another evaluation or other images."""
-        pair = [self.influences.get(curve.run) for curve in (own, other)]
-        ends = [getattr(curve, what) for curve in (own, other)]
-        known = [one for one, end in zip(pair, ends, strict=True) if one is not None and abs(one.value - end) < SAME]
-        if len(known) < 2 or known[0].by_patient.shape != known[1].by_patient.shape:
-            return None
-        return contrast(*known)
-
-    def share(self, part: str, whole: str) -> Interval:
-        """Log speed-up of ``part`` over log speed-up of ``whole``, both against the baseline."""
-        groups = {name: self.grid.find(name) for name in (self.baseline, part, whole)}
-        seeds = shared(*groups.values())
-        if len(groups) < 3:
-            return Interval.undefined(len(seeds), f"{self.baseline} is itself what the others are compared with")
-        if not seeds:
-            return Interval.undefined(0, f"no seed has runs of {self.baseline}, {part} and {whole}")
-        if not self.rise.is_clear:
-            return Interval.undefined(len(seeds), self._no_rise())
-        crossings = [_crossings(runs, seeds, self.rise.level(RISE_SHARE)) for runs in groups.values()]
-        return share_of_speedup(dict(zip(groups, crossings, strict=True)))
-
-    def _timing(self, runs: Runs, others: Runs) -> Timing:
-        seeds, level = shared(runs, others), self.rise.level(RISE_SHARE)
-        looks = [float(curve.steps[curve.steps > 0][0]) for curve in runs.values()]
-        own, against = (_crossings(group, seeds, level) for group in (runs, others))
-        return Timing.of(own, against, min(looks, default=np.nan), self.grid.budget)
-
-    def pace(self, start: str, against: str, level: float = 0.95) -> Interval:
-        """The interval of the speed-up of a start against another, at any level."""
-        return self._speedup(self.grid.find(start), self.grid.find(against), RISE_SHARE, level)
-
-    def pace_p(self, start: str, against: str) -> float:
-        """Two-sided p-value of "no faster and no slower"; NaN where that cannot be told."""
-        if not self.rise.is_clear:
-            return float("nan")
-        return ratio_p(self.crossings(against, start), self.crossings(start, against))
-
-    def crossings(self, start: str, other: str) -> list[Crossing]:
-        """Of the threshold, by a start's runs of the seeds that it shares with another."""
-        runs = self.grid.find(start)
-        return _crossings(runs, shared(runs, self.grid.find(other)), self.rise.level(RISE_SHARE))
-
-    def _speedup(self, runs: Runs, others: Runs, share: float, level: float = 0.95) -> Interval:
-        seeds = shared(runs, others)
-        if seeds and not self.rise.is_clear:
-            return Interval.undefined(len(seeds), self._no_rise())
-        threshold = self.rise.level(share)
-        return ratio_interval(_crossings(others, seeds, threshold), _crossings(runs, seeds, threshold), level)
-
-    def _no_rise(self) -> str:
-        return f"{self.baseline} does not rise beyond the noise of its evaluations, so there is nothing to time"
-
-
 def _plain(needed: Needed | None) -> dict[str, Any] | None:
     return None if needed is None else asdict(needed)
-
-
-def shared(*groups: Iterable[int]) -> list[int]:
-    """The seeds that are in every group, in order."""
-    return sorted(set.intersection(*(set(group) for group in groups)))
-
-
-def values_of(by_seed: dict[int, float]) -> Floats:
-    """The values alone."""
-    return np.array(list(by_seed.values()))
-
-
-def _crossings(runs: Runs, seeds: list[int], level: float) -> list[Crossing]:
-    return [runs[seed].crossing(level) for seed in seeds]
 
 
 def _noise(curves: list[Floats]) -> float:

@@ -8,13 +8,13 @@ nominal 95 % interval covers some 75 to 80 % (``benchmarks/verdict_coverage.py``
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from transfusion.metrics import Evidence, Interval, evidence
+from transfusion.metrics import Evidence, Influence, Interval, contrast, evidence, shared_covariance, weighted
 
 Floats = NDArray[np.float64]
 
@@ -28,12 +28,16 @@ class Crossing:
         best: the best single number: ``latest`` or ``earliest`` where only one of them is known.
         latest: the evaluation at which it was reached; inf where it was not reached at all.
         doubt: standard deviation of log(best) that the gap between the two leaves, however many runs there are.
+        pull: derivative of log(best) by the values of the curve, (evaluations,).
+        patients: how far each patient of the test images moves log(best); None where that is not known.
     """
 
     earliest: float
     best: float
     latest: float
     doubt: float = 0.0
+    pull: Floats | None = field(default=None, compare=False, repr=False)
+    patients: Influence | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_bounded(self) -> bool:
@@ -59,8 +63,9 @@ def mean_interval(values: Floats, level: float = 0.95) -> Interval:
 def ratio_interval(baseline: Sequence[Crossing], scheme: Sequence[Crossing], level: float = 0.95) -> Interval:
     """Geometric mean over seeds of steps(baseline) / steps(scheme), known to lie between evaluations or beyond them.
 
-    Student's t of the logs, with a standard error that also holds what the gaps between evaluations leave open: all
-    seeds may lie on the same side of what was read off, so no number of them averages it out. A run that never got
+    Student's t of the logs, with a standard error that also holds what the gaps between evaluations leave open, since
+    all seeds may lie on the same side of what was read off, and other patients, where the crossings tell how far each
+    patient moves them: no number of seeds averages either out. A run that never got
     there, or was there at its first evaluation, leaves an end open (0 or inf) instead of being dropped.
     """
     if not baseline:
@@ -71,7 +76,7 @@ def ratio_interval(baseline: Sequence[Crossing], scheme: Sequence[Crossing], lev
     reason = "; ".join(filter(None, said)) or None
     low, high = _end(least, "low", level), _end(most, "high", level)
     estimate = np.nan if low == 0 and high == np.inf else float(np.exp(exact.estimate))
-    return Interval(estimate, low, high, exact.n, reason)
+    return Interval(estimate, low, high, exact.n, reason, exact.parts)
 
 
 def ratio_p(baseline: Sequence[Crossing], scheme: Sequence[Crossing]) -> float:
@@ -100,9 +105,16 @@ def log_ratios(baseline: Sequence[Crossing], scheme: Sequence[Crossing]) -> tupl
 
 def _ratios(baseline: Sequence[Crossing], scheme: Sequence[Crossing]) -> tuple[Evidence, Evidence, Evidence]:
     """The same as evidence; an infinite mean where an end is open."""
-    gaps = gaps_of(baseline) + gaps_of(scheme)
-    least, middle, most = (widened(logs, gaps) for logs in log_ratios(baseline, scheme))
+    gaps, patients = gaps_of(baseline) + gaps_of(scheme), moved(baseline, scheme)
+    least, middle, most = (widened(logs, gaps, patients) for logs in log_ratios(baseline, scheme))
     return least, middle, most
+
+
+def moved(baseline: Sequence[Crossing], scheme: Sequence[Crossing]) -> list[Influence] | None:
+    """How far each patient moves the log of each pair's ratio; None where that is not known of all."""
+    pairs = [(base.patients, own.patients) for base, own in zip(baseline, scheme, strict=True)]
+    found = [contrast(base, own) for base, own in pairs if base is not None and own is not None]
+    return found if len(found) == len(pairs) else None
 
 
 def gaps_of(runs: Sequence[Crossing]) -> float:
@@ -110,20 +122,18 @@ def gaps_of(runs: Sequence[Crossing]) -> float:
     return float(np.mean([each.doubt for each in runs])) ** 2
 
 
-def widened(logs: Floats, gaps: float) -> Evidence:
+def widened(logs: Floats, gaps: float, patients: Sequence[Influence] | None = None) -> Evidence:
     """Evidence of log ratios.
 
     The gaps' variance counts as if it were no better known than the spread, so it never narrows.
     """
     if np.isinf(logs).any():
         return Evidence(float(logs[np.isinf(logs)][0]), np.nan, len(logs), np.nan)
-    found = evidence(logs)
+    found = evidence(logs, patients)
     return replace(found, spread=found.spread + found.n * gaps)
 
 
-def share_interval(
-    part: Floats, whole: Floats, level: float = 0.95, gaps: tuple[float, float, float] = (0.0, 0.0, 0.0)
-) -> Interval:
+def share_interval(part: Floats, whole: Floats, level: float = 0.95, common: Floats | None = None) -> Interval:
     """Fieller's interval of mean(part) / mean(whole), paired over seeds.
 
     It holds the shares that a paired t test of ``part - share * whole`` does not reject, so it is exact for normal
@@ -134,15 +144,14 @@ def share_interval(
         part: one value per seed, (seeds,).
         whole: of the same seeds, (seeds,).
         level: of confidence.
-        gaps: variance of both means' common part, of mean(part) and of mean(whole) that more seeds would not reduce.
+        common: covariance of mean(part) and mean(whole) that more seeds would not reduce, (2, 2); none if not given.
     """
-    n = len(whole)
-    base = widened(whole, gaps[0] + gaps[2]).interval(level)
+    n, shared = len(whole), np.zeros((2, 2)) if common is None else common
+    base = widened(whole, float(shared[1, 1])).interval(level)
     if not base.low > 0:
         return Interval.undefined(n, base.reason or "the whole speed-up is not shown to be above 1")
     quantile = float(stdtrit(n - 1, (1 + level) / 2))
-    common = np.array([[gaps[0] + gaps[1], gaps[0]], [gaps[0], gaps[0] + gaps[2]]])
-    (spread_part, joint), (_, spread_whole) = (np.cov(part, whole) / n + common) * quantile**2
+    (spread_part, joint), (_, spread_whole) = (np.cov(part, whole) / n + shared) * quantile**2
     a = base.estimate**2 - spread_whole
     b = part.mean() * base.estimate - joint
     c = part.mean() ** 2 - spread_part
@@ -150,7 +159,12 @@ def share_interval(
     return Interval(float(part.mean() / base.estimate), float((b - half) / a), float((b + half) / a), n)
 
 
-def share_of_speedup(groups: Mapping[str, Sequence[Crossing]]) -> Interval:
+def gaps_in_common(baseline: float, part: float, whole: float) -> Floats:
+    """Covariance of two mean log ratios to one baseline that the gaps leave, from each group's, (2, 2)."""
+    return np.array([[baseline + part, baseline], [baseline, baseline + whole]])
+
+
+def share_of_speedup(groups: Mapping[str, Sequence[Crossing]], level: float = 0.95) -> Interval:
     """Log speed-up of a part over log speed-up of the whole, steps known to lie between evaluations or beyond them.
 
     Where runs of one group are known on one side only, the share lies between its value at the bound and the limit that
@@ -159,11 +173,13 @@ def share_of_speedup(groups: Mapping[str, Sequence[Crossing]]) -> Interval:
 
     Args:
         groups: name -> crossings by seed, in the order baseline, part, whole.
+        level: of confidence.
     """
     baseline, part, whole = groups.values()
     n, bounded = len(baseline), [name for name, runs in groups.items() if not all(c.is_bounded for c in runs)]
     logs = log_ratios(baseline, part)[1], log_ratios(baseline, whole)[1]
-    at_bound = share_interval(*logs, gaps=(gaps_of(baseline), gaps_of(part), gaps_of(whole)))
+    common = gaps_in_common(*map(gaps_of, (baseline, part, whole))) + _patients_in_common(baseline, part, whole)
+    at_bound = share_interval(*logs, level, common)
     if not bounded or np.isnan(at_bound.low):
         return at_bound
     least = log_ratios(baseline, whole)[0]
@@ -173,6 +189,27 @@ def share_of_speedup(groups: Mapping[str, Sequence[Crossing]]) -> Interval:
     limits = dict(zip(groups, ([1.0], _limits(part), [0.0]), strict=True))[bounded[0]]
     ends = [at_bound.low, at_bound.high, *limits]
     return Interval(at_bound.estimate, min(ends), max(ends), n, f"bounded only: {_censoring(groups)}")
+
+
+def over_thresholds(crossings: Sequence[Crossing]) -> Crossing:
+    """One run's crossings of several levels as one, all of them bounded: means of logs."""
+    sides = np.log([(one.earliest, one.best, one.latest) for one in crossings])
+    earliest, best, latest = np.exp(sides.mean(0)).tolist()
+    known = [one.patients for one in crossings if one.patients is not None]
+    patients = weighted(known, [1 / len(known)] * len(known)) if len(known) == len(crossings) else None
+    return Crossing(earliest, best, latest, float(np.mean([one.doubt for one in crossings])), patients=patients)
+
+
+def _patients_in_common(baseline: Sequence[Crossing], part: Sequence[Crossing], whole: Sequence[Crossing]) -> Floats:
+    """Covariance of two mean log ratios over other patients, (2, 2); 0 where that is not known."""
+    both = moved(baseline, part), moved(baseline, whole)
+    if both[0] is None or both[1] is None or len(baseline) < 2:
+        return np.zeros((2, 2))
+    totals = [np.stack([one.by_patient.sum(0) for one in found]) for found in both if found]
+    spreads = [max(shared_covariance(one, one), 0.0) for one in totals]
+    most = float(np.sqrt(spreads[0] * spreads[1]))
+    joint = float(np.clip(shared_covariance(totals[0], totals[1]), -most, most))
+    return np.array([[spreads[0], joint], [joint, spreads[1]]])
 
 
 def _limits(part: Sequence[Crossing]) -> list[float]:

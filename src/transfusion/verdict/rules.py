@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from transfusion.verdict.contest import SPLIT_SHARES
 from transfusion.verdict.effects import PACE_MARGIN, RISE_SHARE
 from transfusion.verdict.findings import Findings
 from transfusion.verdict.likeness import LEAST_ROOM, MARGIN
@@ -11,8 +12,7 @@ def rules(found: Findings) -> list[str]:
     """Every rule as one text."""
     metric, baseline, margin = found.judge.title, found.baseline, found.margin
     said = [
-        "Every comparison is paired over seeds. Brackets are 95 % intervals by Student's t over seeds, on one set of "
-        "test images: what other trainings would give, not what other patients would.",
+        f"Every comparison is paired over seeds. Brackets are 95 % intervals. {_covered(found)}",
         "The end of a training is the evaluation that the validation split picks, or the last one without such a "
         f"split. A difference in {metric} of less than {margin:g} does not matter: where it is shown to be smaller, "
         "pace decides.",
@@ -25,10 +25,11 @@ def rules(found: Findings) -> list[str]:
         f"open. About the same speed means that the whole interval lies within {PACE_MARGIN:g} times.",
         "The number of trainings that would show equality is that with which these tests would rule out a difference "
         f"of {margin:g} in 80 % of studies if there is none, at the spread seen here. From few trainings it is rough.",
-        "The share of scaling is log speed-up of mean_var over log speed-up of pretrained, with Fieller's interval; it "
-        "is unknown unless the interval of pretrained's speed-up lies above 1, and a bound where the trainings of one "
-        "of the starts are timed within bounds only. Reuse of features is claimed only where this interval is below "
-        "100 %.",
+        "The share of scaling is log speed-up of mean_var over log speed-up of pretrained, with Fieller's interval, "
+        f"over the thresholds from {SPLIT_SHARES[0]:.0%} to {SPLIT_SHARES[-1]:.0%} of the rise at which every training "
+        "is timed. It is unknown unless the interval of pretrained's speed-up lies above 1, and where one of the "
+        "thresholds gives another share; it is a bound where the trainings of one of the starts are timed within "
+        "bounds only. Reuse of features is claimed only where this interval is below 100 %.",
         "Differences of single classes hold for all classes together (Bonferroni), and so does the pick of a best and "
         "worst batch-norm mode.",
         "The decision is about pretrained (or else the first start) and the baseline: the final difference first, and "
@@ -38,11 +39,29 @@ def rules(found: Findings) -> list[str]:
     return [*said, *([_of_likeness(baseline)] if found.likeness else [])]
 
 
+def _covered(found: Findings) -> str:
+    """What intervals are over, by what predictions are known."""
+    main = found.main
+    if main is None or "patients" not in main.final_difference.parts:
+        return (
+            "They are Student's t over seeds on one set of test images: what other trainings would give, not what "
+            "other patients would."
+        )
+    how = (
+        "They cover other trainings and other patients: the variance over seeds, and what different trainings have in "
+        "common on the same patients (Obuchowski and Rockette 1995)"
+    )
+    if "patients" in main.speedup.parts:
+        return f"{how}, for speeds through how far each patient moves the curves (the scores of every evaluation)."
+    return f"{how}. Those of speeds cover other trainings only: scores were not kept at every evaluation."
+
+
 def _of_likeness(baseline: str) -> str:
     return (
         "Stages are ranked by the share of the way from chance to identity, (similarity - chance) / (1 - chance). "
         f"Trained networks of two starts look alike at a stage if their share is above 0, and at most {MARGIN:g} "
         f"below that of {baseline}'s trained networks of different seeds: one-sided t tests at 5 % on "
-        "jackknife pseudo-values over seeds, for every pair of starts, there and at every later stage. A stage "
+        "jackknife pseudo-values over seeds, for every pair of starts, there and at every later stage. Their intervals "
+        "are over other trainings on the images shown, not other images. A stage "
         f"where chance gives more than {1 - LEAST_ROOM:g} shows neither change nor likeness, and is passed over."
     )

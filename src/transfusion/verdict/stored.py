@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from safetensors import SafetensorError
 
-from transfusion.errors import InputError, UnknownNameError
+from transfusion.errors import InputError, StoreError, UnknownNameError
 from transfusion.metrics import Influence, influence, judging
 from transfusion.runs.frames import runs_of, similarity, tidy
 from transfusion.runs.store import RunFiles, Store
@@ -41,29 +41,34 @@ def conclude_study(
         pairs=spec.pairs,
         runs=runs_of(runs),
         classes=classes,
-        influences=influences_of(runs, card, list(dict.fromkeys([judge.column, *classes]))),
+        influences=influences_of(runs, card, judge.column, list(classes)),
         looks=Looks(spec.max_seeds) if spec.until else None,
     )
 
 
 def influences_of(
-    runs: Sequence[RunFiles], card: Mapping[str, Any], columns: Sequence[str]
-) -> dict[str, dict[Hashable, Influence]]:
-    """Column -> run -> influence of each patient at the end of the run, of every run whose predictions can be read.
+    runs: Sequence[RunFiles], card: Mapping[str, Any], judged: str, classes: Sequence[str] = ()
+) -> dict[str, dict[Hashable, dict[int, Influence]]]:
+    """Column -> run -> step -> influence of each patient, of every run whose predictions can be read.
 
     Args:
         runs: of a study.
         card: its data card, which says how predictions are judged; without that none are.
-        columns: metrics; those without a variance over patients are left out.
+        judged: the metric that curves are judged by, at every evaluation whose scores were kept.
+        classes: metrics that are judged where runs end. Those without a variance over patients are left out.
     """
-    found: dict[str, dict[Hashable, Influence]] = {column: {} for column in columns}
+    found: dict[str, dict[Hashable, dict[int, Influence]]] = {column: {} for column in (judged, *classes)}
     kept = {files.id: files for files in runs if files.state == "done" and files.predictions_path.exists()}
     for run, files in kept.items() if card.get("kind") else ():
-        with contextlib.suppress(OSError, SafetensorError, KeyError):  # damaged: the report tells
+        with contextlib.suppress(OSError, StoreError, SafetensorError, KeyError):  # damaged: the report tells
+            end = files.final_step()
             scores, labels, patients = files.predictions()
-            for column in columns:
+            by_step = {**files.scores(), end: scores}
+            rule = labels, card.get("positive"), patients
+            for column in found:
+                steps = by_step if column == judged else (end,)
                 with contextlib.suppress(InputError, UnknownNameError):
-                    found[column][run] = influence(column, card["kind"], scores, labels, card.get("positive"), patients)
+                    found[column][run] = {step: influence(column, card["kind"], by_step[step], *rule) for step in steps}
     return found
 
 

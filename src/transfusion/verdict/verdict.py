@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from transfusion.errors import InputError, UnknownNameError
-from transfusion.metrics import Influence, Interval, Metric, judging
+from transfusion.metrics import Interval, Metric, judging
 from transfusion.verdict import rules, wording
 from transfusion.verdict.adjust import PRIMARY, family, primary
+from transfusion.verdict.contest import Contest, Seen
 from transfusion.verdict.curves import Grid, Start, read, with_starts
 from transfusion.verdict.decision import Decision, decide
 from transfusion.verdict.details import (
@@ -24,7 +25,7 @@ from transfusion.verdict.details import (
     falls_of,
     spread_of_modes,
 )
-from transfusion.verdict.effects import ENOUGH_OF_SPEEDUP, RISE_SHARE, Contest, Effect, Rise
+from transfusion.verdict.effects import ENOUGH_OF_SPEEDUP, RISE_SHARE, Effect, Rise
 from transfusion.verdict.findings import SCALING, WHOLE, Findings
 from transfusion.verdict.likeness import read_likeness
 from transfusion.verdict.sequential import Looks
@@ -148,15 +149,15 @@ def conclude(
     pairs: Pairs | None = None,
     runs: pd.DataFrame | None = None,
     classes: Mapping[str, tuple[str, int | None]] | None = None,
-    influences: Mapping[str, Mapping[Hashable, Influence]] | None = None,
+    influences: Mapping[str, Seen] | None = None,
     looks: Looks | None = None,
 ) -> Verdict:
     """What a study's curves say: final performance, convergence, and what the gain is made of.
 
     Everything is paired over seeds (runs of one seed see the same examples in the same order), and intervals are
-    Student's t over seeds, 95 % each; claims rest on wider ones, see ``adjust``. With ``influences``, those of
-    differences at the end cover other patients too. Of a bare frame everything is said of these test images only, and
-    so is what is said of pace.
+    Student's t over seeds, 95 % each; claims rest on wider ones, see ``adjust``. With ``influences`` they cover other
+    patients too, those of pace and of curves where there are influences at every evaluation. Of a bare frame
+    everything is said of these test images only.
 
     Args:
         frame: one row per run and evaluation, as ``Study.frame`` gives it: ``run scheme seed step`` and the metric;
@@ -172,7 +173,7 @@ def conclude(
         runs: one row per run, also of those without a curve: ``run start state``; see ``runs.frames.runs_of``.
         classes: column of a class's AUC -> its name and the number of its positive test images; adds the differences
             class by class.
-        influences: column -> run -> influence of each patient at the end of the run; see ``metrics.influence``.
+        influences: column -> run -> step -> influence of each patient at that evaluation, see ``metrics.influence``.
         looks: the plan, where trainings are added until they decide: the primary claims then allow for every look.
 
     Returns:
@@ -234,7 +235,7 @@ def conclude(
         baseline,
         margin,
         main.rise,
-        levels={start.name: Level.of(start, main.grid) for start in main.grid.starts},
+        levels={start.name: Level.of(start, main) for start in main.grid.starts},
         schemes=schemes,
         pairs=tuple(family(main, _compare_pairs(main, pairs), each).values()),
         challenge=_challenge(main, leading, each),
@@ -246,7 +247,7 @@ def conclude(
         by_size={**smaller, str(main.grid.size or "all"): schemes} if smaller else {},
         size_change=change_of_gap(contests[0], main, leading, each / len(contests)) if smaller else None,
         tallies=tallies,
-        falls=falls_of(main.grid, margin, each),
+        falls=falls_of(main, each),
         classes=class_effects(frame, schemes[leading].start, baseline, classes or {}, by_column, each)
         if schemes
         else (),

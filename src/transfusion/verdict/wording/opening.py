@@ -163,10 +163,7 @@ def pace_words(effect: Effect) -> str:
 
 def _certainty(found: Findings, decision: Decision, effect: Effect) -> Statement:
     difference = effect.final_difference
-    covers = "other trainings on these test images, not other patients"
-    if "patients" in difference.parts:
-        covers = "other trainings and other patients"
-    said = [f"{trainings(difference.n)} each; brackets are 95 % intervals over {covers}."]
+    said = [f"{trainings(difference.n)} each; {_covered(effect)}"]
     if found.looks is not None:
         said.append(
             f"Trainings were added until they decided, at most {found.looks.last} each; the claims allow for it."
@@ -181,6 +178,19 @@ def _certainty(found: Findings, decision: Decision, effect: Effect) -> Statement
     num = 2 * (len(found.schemes) + len(found.pairs)) + len(found.classes)
     said += [f"{num} comparisons were made."] if num > 2 else []
     return Statement("certainty", decision.outcome, " ".join(said), interval=difference)
+
+
+def _covered(effect: Effect) -> str:
+    """What brackets are intervals over: no claim reaches beyond that."""
+    end, speed = ("patients" in one.parts for one in (effect.final_difference, effect.speedup))
+    if end and (speed or not effect.speedup.is_known):
+        return "brackets are 95 % intervals over other trainings and other patients."
+    if end:
+        return (
+            "brackets are 95 % intervals over other trainings and, at the end of training, other patients. "
+            "Those of speed are of these test images only."
+        )
+    return "brackets are 95 % intervals over other trainings on these test images, not other patients."
 
 
 def _parts(difference: Interval) -> str:
