@@ -65,7 +65,7 @@ def study(
             run = f"{name}{seed}"
             seen[run] = {int(step): one for step, one in zip(STEPS, found, strict=True)}
             runs[seed] = Curve(STEPS, np.array([one.value for one in found]), run=run)
-        starts[Start(name, name, "identity", None, "random")] = runs
+        starts[Start(name, name, "identity", None, "random", "default")] = runs
     return Contest(Grid(None, starts), "random", 0.01, influences=seen)
 
 
