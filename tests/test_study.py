@@ -136,6 +136,27 @@ def test_without_its_own_donor_a_study_runs_what_needs_none(tmp_path, cache):
     assert set(a_study.frame()["scheme"]) == {"random"}
 
 
+def test_studies_side_by_side_train_their_donor_once(tmp_path, cache):
+    donor = DonorRunSpec(task=NATURAL, train=QUICK)
+    first = study(tmp_path / "first", cache, donor=donor, schemes=("pretrained", "random"))
+    assert (go(first).ran, go(study(tmp_path / "first", cache, donor=donor, schemes=("pretrained",))).ran) == (3, 0)
+    second = study(tmp_path / "second", cache, task=NATURAL, donor=donor, schemes=("pretrained", "random"))
+    outcome = go(second)
+    assert (outcome.ran, outcome.kept, outcome.failed) == (2, 1, {})
+    mine, theirs = (each.store.run(first.plan().donor_run.id) for each in (second, first))
+    assert (mine.state, mine.damage()) == ("done", [])
+    assert mine.after_path.read_bytes() == theirs.after_path.read_bytes()
+
+
+def test_a_damaged_donor_of_a_study_beside_is_trained_anew(tmp_path, cache):
+    donor = DonorRunSpec(task=NATURAL, train=QUICK)
+    first = study(tmp_path / "first", cache, donor=donor, schemes=("pretrained",))
+    go(first)
+    weights = first.store.run(first.plan().donor_run.id).after_path
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    assert go(study(tmp_path / "second", cache, donor=donor, schemes=("pretrained",))).ran == 2
+
+
 def test_a_run_of_one_study_is_the_donor_of_another(tmp_path, cache):
     first = study(tmp_path / "first", cache, task=NATURAL)
     go(first)
@@ -160,9 +181,9 @@ def test_load_takes_a_folder_a_file_or_a_recipe(tmp_path, cache):
     assert Study.load(tmp_path / "s").frame().equals(a_study.frame())
     (tmp_path / "x.yaml").write_text("model: cbr_tiny_small\ntrain: {steps: 3}\n")
     assert Study.load(tmp_path / "x.yaml").spec.train.steps == 3
-    assert Study.load("default").spec.name == "default"
-    with pytest.raises(UnknownNameError, match="no recipe 'defualt'. Did you mean 'default'"):
-        Study.load("defualt")
+    assert Study.load("near").spec.name == "near"
+    with pytest.raises(UnknownNameError, match="no recipe 'naer'. Did you mean 'near'"):
+        Study.load("naer")
     with pytest.raises(StoreError, match="no file or folder gone/x.yaml"):
         Study.load("gone/x.yaml")
 

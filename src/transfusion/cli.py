@@ -104,6 +104,7 @@ def transfusion(context: click.Context) -> None:
     "--channels", type=click.IntRange(1), help="Of the images: 1 (grey) or 3. [default: as stored, or as the donor has]"
 )
 @click.option("--representations", is_flag=True, help="Also compare what the networks make of images, by stage.")
+@click.option("--details", is_flag=True, help="At the end, print the curves as a table and every conclusion too.")
 @click.option("--out", metavar="DIR", help="Where the study is kept. [default: studies/NAME]")
 @click.option("--workers", type=click.IntRange(0), help="Runs side by side; 0 is none, in this process.")
 @click.option("--devices", type=click.IntRange(1), default=1, help="Devices that share each batch of a run.")
@@ -116,44 +117,58 @@ def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
     """Run a study, or resume one.
 
     Finished runs are never repeated: the same command resumes where it was stopped, and a larger grid adds to
-    what is there. With nothing else it runs the embedded default.
+    what is there. With nothing else it runs the embedded default: the recipes near and far.
     """
-    accelerator, devices = options.pop("accelerator"), options.pop("devices")
-    workers, out, trackers = options.pop("workers"), options.pop("out"), options.pop("trackers") or ()
-    budget_s, max_seeds = options.pop("budget"), options["max_seeds"]
-    the_study = _the_study(source, out, options, settings)
-    if the_study.spec.until is None and (max_seeds is not None or budget_s < math.inf):
+    machine = {"accelerator": options.pop("accelerator"), "devices": options.pop("devices")}
+    how = {"workers": options.pop("workers"), "trackers": options.pop("trackers") or ()}
+    budget_s, max_seeds, details = options.pop("budget"), options["max_seeds"], options.pop("details")
+    studies = _studies(source, options.pop("out"), options, settings)
+    if studies[0].spec.until is None and (max_seeds is not None or budget_s < math.inf):
         raise SpecError("--max-seeds and --budget say when --until decided gives up; give it too.")
 
     from transfusion.runs.machine import Machine
+
+    try:
+        outcomes = [_run(each, machine=Machine(**machine), budget_s=budget_s, **how) for each in studies]
+    except KeyboardInterrupt:
+        click.echo("Stopped. The same command resumes.", err=True)
+        return INTERRUPTED
+    return _conclude(studies, outcomes, details)
+
+
+def _studies(source: str | None, out: str | None, options: dict[str, Any], settings: Sequence[str]) -> list[Study]:
+    """The study that is meant; without any, those of the embedded default, which share their donor."""
+    if options["data"] is not None and source is None:
+        spec = with_options(_blank(options["data"]), options, settings)
+        _check_data(spec)
+        from transfusion.study import Study
+
+        return [Study(spec, out or Path("studies") / spec.name)]
+    from transfusion.recipes import RECIPES
+    from transfusion.study import Study
+
+    if source is not None:
+        base = Study.load(source, out)
+        return [Study(with_options(base.spec, options, settings), base.store.folder)]
+    folder = Path(out or "studies")
+    specs = {name: with_options(recipe.study, options, settings) for name, recipe in RECIPES.items()}
+    return [Study(spec, folder / name) for name, spec in specs.items()]
+
+
+def _run(the_study: Study, **how: Any) -> Outcome:
+    """Say what is worth knowing, and carry out what is not finished."""
     from transfusion.runs.trackers import check
 
-    check(trackers)
-    machine = Machine(accelerator=accelerator, devices=devices)
+    check(how["trackers"])
     click.echo(f"Study in {the_study.store.folder}", err=True)
     plan = the_study.plan()
     for note in (*plan.card.get("warnings", []), *plan.notes):
         click.echo(f"Note: {note}", err=True)
-    try:
-        outcome = the_study.run(machine=machine, workers=workers, trackers=trackers, budget_s=budget_s)
-    except KeyboardInterrupt:
-        click.echo("Stopped. The same command goes on from here.", err=True)
-        return INTERRUPTED
-    return _conclude(the_study, outcome)
-
-
-def _the_study(source: str | None, out: str | None, options: dict[str, Any], settings: Sequence[str]) -> Study:
-    if options["data"] is not None and source is None:
-        spec = with_options(_blank(options["data"]), options, settings)
-        _check_data(spec)
-        folder = Path("studies") / spec.name
-        from transfusion.study import Study
-    else:
-        from transfusion.study import Study
-
-        base = Study.load(source or "default", out)
-        spec, folder = with_options(base.spec, options, settings), base.store.folder
-    return Study(spec, out or folder)
+    outcome = the_study.run(**how)
+    click.echo(f"{outcome.ran} runs carried out, {outcome.kept} were finished before.", err=True)
+    for run_id, files in outcome.repaired.items():
+        click.echo(f"Run {run_id} was carried out again: damaged were {', '.join(files)}.", err=True)
+    return outcome
 
 
 def _check_data(spec: StudySpec) -> None:
@@ -172,34 +187,17 @@ def _blank(data: str) -> StudySpec:
     return StudySpec.parse({"name": name.replace(":", "-") or "study"})
 
 
-def _conclude(the_study: Study, outcome: Outcome) -> int:
-    """Print the table, the verdict and the failures; the exit code."""
-    from transfusion.report.table import CurveTable
+def _conclude(studies: list[Study], outcomes: list[Outcome], details: bool) -> int:
+    """Print what each study came to; the exit code."""
+    from transfusion import terminal
 
-    click.echo(f"{outcome.ran} runs carried out, {outcome.kept} were finished before.", err=True)
-    for run_id, files in outcome.repaired.items():
-        click.echo(f"Run {run_id} was carried out again: damaged were {', '.join(files)}.", err=True)
-    frame = the_study.frame()
-    if len(frame):
-        verdict = the_study.verdict()
-        if the_study.spec.until:
-            click.echo(_until(the_study, verdict.is_decided), err=True)
-        click.echo(CurveTable.of(frame, verdict.judge))
-        click.echo(f"\n{verdict}")
-        click.echo(f"\nReport: {the_study.report()}")
-    for why in outcome.unseen:
-        click.echo(f"One comparison of networks failed: {why}", err=True)
-    for run_id, message in outcome.failed.items():
-        click.echo(f"Run {run_id} failed: {message} See {the_study.store.run(run_id).failure_path}", err=True)
-    return 1 if outcome.failed or outcome.unseen else 0
-
-
-def _until(the_study: Study, is_decided: bool) -> str:
-    """How adding seeds ended."""
-    num, most = len(the_study.spec.seeds), the_study.spec.max_seeds
-    if is_decided:
-        return f"Decided with {num} seeds."
-    return f"Not decided with {num} seeds, " + ("which is all there may be." if num >= most else "and the time is up.")
+    for each, outcome in zip(studies, outcomes, strict=True):
+        click.echo(f"\n{each.spec.name}:" if len(studies) > 1 else "")
+        for line in terminal.ending(each, details=details):
+            click.echo(line)
+        for line in terminal.troubles(each, outcome):
+            click.echo(line, err=True)
+    return 1 if any(outcome.failed or outcome.unseen for outcome in outcomes) else 0
 
 
 @transfusion.command()

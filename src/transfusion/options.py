@@ -75,6 +75,7 @@ def with_options(spec: StudySpec, options: dict[str, Any], settings: Sequence[st
     import yaml
 
     values = spec.model_dump()
+    options = dict(options)
     if options.pop("representations") and spec.representations is None:
         values["representations"] = {}
     for option, value in options.items():

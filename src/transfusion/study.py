@@ -165,12 +165,14 @@ class Study:
             return self._carry_out(plan, team)
 
     def _carry_out(self, plan: Plan, team: Team) -> Outcome:
+        if plan.donor_run:
+            self.store.adopt(plan.donor_run.id)
         everything = [self.store.run(run.id) for run in (*plan.grid, *([plan.donor_run] if plan.donor_run else []))]
         repaired = {files.id: names for files, names in _damaged(everything, team.progress) if names}
         ran, possible = 0, plan.grid
         if plan.donor_run:
             ran += team.carry_out([plan.donor_run])
-            if not self._adopt(plan.donor_run):
+            if not self._keep(plan.donor_run):
                 possible = [run for run in plan.grid if run.donor is None]
         ran += team.carry_out(possible)
         unseen = team.compare() if self.spec.representations else []
@@ -180,7 +182,7 @@ class Study:
         done = sum(files.state == "done" for files in everything)
         return Outcome(ran=ran, kept=max(0, done + len(failed) - ran), failed=failed, unseen=unseen, repaired=repaired)
 
-    def _adopt(self, donor_run: RunSpec) -> bool:
+    def _keep(self, donor_run: RunSpec) -> bool:
         """Keep the final weights of the study's own donor where runs look for one; False if it has none."""
         files = self.store.run(donor_run.id)
         if files.state != "done":

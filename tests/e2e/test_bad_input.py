@@ -78,7 +78,7 @@ LONE = (*PETS, "--schemes", "random")
         ((*LONE, "--set", "train.precision=float16", "--accelerator", "cpu"), "float16 needs a CUDA device"),
         ((*LONE, "--devices", "3"), "A batch of 32 cannot be shared by 3 devices"),
         ((*LONE, "--accelerator", "cuda", "--devices", "99"), "99 cuda devices were asked for"),
-        (("study", "nonsense"), "no recipe 'nonsense'. Known: default"),
+        (("study", "nonsense"), "no recipe 'nonsense'. Known: near, far"),
         (("study", "missing.yaml"), "no file or folder missing.yaml"),
         (("study", "broken.yaml"), "broken.yaml is not valid YAML"),
         (("study", "unknown.yaml"), "no setting 'stepz'"),

@@ -125,7 +125,7 @@ def test_a_missing_package_is_named_before_anything_is_trained(tmp_path, monkeyp
 
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)
     with pytest.raises(SpecError, match="wandb needs wandb and pytorch-lightning: pip install wandb pytorch-lightning"):
-        Study.load("default", tmp_path / "s").run(trackers=["csv", "wandb"])
+        Study.load("near", tmp_path / "s").run(trackers=["csv", "wandb"])
     assert not (tmp_path / "s").exists()
     check(["csv"])
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +13,7 @@ import numpy as np
 import torch
 
 from transfusion.errors import SpecError, StoreError
-from transfusion.files import is_whole_table, read_json, sweep, write_json
+from transfusion.files import is_whole_table, read_json, sweep, write_atomically, write_json
 from transfusion.locks import claimed
 from transfusion.metrics import METRICS
 from transfusion.runs.checkpoints import Checkpoints
@@ -266,6 +268,13 @@ class RunFiles:
             self.machine()
             return damaged
         return [*damaged, self.machine_path.name]
+
+    def take(self, other: RunFiles) -> None:
+        """Become a copy of a finished run; its result comes last, so a copy that is cut off is not finished."""
+        own = (other.lock_path, other.told_path, other.result_path)
+        for path in (*(path for path in other.folder.rglob("*") if path.is_file() and path not in own), own[-1]):
+            copy = partial(shutil.copyfile, path)
+            write_atomically(self.folder / path.relative_to(other.folder), copy)
 
     def reopen(self, damaged: list[str]) -> None:
         """Make a finished run unfinished, so that it is carried out again, on the same machine where there is one."""

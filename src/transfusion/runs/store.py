@@ -151,6 +151,15 @@ class Store:
         """Where a donor's weights are kept."""
         return self.folder / "donors" / f"{fingerprint}.safetensors"
 
+    def adopt(self, run_id: str) -> None:
+        """Copy a run that a study beside this one has finished: the id says that it is the one that is wanted here."""
+        mine, found = self.run(run_id), map(RunFiles, self.folder.parent.glob(f"*/runs/{run_id}"))
+        theirs = next((files for files in found if files.state == "done" and not files.damage()), None)
+        if theirs is not None and not mine.machine_path.exists():
+            with mine.claim() as free:
+                if free:
+                    mine.take(theirs)
+
     def keep_donor(self, name: str, weights: Path) -> None:
         """Copy final weights of a run to where runs look for a donor."""
         if not self.donor_path(name).exists():

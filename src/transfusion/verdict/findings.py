@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from transfusion.metrics import Interval, Metric
+from transfusion.verdict.course import Cost, Course
 from transfusion.verdict.details import ClassEffect, Fall, Level
 from transfusion.verdict.effects import Effect, Rise
 from transfusion.verdict.likeness import Likeness
@@ -41,6 +42,9 @@ class Findings:
         classes: effect of the leading start, class by class.
         likeness: what the comparisons of networks say, where there are any.
         called: scheme -> the start of a whole network that is meant by it, the one with the baseline's head.
+        course: whether the curves still rise at the end, or were flat long before it.
+        cost: of the baseline's way to the threshold; None where the times are not known.
+        epochs: passes over the images in a training, where its length was given so.
         looks: the plan of looks, where trainings were added until they decided.
         has_patients: whether intervals cover other patients too.
     """
@@ -65,6 +69,9 @@ class Findings:
     classes: tuple[ClassEffect, ...] = ()
     likeness: Likeness | None = None
     called: dict[str, str] = field(default_factory=dict)
+    course: Course = field(default_factory=lambda: Course(np.nan, {}))
+    cost: Cost | None = None
+    epochs: float | None = None
     looks: Looks | None = None
 
     @property

@@ -9,7 +9,8 @@ from transfusion.metrics import Interval
 
 Topic: TypeAlias = Literal[
     "runs", "decision", "numbers", "certainty", "next",
-    "final", "overfitting", "pace", "scaling", "upto", "pair", "batch_norm", "class", "size", "change", "alike",
+    "final", "overfitting", "course", "pace", "cost", "scaling", "upto", "pair", "batch_norm", "class", "size",
+    "change", "alike",
 ]  # fmt: skip
 
 # in the order in which they are read; those of one title stand together
@@ -21,7 +22,9 @@ TITLES: dict[Topic, str] = {
     "next": "Decision",
     "final": "Where training ends",
     "overfitting": "Where training ends",
+    "course": "Where training ends",
     "pace": "How fast it gets there",
+    "cost": "How fast it gets there",
     "scaling": "What the gain is made of",
     "upto": "What the gain is made of",
     "pair": "What the gain is made of",
@@ -46,6 +49,7 @@ class Statement:
         against: the start that it is compared with.
         interval: the number it rests on; None where there is none.
         soft: parts of the text that say how surely; a page lets them step back.
+        option: of ``transfusion study``, that does what the text advises; None where none does.
     """
 
     topic: Topic
@@ -55,6 +59,7 @@ class Statement:
     against: str | None = None
     interval: Interval | None = None
     soft: tuple[str, ...] = ()
+    option: str | None = None
 
     @property
     def estimate(self) -> float:
@@ -73,4 +78,4 @@ class Statement:
         """Plain values."""
         found = self.interval.to_dict() if self.interval else None
         told = {"topic": self.topic, "outcome": self.outcome, "start": self.start, "against": self.against}
-        return {**told, "interval": found, "text": self.text}
+        return {**told, "interval": found, "text": self.text, "option": self.option}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -32,7 +33,7 @@ def conclude_study(
     frame = tidy(runs) if frame is None else frame
     classes = class_columns(card, spec.train.eval_split, frame)
     judge = judging(spec.metric, [name for name, _ in classes.values()])
-    return conclude(
+    found = conclude(
         frame,
         spec.metric,
         spec.baseline,
@@ -44,6 +45,7 @@ def conclude_study(
         influences=influences_of(runs, card, judge.column, list(classes)),
         looks=Looks(spec.max_seeds) if spec.until else None,
     )
+    return replace(found, epochs=spec.train.epochs)
 
 
 def influences_of(

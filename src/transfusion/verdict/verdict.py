@@ -16,6 +16,7 @@ from transfusion.metrics import Interval, Metric, judging
 from transfusion.verdict import rules, wording
 from transfusion.verdict.adjust import PRIMARY, family, primary
 from transfusion.verdict.contest import Contest, Seen
+from transfusion.verdict.course import Cost, Course
 from transfusion.verdict.curves import Grid, Start, read, with_starts
 from transfusion.verdict.decision import Decision, decide
 from transfusion.verdict.details import (
@@ -251,6 +252,8 @@ def conclude(
         classes=class_effects(frame, schemes[leading].start, baseline, classes or {}, by_column, each)
         if schemes
         else (),
+        course=Course.of(main.grid, margin),
+        cost=Cost.of(frame, main.crossings(baseline, leading), main.rise.level(RISE_SHARE)) if schemes else None,
         likeness=None if similarity is None else read_likeness(frame, similarity, leading, baseline),
         called=called,
         looks=looks,

@@ -25,10 +25,9 @@ from transfusion.verdict.numbers import (
 )  # fmt: skip
 from transfusion.verdict.statement import Statement
 from transfusion.verdict.tally import Tally, hidden_rate
-from transfusion.verdict.wording import more
+from transfusion.verdict.wording import ahead
 
 FEW_POSITIVES = 20  # patients; with fewer, intervals of a difference are rough
-ENOUGH = 5  # trainings each, that a first look is told to come back with
 
 
 def statements(found: Findings, decision: Decision) -> Iterator[Statement]:
@@ -39,8 +38,7 @@ def statements(found: Findings, decision: Decision) -> Iterator[Statement]:
         return
     yield _numbers(found, decision, decision.effect)
     yield _certainty(found, decision, decision.effect)
-    if text := _next(found, decision, decision.effect):
-        yield Statement("next", decision.outcome, text, decision.effect.start.name, decision.effect.against)
+    yield ahead.statement(found, decision, decision.effect)
 
 
 def _runs(found: Findings) -> Iterator[Statement]:
@@ -198,27 +196,3 @@ def _parts(difference: Interval) -> str:
     patients = difference.parts.get("patients", 0.0)
     helps = "more test patients" if patients > 0.5 else "more trainings"
     return f"{number(patients, SHARE)} of the uncertainty is that of patients, so {helps} would help most."
-
-
-def _next(found: Findings, decision: Decision, effect: Effect) -> str:
-    said = {
-        "nobody learned": "Next: check labels, the number of steps and the learning rate.",
-        "first look": f"Next: at least {ENOUGH} trainings of each start (--seeds {ENOUGH}).",
-        "too easy": "Next: more or harder test images; more trainings will not help.",
-        "stop early": "Next: keep a validation split that picks the step (--set task.val_fraction=0.1).",
-    }
-    if decision.outcome in ("undecided", "probably saves time"):
-        return _how_many(found, effect)
-    if decision.outcome == "either, pace unknown" and not found.rise.is_clear:
-        return f"Next: if speed matters, evaluate more often; {found.baseline} shows no rise that could be timed."
-    return said.get(decision.outcome, "")
-
-
-def _how_many(found: Findings, effect: Effect) -> str:
-    if effect.num_lost:
-        return "Next: find out why trainings were lost; those that survived cannot show equality."
-    confirm, equal = more.trainings_needed(effect), more.trainings_to_show_equal(effect)
-    said = [text for text in (confirm, equal) if text]
-    if patients := more.patients_needed(effect):
-        said.append(patients)
-    return " ".join(["Next:", *said, more.HOW]) if said else "Next: more trainings, or more test patients."

@@ -1,0 +1,64 @@
+"""What to do next, and the option of ``transfusion study`` that does it."""
+
+from __future__ import annotations
+
+from transfusion.verdict.decision import Decision
+from transfusion.verdict.effects import Effect
+from transfusion.verdict.findings import Findings
+from transfusion.verdict.statement import Statement
+from transfusion.verdict.wording import course, more
+
+ENOUGH = 5  # trainings each, that a first look is told to come back with
+MOST_SEEDS = 100  # that a command is offered for
+Step = tuple[str, str | None]
+
+
+def statement(found: Findings, decision: Decision, effect: Effect) -> Statement:
+    """The next step."""
+    text, option = _step(found, decision, effect)
+    name = effect.start.name
+    return Statement("next", decision.outcome, f"Next: {text}", name, effect.against, option=option)
+
+
+def _step(found: Findings, decision: Decision, effect: Effect) -> Step:
+    longer = course.option(found, course.LONGER * effect.timing.budget)
+    said: dict[str, Step] = {
+        "nobody learned": ("check the labels, then more steps or another learning rate (--lr).", longer),
+        "first look": (f"at least {ENOUGH} trainings of each start.", f"--seeds {ENOUGH}"),
+        "too easy": ("more or harder test images; more trainings will not help.", None),
+        "stop early": ("keep a validation split that picks the step.", "--set task.val_fraction=0.1"),
+    }
+    if decision.outcome in said:
+        return said[decision.outcome]
+    if decision.outcome in ("undecided", "probably saves time"):
+        return _how_many(found, effect)
+    return _of_decided(found, effect)
+
+
+def _of_decided(found: Findings, effect: Effect) -> Step:
+    """Where the decision stands, what would sharpen or widen it."""
+    timing, course_ = effect.timing, found.course
+    if effect.pace == "unknown" and not found.rise.is_clear:
+        return f"if speed matters, evaluate more often; {found.baseline} shows no rise that could be timed.", None
+    if course_.rising:
+        names = " and ".join(course_.rising)
+        return f"train longer, as the curves of {names} still rise.", course.option(found, 2 * course_.budget)
+    if (timing.own_at_once or timing.against_at_once) and timing.first_look > 1:
+        return "look more often, to time the start.", f"--eval-every {max(1, int(timing.first_look) // 3)}"
+    if not found.by_size:
+        return "see whether fewer images change it.", "--sizes 10%,30%,all"
+    return "see what the networks learned.", "--representations"
+
+
+def _how_many(found: Findings, effect: Effect) -> Step:
+    if effect.num_lost:
+        return "find out why trainings were lost; those that survived cannot show equality.", None
+    said = [text for text in (more.trainings_needed(effect), more.trainings_to_show_equal(effect)) if text]
+    enough = [need.best for need in (effect.to_confirm, effect.to_show_equal) if need and need.best]
+    seeds = min((num for num in enough if num > effect.evidence.n), default=0)
+    option = f"--seeds {seeds}" if said and seeds <= MOST_SEEDS else None
+    if patients := more.patients_needed(effect):
+        said.append(patients)
+    if said:
+        return " ".join([*said, more.HOW]), option
+    return "more trainings, or more test patients.", f"--seeds {2 * effect.evidence.n}"
