@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from transfusion.verdict.decision import Decision
 from transfusion.verdict.findings import Findings
 from transfusion.verdict.statement import Statement
-from transfusion.verdict.wording import course, gain, networks, opening, starts
+from transfusion.verdict.wording import gain, networks, opening, starts
 
 __all__ = ["statements"]
 
@@ -21,7 +21,6 @@ def statements(found: Findings, decision: Decision) -> Iterator[Statement]:
     if decision.effect is None:
         return
     yield from starts.statements(found)
-    yield from course.statements(found)
     yield from gain.statements(found)
     if found.likeness:
         yield from networks.statements(found.likeness)

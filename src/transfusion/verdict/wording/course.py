@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from transfusion.verdict.effects import Effect
 from transfusion.verdict.findings import Findings
 from transfusion.verdict.numbers import SIGNED, level, listed, number, trainings
 from transfusion.verdict.statement import Statement
@@ -29,8 +28,8 @@ def option(found: Findings, steps: float) -> str:
     return f"--steps {steps:.0f}"
 
 
-def statements(found: Findings) -> Iterator[Statement]:
-    """How long, and at what cost."""
+def length(found: Findings) -> Iterator[Statement]:
+    """Whether longer or shorter trainings would be better."""
     course, metric = found.course, found.judge.title
     if course.rising:
         names, gains = list(course.rising), list(course.rising.values())
@@ -45,27 +44,25 @@ def statements(found: Findings) -> Iterator[Statement]:
         shorter = option(found, course.flat_since)
         text = f"All starts are flat since step {course.flat_since:,} of {course.budget:,.0f}: {shorter} would do."
         yield Statement("course", "flat", text, option=shorter)
-    if found.cost is not None and found.main is not None and found.main.pace in ("faster", "slower"):
-        yield _cost(found, found.main)
 
 
-def _cost(found: Findings, effect: Effect) -> Statement:
-    """The seconds of one training; a bound where the speed-up is one."""
-    cost, speedup = found.cost, effect.claim("speedup")
-    assert cost is not None
+def cost(found: Findings) -> Iterator[Statement]:
+    """The seconds of a training that the main start saves; bounds where its speed-up is one."""
+    known, effect = found.cost, found.main
+    if known is None or effect is None or effect.pace not in ("faster", "slower"):
+        return
+    speedup = effect.claim("speedup")
     ratio = speedup.low if speedup.high == math.inf else speedup.high if speedup.low == 0 else speedup.estimate
-    own = ("at most " if speedup.high == math.inf else "at least " if speedup.low == 0 else "") + seconds(
-        cost.base_s / ratio
-    )
-    base = ("at least " if cost.is_least else "") + seconds(cost.base_s)
-    median, least, most = (seconds(each) for each in cost.step_s)
+    bound = "at most " if speedup.high == math.inf else "at least " if speedup.low == 0 else ""
+    own, base = seconds(known.base_s / ratio), ("at least " if known.is_least else "") + seconds(known.base_s)
+    median, least, most = (seconds(each) for each in known.step_s)
     text = (
-        f"{effect.start.name} reaches {found.judge.title} {level(cost.threshold)} after {own} of a training instead of "
-        f"{base}. Reckoned by {median} per step, evaluations included: the median of {trainings(cost.n)}; the machine, "
-        f"more or less busy, took {least} to {most}."
+        f"{effect.start.name} reaches {found.judge.title} {level(known.threshold)} after {bound}{own} of a training "
+        f"instead of {base}. Reckoned by {median} per step, evaluations included: the median of {trainings(known.n)}; "
+        f"the machine, more or less busy, took {least} to {most}."
     )
     outcome = "saved" if effect.pace == "faster" else "lost"
-    return Statement("cost", outcome, text, effect.start.name, effect.against, cost.saved(speedup))
+    yield Statement("cost", outcome, text, effect.start.name, effect.against, known.saved(speedup))
 
 
 def seconds(value: float) -> str:

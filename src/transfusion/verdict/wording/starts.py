@@ -22,6 +22,7 @@ from transfusion.verdict.numbers import (
     trainings,
 )  # fmt: skip
 from transfusion.verdict.statement import Statement
+from transfusion.verdict.wording import course
 
 
 def statements(found: Findings) -> Iterator[Statement]:
@@ -29,9 +30,11 @@ def statements(found: Findings) -> Iterator[Statement]:
     for effect in found.schemes.values():
         yield _final(found, effect)
     yield from _overfitting(found)
+    yield from course.length(found)
     for effect in found.schemes.values():
         text = f"{_pace(found, effect)}{_at_once(effect)}"
         yield Statement("pace", effect.pace, text, effect.start.name, effect.against, effect.claim("speedup"))
+    yield from course.cost(found)
     for one in found.classes:
         yield _class(found, one)
     yield from _sizes(found)
