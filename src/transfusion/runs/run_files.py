@@ -271,7 +271,7 @@ class RunFiles:
 
     def take(self, other: RunFiles) -> None:
         """Become a copy of a finished run; its result comes last, so a copy that is cut off is not finished."""
-        own = (other.lock_path, other.told_path, other.result_path)
+        own = (other.lock_path, other.logged_path, other.result_path)
         for path in (*(path for path in other.folder.rglob("*") if path.is_file() and path not in own), own[-1]):
             copy = partial(shutil.copyfile, path)
             write_atomically(self.folder / path.relative_to(other.folder), copy)
