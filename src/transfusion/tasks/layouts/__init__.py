@@ -22,7 +22,7 @@ READERS: dict[str, Callable[[TaskSpec, Path], Listing]] = {
     "cifar": cifar.read,
     "published": published.read,
 }
-OF_FILE = {".npz": "npz", ".parquet": "parquet"} | dict.fromkeys((".csv", ".tsv", ".jsonl", ".xlsx"), "csv")
+OF_FILE = {".npz": "npz", ".parquet": "parquet"} | dict.fromkeys((".csv", ".tsv", ".tab", ".jsonl", ".xlsx"), "csv")
 KNOWN = (
     "class folders (train/NORMAL/a.png or NORMAL/a.png), an .npz file with train_images and train_labels, a table "
     "(.csv, .xlsx) beside its pictures, Hugging Face's image folders and Parquet files, ChestX-ray14 "

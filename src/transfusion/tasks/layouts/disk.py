@@ -24,7 +24,7 @@ PICTURE_SUFFIXES = frozenset(
 DICOM_SUFFIXES = frozenset((".dcm", ".dicom", ".dic", ".ima"))
 OTHER_SUFFIXES = frozenset(
     ".bib .cfg .csv .db .doc .docx .gz .html .ini .ipynb .json .jsonl .lock .log .md .md5 .npy .npz .parquet .pdf "  # noqa: SIM905
-    ".pkl .pth .py .r .rar .rst .sh .sha256 .sql .tar .tsv .txt .url .xls .xlsx .xml .yaml .yml .zip".split()
+    ".pkl .pth .py .r .rar .rst .sh .sha256 .sql .tab .tar .tsv .txt .url .xls .xlsx .xml .yaml .yml .zip".split()
 )
 FOREIGN = {
     ".nii": "NIfTI volumes",

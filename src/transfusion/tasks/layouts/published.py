@@ -17,9 +17,11 @@ from transfusion.tasks.layouts.disk import scan
 from transfusion.tasks.layouts.sheet import is_table, read_table
 from transfusion.tasks.layouts.table import Sheets, listing_of
 from transfusion.tasks.listing import Listing
+from transfusion.tasks.names import listed
 
 RSNA = "stage_2_train_labels.csv"
 Tables = dict[str, Path]
+FINDINGS = {"kind": "multilabel"}  # even where every picture of a part happens to have one
 
 
 def find(root: Path) -> Callable[[TaskSpec, Path, Tables], Listing] | None:
@@ -59,15 +61,23 @@ def _rsna(spec: TaskSpec, root: Path, names: Tables) -> Listing:
 
 
 def _vindr(spec: TaskSpec, root: Path, names: Tables) -> Listing:
-    """Of several radiologists the majority counts; the test's labels are a consensus already."""
+    """Of several radiologists the majority counts; the test's labels are a consensus already.
+
+    The two tables spell a finding differently: "Other diseases" is "Other disease" in the test's.
+    """
     frames = {split: read_table(names[f"image_labels_{split}.csv"]) for split in ("train", "test")}
-    findings = [str(column) for column in frames["test"] if column not in ("image_id", "rad_id")]
+    findings = [str(column) for column in frames["train"] if column not in ("image_id", "rad_id")]
+    singular = {name.removesuffix("s"): name for name in findings}
+    frames["test"] = frames["test"].rename(columns=lambda name: singular.get(name.removesuffix("s"), name))
+    absent = [name for name in findings if name not in frames["test"]]
+    if absent:
+        raise TaskError(f"{names['image_labels_test.csv']} has no column {listed(absent)}, which the train table has.")
     votes = {split: _votes(frame, findings) for split, frame in frames.items()}
     rows = [split for split, frame in votes.items() for _ in range(len(frame))]
     note = "Of several radiologists' labels of a picture the majority counts."
     paths = tuple(names[f"image_labels_{split}.csv"] for split in frames)
     sheets = Sheets(paths, pd.concat(votes.values(), ignore_index=True), list(rows), (note,))
-    return _listing(sheets, spec, root, {"image_column": "image_id", "label_column": ",".join(findings)})
+    return _listing(sheets, spec, root, {"image_column": "image_id", "label_column": ",".join(findings), **FINDINGS})
 
 
 def _votes(frame: pd.DataFrame, findings: list[str]) -> pd.DataFrame:
@@ -90,7 +100,7 @@ def _mimic(spec: TaskSpec, root: Path, names: Tables) -> Listing:
     keys = ["subject_id", "study_id"]
     frame = read_table(parts["split"]).merge(labels, on=keys, how="inner")
     sheets = Sheets((parts["chexpert"],), frame, [None] * len(frame))
-    settings = {"image_column": "dicom_id", "patient_column": "subject_id", "split_column": "split"}
+    settings = {"image_column": "dicom_id", "patient_column": "subject_id", "split_column": "split"} | FINDINGS
     findings = [str(column) for column in labels if column not in keys]
     return _listing(sheets, spec, root, {**settings, "label_column": ",".join(findings)})
 

@@ -18,7 +18,7 @@ from transfusion.errors import TaskError, UnknownNameError
 from transfusion.files import reading
 
 MISSING = ("", "nan", "NaN", "NA", "N/A", "null", "#N/A", "None", "<NA>")
-TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz")
 WORKBOOK = ".xlsx"
 GZIP = b"\x1f\x8b"
 BOMS = (
