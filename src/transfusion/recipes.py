@@ -29,7 +29,7 @@ DONOR = DonorRunSpec(
 
 def _embedded(name: str, task: TaskSpec) -> StudySpec:
     """A study that differs from the other in its pictures alone."""
-    train = TrainSpec(steps=100, lr=1e-3, schedule="cosine", eval_every=5)
+    train = TrainSpec(steps=100, lr=4e-4, schedule="cosine", eval_every=5)
     return StudySpec(
         name=name, task=task, model="cbr_tiny_small", donor=DONOR, train=train, seeds=tuple(range(5)), margin=0.02
     )
