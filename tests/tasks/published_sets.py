@@ -82,15 +82,16 @@ class Draw:
 def chexpert(root: Path) -> None:
     """CheXpert-v1.0-small; header and paths as in code that reads it (``Path,Sex,Age,Frontal/Lateral,...``)."""
     draw = Draw(root)
+    marks_of = np.random.default_rng(0)
     for split, patients in (("train", range(1, 21)), ("valid", range(64541, 64547))):
         rows = []
         for patient in patients:
-            for view, turn in (("view1_frontal", "Frontal"), ("view2_lateral", "Lateral"))[: 1 + patient % 2]:
-                place = f"{split}/patient{patient:05d}/study1/{view}.jpg"
-                draw.picture(place)
-                marks = [MARKS[(patient + k) % (4 if split == "train" else 2)] for k in range(14)]
-                side = "AP" if turn == "Frontal" else ""
-                rows.append([f"CheXpert-v1.0-small/{place}", "Female", 40 + patient % 50, turn, side, *marks])
+            for study in range(1, 2 + patient % 2):
+                marks = [MARKS[k] for k in marks_of.integers(0, 4 if split == "train" else 2, 14)]
+                for view, turn, side in (("view1_frontal", "Frontal", "AP"), ("view2_lateral", "Lateral", ""))[:study]:
+                    place = f"{split}/patient{patient:05d}/study{study}/{view}.jpg"
+                    draw.picture(place)
+                    rows.append([f"CheXpert-v1.0-small/{place}", "Female", 40 + patient % 50, turn, side, *marks])
         draw.table(f"{split}.csv", ["Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT], rows)
 
 

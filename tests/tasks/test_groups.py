@@ -206,3 +206,16 @@ def test_one_content_in_two_classes(tree: Tree, load_task: Loader) -> None:
 def test_a_rare_class_is_told(tree: Tree, load_task: Loader) -> None:
     names = [f"{label}/x{row:02d}y.png" for label, num in (("a", 40), ("b", 30), ("rare", 2)) for row in range(num)]
     assert any("no picture of rare" in note for note in load_task(tree(names)).card["warnings"])
+
+
+@pytest.mark.parametrize("groups", ["a1 b1 c1".split(), "s1-x s2-x s3-x s4-x".split()])
+def test_a_handful_of_groups_of_names_is_no_question(tree: Tree, load_task: Loader, groups: list[str]) -> None:
+    """As few groups as classes, or nearly, are how files are named, not who is on them."""
+    names = [f"{label}/{groups[k % len(groups)]}_{place}{k}.png" for place, label in enumerate("ab") for k in range(12)]
+    assert load_task(tree(names)).card["patients"]["train"] == "unknown"
+
+
+def test_five_groups_of_names_are_asked_about(tree: Tree, load_task: Loader) -> None:
+    names = [f"{label}/{k % 5}7{place}_{k}.png" for place, label in enumerate("ab") for k in range(15)]
+    with pytest.raises(TaskError, match="do they belong together"):
+        load_task(tree(names))

@@ -16,7 +16,7 @@ Loader = Callable[..., Task]
 
 # kind, outputs, images per split, patients (or lesions) per split
 EXPECTED = {
-    "chexpert": ("multilabel", 14, (24, 9, 6), (16, 6, 4)),
+    "chexpert": ("multilabel", 14, (32, 12, 8), (16, 6, 4)),
     "mimic_cxr_jpg": ("multilabel", 14, (16, 8, 6), (8, 4, 3)),
     "vindr_cxr": ("multilabel", 28, (16, 0, 8), None),
     "padchest": ("multilabel", 4, (24, 0, 6), (12, 0, 3)),

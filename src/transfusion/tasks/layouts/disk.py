@@ -43,6 +43,16 @@ FOREIGN = {
     ".mov": "videos",
     ".mat": "MATLAB arrays",
 }
+# named only where they lie among pictures, or in a folder of their own beside folders of pictures
+LONE = {
+    **dict.fromkeys((".npy", ".npz", ".h5", ".hdf5", ".pt", ".pkl"), "arrays"),
+    **dict.fromkeys((".fits", ".fit", ".raw", ".bin", ".exr", ".jxl", ".psd", ".svg", ".eps"), "pictures"),
+    **dict.fromkeys((".czi", ".nd2", ".lif", ".vsi", ".scn", ".bif"), "microscope files"),
+    **dict.fromkeys((".cr2", ".nef", ".arw", ".orf"), "raw photographs"),
+    **dict.fromkeys((".wmv", ".mkv", ".webm", ".m4v"), "videos"),
+    **dict.fromkeys((".crdownload", ".part", ".download", ".tmp"), "unfinished downloads"),
+    **dict.fromkeys((".zip", ".tar", ".7z", ".rar"), "archives, not unpacked"),
+}
 MAGIC = (
     rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|BM....\0\0\0\0|II\*\0|MM\0\*|RIFF....WEBP|"
     rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51|....ftypavi[fs]|P[1-6]\s"
@@ -132,7 +142,7 @@ def scan(root: Path, spec: TaskSpec) -> Found:
     Raises:
         TaskError: if there are DICOM files and the package that reads them is not installed.
     """
-    pictures, others, foreign, left = [], Counter[str](), defaultdict(list), Counter[str]()
+    pictures, others, foreign, left, lone = [], Counter[str](), defaultdict(list), Counter[str](), []
     for path in files_below(root):
         suffix = path.suffix.lower()
         pattern = _pattern_for(path, root, spec.leave_out)
@@ -144,13 +154,34 @@ def scan(root: Path, spec: TaskSpec) -> Found:
             others[suffix or path.name] += 1
             if suffix in FOREIGN and (suffix != ".gz" or path.name.lower().endswith(".nii.gz")):
                 foreign[path.parent, FOREIGN[suffix]].append(path)
+            elif suffix in LONE and path.parent != root:
+                lone.append(path)
     _need_dicom(root, pictures)
     kept, masks = _without_masks(pictures)
     notes = [f"{count} files were left out by task.leave_out '{pattern}'." for pattern, count in left.items()]
     if masks:
         example = shown(masks[0].relative_to(root).as_posix())
         notes.append(f"{len(masks)} files are masks of other pictures ({example}, ...) and were not used as pictures.")
+    for path in _unaccompanied(root, lone, pictures):
+        foreign[path.parent, LONE[path.suffix.lower()]].append(path)
     return Found(root, kept, dict(others), tuple(_foreign_problems(root, foreign)), tuple(notes))
+
+
+def _unaccompanied(root: Path, lone: Sequence[Path], pictures: Sequence[Path]) -> list[Path]:
+    """Files that may stand for pictures: in a class folder, and not of the name of a picture there."""
+    stems = {(path.parent, path.stem) for path in pictures}
+    holding = {folder for folder, _ in stems}
+    beside = {folder.parent for folder in holding if folder != root}
+    above = {parent for folder in holding for parent in folder.parents}
+
+    def is_meant(path: Path) -> bool:
+        if (path.parent, path.stem) in stems or path.parent in above:
+            return False
+        if path.parent in holding:
+            return not LONE[path.suffix.lower()].startswith("archives")
+        return path.parent.parent in beside
+
+    return [path for path in lone if is_meant(path)]
 
 
 def _pattern_for(path: Path, root: Path, patterns: Sequence[str]) -> str | None:

@@ -12,6 +12,7 @@ from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
 from transfusion.tasks import labels
 from transfusion.tasks.layouts.disk import Found, by_folder, files_below, inner_folders, scan, subfolders
+from transfusion.tasks.layouts.lists import with_lists
 from transfusion.tasks.layouts.table import workbooks_at
 from transfusion.tasks.listing import Entry, Listing, Problem
 from transfusion.tasks.names import listed, shown
@@ -57,6 +58,7 @@ def read(spec: TaskSpec, root: Path) -> Listing:
         for place, path, value, split, inner in zip(places, found.pictures, told.values, splits, folders, strict=True)
         if value is not None
     ]
+    listed_entries, unlisted, list_notes = with_lists(entries, found, spec)
     stray = [path for path, text in zip(found.pictures, texts, strict=True) if not text]
     detail = f"does not match {spec.label_pattern}" if spec.label_pattern else "not in a class folder"
     return Listing(
@@ -65,14 +67,15 @@ def read(spec: TaskSpec, root: Path) -> Listing:
         source=spec.data,
         kind=told.kind,
         classes=told.classes,
-        entries=tuple(entries),
+        entries=listed_entries,
         problems=(
             *_empty_classes(root, found, spec),
+            *unlisted,
             *found.problems,
             *by_folder("image without label", stray, root, detail),
         ),
         other_files=found.others,
-        notes=(*found.notes, *told.notes, *map(_unused_workbook, workbooks_at(root))),
+        notes=(*found.notes, *told.notes, *list_notes, *map(_unused_workbook, workbooks_at(root))),
     )
 
 

@@ -82,7 +82,7 @@ def is_row_number(column: str) -> bool:
 
 
 def _of_text(path: Path) -> pd.DataFrame:
-    separator, text = _separator(_text(path))
+    separator, text = _separator(text_of(path))
     table: pd.DataFrame = pd.read_csv(
         io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False
     )
@@ -90,7 +90,7 @@ def _of_text(path: Path) -> pd.DataFrame:
 
 
 def _of_json_lines(path: Path) -> pd.DataFrame:
-    lines = [json.loads(line) for line in _text(path).splitlines() if line.strip()]
+    lines = [json.loads(line) for line in text_of(path).splitlines() if line.strip()]
     if not all(isinstance(line, dict) for line in lines):
         raise ValueError('its lines are not objects of JSON, as in {"file_name": "a.png", "label": "cat"}')
     rows = [{str(name): _cell(value) for name, value in line.items()} for line in lines]
@@ -127,7 +127,12 @@ def _of_workbook(path: Path) -> pd.DataFrame:
     return table
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """A text file in whichever encoding.
+
+    Raises:
+        OSError, EOFError, ValueError: if it is none.
+    """
     content = path.read_bytes()
     if content.startswith(GZIP):
         content = gzip.decompress(content)

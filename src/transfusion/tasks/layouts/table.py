@@ -15,6 +15,7 @@ from transfusion.tasks import labels
 from transfusion.tasks.labels import Labels
 from transfusion.tasks.layouts import columns
 from transfusion.tasks.layouts.disk import Found, files_below, inner_folders, is_clutter, scan
+from transfusion.tasks.layouts.lists import with_lists
 from transfusion.tasks.layouts.match import PictureIndex, Row, match
 from transfusion.tasks.layouts.sheet import is_table, is_workbook, read_table
 from transfusion.tasks.listing import Entry, Listing
@@ -110,16 +111,18 @@ def listing_of(sheets: Sheets, found: Found, spec: TaskSpec) -> Listing:
     image = columns.image_column(spec, sheets.frame, PictureIndex(found), sheets.name)
     told = rows_of(sheets, image, spec)
     matched = match(told.rows, found, spec)
+    entries = with_folder_splits(matched.entries, found, spec, told.split)
+    entries, unlisted, list_notes = with_lists(entries, found, spec)
     return Listing(
         layout="csv",
         name=found.root.name,
         source=spec.data,
         kind=told.labels.kind,
         classes=told.labels.classes,
-        entries=_with_folders(with_folder_splits(matched.entries, found, spec, told.split), found, spec),
-        problems=(*found.problems, *matched.problems),
+        entries=_with_folders(entries, found, spec),
+        problems=(*found.problems, *matched.problems, *unlisted),
         other_files=found.others,
-        notes=(*found.notes, *sheets.notes, *told.labels.notes, *matched.notes),
+        notes=(*found.notes, *sheets.notes, *told.labels.notes, *matched.notes, *list_notes),
         group=told.group,
     )
 

@@ -1,0 +1,135 @@
+"""Text files that list the pictures of a split, one a line: ``train.txt``, ``test_list.txt``, ``splits/val.txt``.
+
+What follows a picture's name on its line is not read: labels come from folders or a table.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from transfusion.errors import TaskError
+from transfusion.spec import TaskSpec
+from transfusion.tasks.layouts.disk import Found, is_clutter
+from transfusion.tasks.layouts.match import PictureIndex
+from transfusion.tasks.layouts.sheet import text_of
+from transfusion.tasks.listing import Entry, Problem
+from transfusion.tasks.names import listed, shown, words
+from transfusion.tasks.split_names import SplitNames, looks_like_split, mentioned
+
+SUFFIXES = (".txt", ".lst", ".list")
+MOST_BYTES = 1 << 28
+SAMPLE = 200  # lines that show which word of a line names the picture
+
+
+class Lists(NamedTuple):
+    """The split of every picture that lists name, whether others train, and what to tell."""
+
+    splits: dict[Path, str]
+    others_train: bool
+    notes: tuple[str, ...]
+
+
+def read(found: Found, spec: TaskSpec) -> Lists | None:
+    """The splits that lists at the data's folder give, or in folders there that hold no pictures; None without lists.
+
+    Raises:
+        TaskError: if lists name a picture in two splits, or one is called nearly like a split.
+    """
+    paths = [path for path in _candidates(found) if path.stat().st_size <= MOST_BYTES]
+    names = SplitNames(spec)
+    told = {path: names.of(path.stem) or mentioned(path.stem) for path in paths}
+    index = PictureIndex(found) if paths else None
+    members = {path: _pictures(path, index) for path in paths if index and told[path] != "none"}
+    naming = {path: pictures for path, pictures in members.items() if pictures}
+    odd = [path for path in naming if told[path] is None]
+    if odd:
+        raise TaskError(
+            f"{listed(path.name for path in odd)} lists pictures: is it a split? Say so with "
+            f'--set task.split_names="{{{odd[0].stem}: train}}" (or val, test; none: it is no split; leave_out).'
+        )
+    used = _without_joined(
+        {path: pictures for path, pictures in naming.items() if told[path] in ("train", "val", "test")}
+    )
+    if not used:
+        return None
+    splits = _agreed(used, {path: str(told[path]) for path in used})
+    note = f"Splits are those of the lists {listed(path.name for path in used)}."
+    return Lists(splits, "train" not in splits.values(), (note,))
+
+
+def _candidates(found: Found) -> list[Path]:
+    """Lists by their names; any other text file is a readme or what else people write."""
+    bare = [path for path in found.root.iterdir() if path.is_dir() and not is_clutter(path.name)]
+    holding = {found.root / found.place(path).parts[0] for path in found.pictures}
+    folders = [found.root, *sorted(path for path in bare if path not in holding)]
+    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
+    return [path for path in files if path.is_file() and looks_like_split(path.stem)]
+
+
+def _pictures(path: Path, index: PictureIndex) -> set[Path]:
+    """The pictures that a list names: by the whole line, or the word of it that names most."""
+    try:
+        lines = [line.strip() for line in text_of(path).splitlines()]
+    except ValueError:  # empty, or no text at all
+        return set()
+    lines = [line for line in lines if line and not line.startswith("#")]
+    ways: list[list[str]] = [lines]
+    for place in range(3):
+        parts = [line.replace(",", " ").replace(";", " ").split() for line in lines]
+        ways.append([part[place] if len(part) > place else "" for part in parts])
+    hits = [sum(map(bool, index.find(way[:: max(len(way) // SAMPLE, 1)]))) for way in ways]
+    best = ways[hits.index(max(hits))]
+    return {found[0] for found in index.find(best) if len(found) == 1}
+
+
+def _without_joined(lists: dict[Path, set[Path]]) -> dict[Path, set[Path]]:
+    """Without ``trainval.txt`` where train.txt and val.txt stand beside it."""
+    joined = [path for path in lists if "trainval" in words(path.stem) or {"train", "val"} <= set(words(path.stem))]
+    rest = {path: pictures for path, pictures in lists.items() if path not in joined}
+    whole = set[Path]().union(*rest.values())
+    return {path: pictures for path, pictures in lists.items() if path in rest or not pictures <= whole}
+
+
+def _agreed(lists: Mapping[Path, set[Path]], told: Mapping[Path, str]) -> dict[Path, str]:
+    of_picture: dict[Path, list[Path]] = defaultdict(list)
+    for path, pictures in lists.items():
+        for picture in pictures:
+            of_picture[picture].append(path)
+    for picture, paths in sorted(of_picture.items()):
+        if len({told[path] for path in paths}) > 1:
+            names = [path.name for path in paths]
+            raise TaskError(
+                f"{shown(picture.name)} stands in the lists of two splits, {listed(names)}. Use one set of lists, and "
+                f'leave the others out: --set task.split_names="{{{paths[-1].stem}: none}}".'
+            )
+    return {picture: told[paths[0]] for picture, paths in of_picture.items()}
+
+
+def with_lists(
+    entries: Sequence[Entry], found: Found, spec: TaskSpec
+) -> tuple[tuple[Entry, ...], list[Problem], list[str]]:
+    """Entries with the splits of lists, where there are any; what a train list leaves out is a problem.
+
+    Raises:
+        TaskError: if lists contradict the splits that folders, tables or a column give.
+    """
+    if spec.split_column == "none":
+        return tuple(entries), [], []
+    lists = read(found, spec)
+    if lists is None:
+        return tuple(entries), [], []
+    pairs = [
+        (entry, lists.splits.get(Path(str(entry.source)), "train" if lists.others_train else None)) for entry in entries
+    ]
+    clashing = [entry.name for entry, split in pairs if entry.split not in (None, split) and split]
+    given = {entry.split for entry in entries} - {None}
+    if clashing and given != {"train"}:
+        raise TaskError(
+            f"Lists give {len(clashing)} pictures another split than folders or tables do ({clashing[0]}, ...). Remove "
+            "the lists, or move the pictures."
+        )
+    bare = [Problem("image in no list of a split", entry.name) for entry, split in pairs if split is None]
+    return tuple(entry._replace(split=split) for entry, split in pairs if split), bare, list(lists.notes)

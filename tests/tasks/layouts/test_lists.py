@@ -1,0 +1,124 @@
+"""Text files that list the pictures of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from transfusion.errors import BadDataError, TaskError
+from transfusion.tasks import Task
+
+Loader = Callable[..., Task]
+Tree = Callable[..., Path]
+NAMES = [f"{label}/{label}{k}.png" for label in ("cat", "dog") for k in range(10)]
+TEST = [name for name in NAMES if name[-5] in "89"]
+VAL = [name for name in NAMES if name[-5] in "7"]
+TRAIN = [name for name in NAMES if name not in TEST + VAL]
+
+
+def lines(names: list[str], form: str = "{}") -> str:
+    return "\n".join(form.format(name) for name in names) + "\n"
+
+
+def sizes(task: Task) -> tuple[int, ...]:
+    return tuple(len(split) for split in task.splits.values())
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["{}", "./{}", "images/{}", "/home/me/set/{}", "{} 0", "{},dog", "{}\tdog\t3", "7 {} dog", "  {}  "],
+)
+def test_lists_beside_class_folders(tree: Tree, load_task: Loader, form: str) -> None:
+    tables = {"train.txt": lines(TRAIN, form), "val.txt": lines(VAL, form), "test.txt": lines(TEST, form)}
+    task = load_task(tree(NAMES, tables))
+    assert sizes(task) == (14, 2, 4)
+    assert set(task.splits["test"].names) == set(TEST)
+    assert any("Splits are those of the lists" in note for note in task.card["warnings"])
+
+
+@pytest.mark.parametrize("place", ["{}", "splits/{}", "ImageSets/{}"])
+@pytest.mark.parametrize("name", ["{}_list.txt", "{}.lst", "{}_files.txt", "{}-images.txt"])
+def test_where_and_how_lists_are_called(tree: Tree, load_task: Loader, place: str, name: str) -> None:
+    tables = {place.format(name.format(s)): lines(own) for s, own in (("train", TRAIN + VAL), ("test", TEST))}
+    assert sizes(load_task(tree(NAMES, tables))) == (16, 0, 4)
+
+
+def test_names_without_folders_and_suffix(tree: Tree, load_task: Loader) -> None:
+    bare = [Path(name).stem for name in TEST]
+    assert sizes(load_task(tree(NAMES, {"test.txt": lines(bare)}))) == (16, 0, 4)
+
+
+def test_names_with_blanks(tree: Tree, load_task: Loader) -> None:
+    names = [f"{label}/{label} ({k}).png" for label in ("cat", "dog") for k in range(10)]
+    assert sizes(load_task(tree(names, {"test.txt": lines(names[:3] + names[10:13])}))) == (14, 0, 6)
+
+
+def test_lists_beside_a_table(tree: Tree, load_task: Loader) -> None:
+    flat = [f"images/{k}.png" for k in range(20)]
+    tables = {
+        "labels.csv": "image,label\n" + "".join(f"{k}.png,{'ab'[k % 2]}\n" for k in range(20)),
+        "train_val_list.txt": lines(flat[:14]),
+        "test_list.txt": lines(flat[14:]),
+    }
+    assert sizes(load_task(tree(flat, tables))) == (14, 0, 6)
+
+
+def test_trainval_beside_its_parts(tree: Tree, load_task: Loader) -> None:
+    tables = {"trainval.txt": TRAIN + VAL, "train.txt": TRAIN, "val.txt": VAL, "test.txt": TEST}
+    assert sizes(load_task(tree(NAMES, {name: lines(own) for name, own in tables.items()}))) == (14, 2, 4)
+
+
+def test_trainval_alone_trains(tree: Tree, load_task: Loader) -> None:
+    tables = {"trainval.txt": lines(TRAIN + VAL), "test.txt": lines(TEST)}
+    assert sizes(load_task(tree(NAMES, tables))) == (16, 0, 4)
+
+
+def test_a_picture_in_no_list_is_named(tree: Tree, load_task: Loader) -> None:
+    tables = {"train.txt": lines(TRAIN), "test.txt": lines(TEST)}
+    with pytest.raises(BadDataError, match="image in no list of a split: cat/cat7.png"):
+        load_task(tree(NAMES, tables))
+
+
+def test_lists_of_the_whole_set_beside_a_part_of_it(tree: Tree, load_task: Loader) -> None:
+    tables = {"train.txt": lines([*TRAIN, *VAL, "cat/gone.png"]), "test.txt": lines([*TEST, "dog/gone.png"])}
+    assert sizes(load_task(tree(NAMES, tables))) == (16, 0, 4)
+
+
+def test_a_picture_in_two_lists_is_named(tree: Tree, load_task: Loader) -> None:
+    tables = {"train.txt": lines(TRAIN + VAL + TEST[:1]), "test.txt": lines(TEST)}
+    with pytest.raises(TaskError, match=r"cat8.png stands in the lists of two splits, test.txt, train.txt"):
+        load_task(tree(NAMES, tables))
+
+
+def test_ten_ways_of_cutting_ask_which(tree: Tree, load_task: Loader) -> None:
+    tables = {"train1.txt": TRAIN + VAL, "test1.txt": TEST, "train2.txt": TEST + VAL, "test2.txt": TRAIN}
+    root = tree(NAMES, {name: lines(own) for name, own in tables.items()})
+    with pytest.raises(TaskError, match="lists of two splits"):
+        load_task(root)
+    assert sizes(load_task(root, split_names={"train2": "none", "test2": "none"})) == (16, 0, 4)
+
+
+def test_lists_that_contradict_folders(tree: Tree, load_task: Loader) -> None:
+    names = [f"{split}/{name}" for split, own in (("train", TRAIN + VAL), ("test", TEST)) for name in own]
+    root = tree(names, {"train.txt": lines(TRAIN + VAL), "test.txt": lines(TEST)})
+    assert sizes(load_task(root)) == (16, 0, 4)
+    (root / "train.txt").write_text(lines(TRAIN[1:] + VAL))
+    (root / "test.txt").write_text(lines(TEST + TRAIN[:1]))
+    with pytest.raises(TaskError, match="Lists give 1 pictures another split than folders"):
+        load_task(root)
+
+
+@pytest.mark.parametrize("name", ["tset.txt", "traning.txt", "Validaton.lst"])
+def test_a_name_with_a_slip_is_asked_about(tree: Tree, load_task: Loader, name: str) -> None:
+    with pytest.raises(TaskError, match=f"{name} lists pictures: is it a split"):
+        load_task(tree(NAMES, {name: lines(TEST)}))
+
+
+@pytest.mark.parametrize("name", ["README.txt", "requirements.txt", "train_log.txt", "classes.txt", "test_notes.txt"])
+@pytest.mark.parametrize("content", [b"cats and dogs\nsee the paper\n", b"", b"\0\1\2"])
+def test_other_text_files_are_none(tree: Tree, load_task: Loader, name: str, content: bytes) -> None:
+    task = load_task(tree(NAMES, {name: content}))
+    assert sizes(task) == (16, 0, 4)
+    assert not any("lists" in note for note in task.card["warnings"])
