@@ -258,3 +258,21 @@ def test_unjudged_labels_are_not_a_number_and_count_for_nothing(tree: Tree, load
     labels = np.concatenate([split.labels for split in task.splits.values()])
     assert np.isnan(labels[:, 0]).sum() == 8
     assert task.card["classes"]["train"]["edema"] + task.card["classes"]["test"]["edema"] == 8
+
+
+@pytest.mark.parametrize("names", ["none mild severe".split(), "0 1 severe".split()])
+def test_grades_that_are_words_have_no_order(
+    tree: Callable[..., Path], load_task: Callable[..., Task], names: list[str]
+) -> None:
+    root = tree([f"{name}/{name}{k}.png" for name in names for k in range(6)])
+    assert load_task(root).kind == "multiclass"
+    with pytest.raises(SpecError, match="needs an order, and .* tell none"):
+        load_task(root, kind="graded")
+
+
+def test_grades_with_numbers_in_their_names_are_in_order(
+    tree: Callable[..., Path], load_task: Callable[..., Task]
+) -> None:
+    names = "10_worst 0_none 2_mild".split()
+    task = load_task(tree([f"{name}/{name}{k}.png" for name in names for k in range(6)]), kind="graded")
+    assert task.classes == ("0_none", "2_mild", "10_worst")

@@ -73,6 +73,12 @@ def of_one(values: Sequence[str], column: str, spec: TaskSpec) -> Labels:
     _refuse_measurements(counts, column, spec)
     classes, graded, gap = _grades(counts, column, spec)
     kind: Kind = spec.kind or ("graded" if graded else "binary" if len(classes) == 2 else "multiclass")
+    wordy = [name for name in classes if not re.search(r"\d", name)]
+    if kind == "graded" and wordy and len(classes) > 2:
+        raise SpecError(
+            f"task.kind 'graded' needs an order, and {listed(wordy)} in {column} tell none. Put numbers into the names "
+            "(0_none, 1_mild), or leave task.kind out."
+        )
     return Labels(kind, classes, [text or None for text in texts], [()] * len(texts), dropped, (*notes, *doubt, *gap))
 
 

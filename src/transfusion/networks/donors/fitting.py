@@ -88,6 +88,7 @@ def _fit(given: Mapping[str, Tensor], wanted: _Wanted) -> Fit:
     tried = [_Try.of(place, given, wanted) for place in _places(given, wanted)]
     chosen, said = _choose(tried, wanted, list(given))
     beside = {name: t for name, t in given.items() if name not in chosen.place.sources}
+    _require_real(chosen, wanted)
     state = chosen.state(wanted)
     _require_finite(state, wanted)
     return Fit(state, chosen.whole, (*said, *chosen.notes(beside)))
@@ -281,7 +282,7 @@ class _Try:
             yield f"Of the donor, the tensors under '{self.place.prefix.rstrip('.')}' are taken."
         if self.place.by_order:
             yield "The donor's parts have numbers for names: they are matched by order and shape."
-        counts = Counter(name.partition(".")[0] for name in beside)
+        counts = Counter(name.partition(".")[0] for name in beside if not _DERIVED.fullmatch(name))
         unused = Counter(name.partition(".")[0] for name in self.whole if name not in self.fitted)
         listed = [f"{part} ({count})" for part, count in (counts + unused).items()]
         if listed:
@@ -324,7 +325,8 @@ def _choose(tried: Sequence[_Try], wanted: _Wanted, given: Sequence[str]) -> tup
     if best is None or len(best.absent) > len(wanted.body) / 2:
         raise DonorMismatchError(
             f"The donor does not fit the model (missing: {_listed(wanted.body)}; it has: {_listed(given)}). "
-            "Only the head may differ: give the donor's own model, or a donor of this model."
+            f"{shapes.merged_norms(given, wanted.tensors)}Only the head may differ: give the donor's own model, or a "
+            "donor of this model."
         )
     raise _misfit(best, wanted)
 
@@ -341,7 +343,7 @@ def _misfit(best: _Try, wanted: _Wanted) -> DonorMismatchError:
     first = shapes.first_kernels(wanted.model)
     if not best.absent and not best.strange and all(name in first for name in best.misshapen):
         name, given, own = pairs[0]
-        if given[0] == own[0] and given[2:] == own[2:]:
+        if len(given) == len(own) and given[0] == own[0] and given[2:] == own[2:]:
             fold = own[1] // 3 if own[1] % 3 == 0 else 1  # pixels that a stem folds into channels
             return DonorMismatchError(_other_channels(name, given[1] // fold, own[1] // fold))
     groups = {
@@ -365,6 +367,19 @@ def _other_channels(name: str, given: int, own: int) -> str:
         f"The donor's first layer ({name}) takes images of {given} {'channel' if given == 1 else 'channels'}, "
         f"the model's of {own}. {way}"
     )
+
+
+def _require_real(chosen: _Try, wanted: _Wanted) -> None:
+    """Integers are quantised weights in units that nobody told, and complex numbers would lose a part."""
+    pairs = [(name, chosen.fitted[name].dtype) for name in wanted.body if name in chosen.fitted]
+    odd = [f"{name} ({dtype})" for name, dtype in pairs if dtype.is_complex != wanted.tensors[name].is_complex()]
+    odd += [
+        f"{n} ({d})"
+        for n, d in pairs
+        if wanted.tensors[n].is_floating_point() and not d.is_floating_point and not d.is_complex
+    ]
+    if odd:
+        raise DonorError(f"The donor's weights are no plain floating-point numbers: {_listed(odd)}. Give such ones.")
 
 
 def _require_finite(state: Mapping[str, Tensor], wanted: _Wanted) -> None:

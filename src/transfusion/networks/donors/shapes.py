@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
@@ -37,6 +37,16 @@ def fitted(name: str, tensor: Tensor, wanted: Tensor, model: nn.Module) -> tuple
             name, tensor, wanted, model
         ), "tables of relative positions are resampled to the size of the images"
     return tensor, ""
+
+
+def merged_norms(given: Iterable[str], wanted: Mapping[str, Tensor]) -> str:
+    """A sentence where a donor's convolutions have biases in place of the batch norms that a model has."""
+    norms = any(name.endswith("running_var") for name in wanted)
+    names = set(given)
+    biases = [n for n in wanted if n.endswith(".weight") and f"{n[:-6]}bias" in names and f"{n[:-6]}bias" not in wanted]
+    if not (norms and biases) or any(name.endswith("running_var") for name in names):
+        return ""
+    return f"Its batch norms were merged into its convolutions ({biases[0][:-6]}bias): give it from before that. "
 
 
 def first_kernels(model: nn.Module) -> tuple[str, ...]:
