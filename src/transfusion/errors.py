@@ -57,6 +57,10 @@ class DonorError(TransfusionError, ValueError):
     """A donor cannot be found or read."""
 
 
+class AbsentDonorError(DonorError):
+    """A donor is not where it was looked for: it was moved, or cannot be fetched now."""
+
+
 class DonorMismatchError(DonorError):
     """A donor's tensors do not fit the model."""
 

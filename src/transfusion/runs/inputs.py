@@ -78,6 +78,15 @@ def chosen(spec: TaskSpec, trained: InputFormat | None) -> TaskSpec:
     return spec.with_values(**values)
 
 
+def as_before(spec: TaskSpec, run: TaskSpec) -> TaskSpec:
+    """A task's settings with those of a run, where they leave it to a donor that is not there any more."""
+    return spec.with_values(
+        normalize=run.normalize if spec.normalize == "donor" else spec.normalize,
+        interpolation=spec.interpolation or run.interpolation,
+        channels=spec.channels or run.channels,
+    )
+
+
 def on_grey(asked: TaskSpec, task: Task) -> tuple[str, ...]:
     """What is done to grey images for a donor of three channels, where the settings leave that open."""
     if asked.channels is not None or task.channels == 1 or not GREY_MODES.issuperset(task.card["modes"]):

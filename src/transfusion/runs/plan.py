@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from transfusion import schemes, tasks
-from transfusion.errors import SpecError, UnknownNameError
+from transfusion.errors import AbsentDonorError, SpecError, StoreError, UnknownNameError
 from transfusion.files import reason
 from transfusion.metrics import METRICS, judging
 from transfusion.networks import donors, models
+from transfusion.networks.donors import Donor
 from transfusion.runs import comparisons as representations
 from transfusion.runs import inputs
-from transfusion.runs.store import Store, write_tensors
+from transfusion.runs.store import Store, read_tensors, write_tensors
 from transfusion.spec import DonorRunSpec, RunSpec, SchemeSpec, StudySpec, TrainSpec
 from transfusion.tasks import Task
 
@@ -48,15 +50,16 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
     Raises:
         TransfusionError: for anything wrong with task, model, donor or schemes.
     """
-    donor = donors.load(spec.donor, spec.model, runs=store.find_run) if isinstance(spec.donor, str) else None
+    donor, before = _donor(spec, store)
     donor_run, trained = None, inputs.Trained()
     if isinstance(spec.donor, DonorRunSpec):
         donor_run = _donor_run(spec, spec.donor, cache)
         trained = inputs.Trained(inputs.of_task_spec(donor_run.task, "the study's own donor"))
-    elif donor is not None:
+    elif donor is not None and before is None:
         trained = inputs.of_donor(donor, spec.model, store)
     asked = spec.task
-    spec = spec.with_values(task=inputs.chosen(asked, trained.format))
+    chosen = inputs.as_before(asked, before.task) if before else inputs.chosen(asked, trained.format)
+    spec = spec.with_values(task=chosen)
     task = tasks.load(spec.task, cache=cache, progress=True)
     spec = spec.with_values(task=inputs.settled(spec.task, task))
     _check_judging(spec, task)
@@ -78,6 +81,36 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
     grid = [run.with_values(**origin) if run.scheme in taught else run for run in _grid(spec, num_images)]
     card = {**task.card, "notes": list(notes)}
     return Plan(list({run.id: run for run in grid}.values()), donor_run, card, notes)
+
+
+def _donor(spec: StudySpec, store: Store) -> tuple[Donor | None, RunSpec | None]:
+    """The donor's weights; of one that is gone or out of reach those that the study kept, and a run that had them."""
+    if not isinstance(spec.donor, str):
+        return None, None
+    try:
+        return donors.load(spec.donor, spec.model, runs=store.find_run), None
+    except AbsentDonorError:
+        kept = _kept(spec, store)
+        if kept is None:
+            raise
+    run, state = kept
+    note = f"The donor {spec.donor} is not available: its weights are those that this study kept."
+    return Donor(str(run.donor), state, str(run.donor_fingerprint), notes=(note,)), run
+
+
+def _kept(spec: StudySpec, store: Store) -> tuple[RunSpec, dict[str, Tensor]] | None:
+    """What a study of the same donor and model kept of it, if that is whole."""
+    if not store.exists or (store.spec().donor, store.spec().model) != (spec.donor, spec.model):
+        return None
+    runs = [files.spec() for files in store.grid() if files.spec_path.exists()]
+    run = next((run for run in runs if run.donor_fingerprint), None)
+    path = store.donor_path(str(run.donor_fingerprint)) if run else None
+    if run is None or path is None or not path.exists():
+        return None
+    with contextlib.suppress(StoreError):  # damaged: then the donor is missed
+        state = read_tensors(path)
+        return (run, state) if donors.fingerprint(state) == run.donor_fingerprint else None
+    return None
 
 
 def _check_judging(spec: StudySpec, task: Task) -> None:

@@ -23,7 +23,7 @@ import torch
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
-from transfusion.errors import DonorError, UnsafeFileError
+from transfusion.errors import AbsentDonorError, DonorError, UnsafeFileError
 
 MOST_BYTES = 1 << 36  # of one weight file that is packed in another
 _DEEPEST = 40
@@ -63,7 +63,7 @@ def read(path: Path) -> dict[str, Tensor]:
     if path.is_dir():
         return _read_folder(path)
     if not path.is_file():
-        raise DonorError(f"The donor file {path} does not exist. Give a .safetensors or .pth file.")
+        raise AbsentDonorError(f"The donor file {path} does not exist. Give a .safetensors or .pth file.")
     if path.name.endswith(".index.json"):
         return _read_shards(path)
     try:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from transfusion.errors import DonorError
+from transfusion.errors import AbsentDonorError, DonorError
 from transfusion.networks.donors.containers import first_line
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ def fetched(action: Callable[[], T], source: str) -> T:
     try:
         return action()
     except Exception as error:  # as many kinds as there are layers between here and the server
-        raise DonorError(
+        raise AbsentDonorError(
             f"The weights of '{source}' could not be fetched ({first_line(error)}). "
             "Go online once, or give file:PATH to a copy."
         ) from error
