@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from transfusion.networks.donors import Donor
+    from transfusion.runs.machine import Machine
     from transfusion.spec import StudySpec
     from transfusion.study import Outcome, Study
 
@@ -104,6 +105,7 @@ def transfusion(context: click.Context) -> None:
     "--channels", type=click.IntRange(1), help="Of the images: 1 (grey) or 3. [default: as stored, or as the donor has]"
 )
 @click.option("--representations", is_flag=True, help="Also compare what the networks make of images, by stage.")
+@click.option("--dry-run", is_flag=True, help="Say what it would be, and take in time and on disk; train nothing.")
 @click.option("--details", is_flag=True, help="At the end, print the curves as a table and every conclusion too.")
 @click.option("--out", metavar="DIR", help="Where the study is kept. [default: studies/NAME]")
 @click.option("--workers", type=click.IntRange(0), help="Runs side by side; 0 is none, in this process.")
@@ -122,12 +124,15 @@ def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
     machine = {"accelerator": options.pop("accelerator"), "devices": options.pop("devices")}
     how = {"workers": options.pop("workers"), "trackers": options.pop("trackers") or ()}
     budget_s, max_seeds, details = options.pop("budget"), options["max_seeds"], options.pop("details")
+    dry_run = options.pop("dry_run")
     studies = _studies(source, options.pop("out"), options, settings)
     if studies[0].spec.until is None and (max_seeds is not None or budget_s < math.inf):
         raise SpecError("--max-seeds and --budget say when --until decided gives up; give it too.")
 
     from transfusion.runs.machine import Machine
 
+    if dry_run:
+        return _preview(studies, Machine(**machine), how["workers"])
     try:
         outcomes = [_run(each, machine=Machine(**machine), budget_s=budget_s, **how) for each in studies]
     except KeyboardInterrupt:
@@ -155,8 +160,21 @@ def _studies(source: str | None, out: str | None, options: dict[str, Any], setti
     return [Study(spec, folder / name) for name, spec in specs.items()]
 
 
+def _preview(studies: list[Study], machine: Machine, workers: int | None) -> int:
+    """Print what each study would be, and run none."""
+    from transfusion import terminal
+
+    for each in studies:
+        click.echo(f"{each.spec.name}, to be kept in {each.store.folder}")
+        for line in terminal.preview(each, each.estimate(machine=machine, workers=workers)):
+            click.echo(line)
+    click.echo("Nothing was trained. The same command without --dry-run starts it.")
+    return 0
+
+
 def _run(the_study: Study, **how: Any) -> Outcome:
     """Say what is worth knowing, and carry out what is not finished."""
+    from transfusion import terminal
     from transfusion.runs.trackers import check
 
     check(how["trackers"])
@@ -164,6 +182,8 @@ def _run(the_study: Study, **how: Any) -> Outcome:
     plan = the_study.plan()
     for note in (*plan.card.get("warnings", []), *plan.notes):
         click.echo(f"Note: {note}", err=True)
+    if any(the_study.store.run(run.id).wanted for run in plan.grid):
+        click.echo(terminal.cost(the_study.estimate(machine=how["machine"], workers=how["workers"])), err=True)
     outcome = the_study.run(**how)
     click.echo(f"{outcome.ran} runs carried out, {outcome.kept} were finished before.", err=True)
     for run_id, files in outcome.repaired.items():

@@ -15,11 +15,12 @@ from transfusion.progress import track
 from transfusion.runs import comparisons as representations
 from transfusion.runs.commands import joined
 from transfusion.runs.display import Display
+from transfusion.runs.estimate import Estimate, estimate
 from transfusion.runs.frames import tidy
 from transfusion.runs.machine import Machine
 from transfusion.runs.plan import Plan, make_plan
 from transfusion.runs.run import Job
-from transfusion.runs.store import RunFiles, Store
+from transfusion.runs.store import RunFiles, Store, read_tensors
 from transfusion.runs.trackers import check
 from transfusion.runs.workers import Crew, carry_out_all
 from transfusion.spec import RunSpec, StudySpec
@@ -112,6 +113,20 @@ class Study:
         """Every run of the grid."""
         return self.plan().grid
 
+    def estimate(self, *, machine: Machine | None = None, workers: int | None = None) -> Estimate:
+        """What is left to do, in seconds and bytes, from three timed steps; trains and writes nothing.
+
+        Args:
+            machine: how each run uses its machine; None decides.
+            workers: runs side by side here; None decides, 0 runs them in this process.
+
+        Raises:
+            TransfusionError: for anything that would make a run fail and can be seen before.
+        """
+        machine = machine or Machine()
+        machine.check(self.spec.train.batch_size, self.spec.train.precision)
+        return estimate(self.plan(), self.store, machine, workers, self.spec.representations, self.cache)
+
     def run(
         self,
         executor: Executor | None = None,
@@ -162,6 +177,8 @@ class Study:
         grid = [*(run.id for run in plan.grid), str(self.spec.representations and self.spec.representations.id)]
         with joined(self.store.folder, grid):
             self.store.begin(self.spec, plan.grid, plan.donor_run, plan.card)
+            if plan.donor:
+                self.store.keep_donor(*plan.donor)
             return self._carry_out(plan, team)
 
     def _carry_out(self, plan: Plan, team: Team) -> Outcome:
@@ -187,7 +204,7 @@ class Study:
         files = self.store.run(donor_run.id)
         if files.state != "done":
             return False
-        self.store.keep_donor(donor_run.id, files.after_path)
+        self.store.keep_donor(donor_run.id, read_tensors(files.after_path))
         return True
 
     def frame(self) -> pd.DataFrame:

@@ -1,16 +1,25 @@
-"""What the terminal says of a study at its end: decision, numbers, how sure, next command; the rest on request."""
+"""What the terminal says of a study.
+
+Before it begins: what it will be and take. At its end: decision, numbers, how sure, next command; the rest on request.
+"""
 
 from __future__ import annotations
 
 import shlex
 import shutil
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+from transfusion.report.method import settings_of
 from transfusion.report.table import CurveTable
+from transfusion.runs.estimate import Estimate
+from transfusion.spec import DonorRunSpec, StudySpec, TaskSpec
 from transfusion.study import Outcome, Study
 from transfusion.verdict import Verdict
+from transfusion.verdict.numbers import listed
 from transfusion.verdict.statement import OPENING, TITLES, Statement
+from transfusion.verdict.wording.course import seconds
 
 WIDEST = 100  # characters of a line, on however wide a terminal
 
@@ -27,6 +36,80 @@ def wrapped(text: str, first: str = "", rest: str = "") -> str:
     return textwrap.fill(
         text, width, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
     )
+
+
+def cost(estimate: Estimate) -> str:
+    """What is left of a study, in a line."""
+    if not estimate.num_runs:
+        return "Every training is finished."
+    times = [run_s for part in estimate.parts for run_s in part.run_s]
+    shortest, longest = seconds(min(times)), seconds(max(times))
+    each = shortest if shortest == longest else f"{shortest} to {longest}"
+    side = max(part.workers for part in estimate.parts)
+    beside = f", {side} side by side" if side > 1 else ""
+    trainings = f"{estimate.num_runs} training{'' if estimate.num_runs == 1 else 's'} of {each}{beside}"
+    compare = f", {seconds(estimate.compare_s)} to compare networks" if estimate.compare_s else ""
+    return (
+        f"About {seconds(estimate.time_s)}: {trainings}{compare}, {seconds(estimate.page_s)} for the page; "
+        f"{estimate.disk / 1e6:,.0f} MB on disk."
+    )
+
+
+def preview(study: Study, estimate: Estimate) -> Iterator[str]:
+    """What a study would be: grid, data card, settings, time and disk."""
+    plan, spec = study.plan(), study.spec
+    yield "Grid"
+    yield from (wrapped(line, "  ", "    ") for line in _grid(study))
+    yield "Data"
+    yield from (wrapped(line, "  ", "    ") for line in _data(plan.card))
+    for note in (*plan.card.get("warnings", []), *plan.notes):
+        yield wrapped(f"Note: {note}", "  ", "    ")
+    yield "Settings (the others are at their defaults: transfusion settings)"
+    usual = settings_of(StudySpec()) | settings_of(StudySpec(donor=DonorRunSpec(task=TaskSpec())))
+    chosen = {key: value for key, value in settings_of(spec).items() if usual.get(key) != value}
+    yield from (wrapped(f"{key} = {value}", "  ", "    ") for key, value in chosen.items())
+    yield "Time and disk"
+    yield wrapped(cost(estimate), "  ", "  ")
+    for part in estimate.parts:
+        pace = part.pace
+        yield wrapped(
+            f"Measured for {part.runs[0].model} with {part.runs[0].train.batch_size} images a step: "
+            f"{seconds(pace.step_s)} for a step, {seconds(pace.image_s * pace.num_held_out)} for an evaluation, "
+            f"{seconds(part.start_s)} until the workers have started.",
+            "  ",
+            "    ",
+        )
+
+
+def _grid(study: Study) -> Iterator[str]:
+    plan, spec = study.plan(), study.spec
+    labels = dict.fromkeys(run.scheme.label for run in plan.grid)
+    sizes = dict.fromkeys(f"{run.size:,} images" if run.size else "all images" for run in plan.grid)
+    seeds = dict.fromkeys(run.seed for run in plan.grid)
+    yield f"{spec.model} from {listed(list(labels))}"
+    yield (
+        f"{len(labels)} start{'s' * (len(labels) > 1)} x {len(seeds)} seed{'s' * (len(seeds) > 1)} x "
+        f"{listed(list(sizes))}: {len(plan.grid)} training{'s' * (len(plan.grid) > 1)}"
+    )
+    train = plan.grid[-1].train
+    looks = f"{len(train.evaluations)} evaluations on {train.eval_split}"
+    yield f"{train.steps:,} steps of {train.batch_size} images, {looks}"
+    if plan.donor_run:
+        donor = plan.donor_run
+        yield f"first its donor: {donor.scheme.label}, {donor.train.steps:,} steps on {donor.task.data}"
+
+
+def _data(card: Mapping[str, Any]) -> Iterator[str]:
+    counts = ", ".join(f"{count:,} {split}" for split, count in card.get("images", {}).items())
+    yield f"{card.get('kind')}, {card.get('source')}, read as {card.get('layout')}: {counts}"
+    for split, classes in card.get("classes", {}).items():
+        if any(classes.values()):
+            yield f"{split}: {', '.join(f'{count:,} {name}' for name, count in classes.items())}"
+    patients = {split: count for split, count in card.get("patients", {}).items() if isinstance(count, int) and count}
+    yield f"patients: {', '.join(f'{count:,} {split}' for split, count in patients.items()) or 'not known'}"
+    seen = card.get("normalization", {})
+    mean, std = (", ".join(f"{value:.3g}" for value in seen.get(key, ())) for key in ("mean", "std"))
+    yield f"normalised by mean {mean} and standard deviation {std}, from {seen.get('from')}"
 
 
 def ending(study: Study, *, details: bool) -> Iterator[str]:

@@ -224,6 +224,7 @@ def test_features_are_those_of_the_donors_own_network(study, name: str, pictures
     run = next(run for run in a_study.plan().grid if run.scheme.name == "pretrained")
     task = tasks.load(run.task, cache=a_study.cache)
     ours = build(name, 2, task.channels, task.image_size)
+    a_study.store.keep_donor(*a_study.plan().donor)
     initial_weights(Job(run, a_study.store.folder, Machine()), ours)
     batches = Batches(task, task.splits["test"], None, torch.device("cpu"))
     seen = batches.normalise(batches.get(np.arange(2))[0]).contiguous()

@@ -77,11 +77,11 @@ class Display:
         return sum(self._steps_of(job) for job in self.jobs)
 
     def _steps_of(self, job: Job) -> int:
-        """The last evaluation's step; remembered once the run has ended."""
+        """The last step that is known to be done; remembered once the run has ended."""
         if job.run.id in self._steps_ended:
             return self._steps_ended[job.run.id]
         files = _files(job)
-        steps: int = files.last_row()[0].get("step", 0)
+        steps = files.last_step()
         if files.state == "done":
             self._steps_ended[job.run.id] = steps
         return steps
@@ -100,4 +100,4 @@ def _last(files: RunFiles) -> str:
     if not row:
         return "starting"
     auc = row["auc"]
-    return f"step {row['step']}  auc {'undefined' if auc is None else format(auc, '.3f')}"
+    return f"step {files.last_step()}  auc {'undefined' if auc is None else format(auc, '.3f')}"

@@ -22,7 +22,7 @@ from transfusion.networks import donors, models
 from transfusion.networks.donors import Donor
 from transfusion.runs import comparisons as representations
 from transfusion.runs import inputs
-from transfusion.runs.store import Store, read_tensors, write_tensors
+from transfusion.runs.store import Store, read_tensors
 from transfusion.spec import DonorRunSpec, RunSpec, SchemeSpec, StudySpec, TrainSpec
 from transfusion.tasks import Task
 
@@ -36,16 +36,18 @@ class Plan:
         donor_run: the run that must come first, where the study trains its own donor.
         card: the task's data card.
         notes: what the user should know before anything runs, in sentences.
+        donor: name and weights of the donor as the study's model takes it, where there is one already.
     """
 
     grid: list[RunSpec]
     donor_run: RunSpec | None = None
     card: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    donor: tuple[str, dict[str, Tensor]] | None = field(default=None, repr=False)
 
 
 def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
-    """Read the data and the donor, refuse what cannot work, and lay out the grid.
+    """Read the data and the donor, refuse what cannot work, and lay out the grid; writes nothing but the cache.
 
     Raises:
         TransfusionError: for anything wrong with task, model, donor or schemes.
@@ -68,19 +70,20 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
         representations.check(spec.representations, model)
     taught = _starts_with_donor(spec, model)
     notes = (*(donor.notes if donor else ()), *trained.notes, *inputs.on_grey(asked, task))
-    origin: dict[str, Any] = {"donor": spec.donor}
+    origin, kept = dict[str, Any](donor=spec.donor), None
     if donor_run is not None:
         pupil = models.build(spec.model, task.num_outputs, donor_run.task.channels or 3, task.image_size)
         donors.adapt(pupil.state_dict(), model)  # refuses a donor of grey images for coloured ones
         origin = {"donor": f"run:{donor_run.id}"}
     elif donor is not None and taught:
         taken = donors.fit(donor.state, model)
-        origin = {"donor": donor.source, "donor_fingerprint": _keep(taken.state, store)}
+        kept = donors.fingerprint(taken.state), taken.state
+        origin = {"donor": donor.source, "donor_fingerprint": kept[0]}
         notes = (*notes, *taken.notes, *_on_scale(taken.state, model))
     num_images = len(task.splits["train"].labels)
     grid = [run.with_values(**origin) if run.scheme in taught else run for run in _grid(spec, num_images)]
     card = {**task.card, "notes": list(notes)}
-    return Plan(list({run.id: run for run in grid}.values()), donor_run, card, notes)
+    return Plan(list({run.id: run for run in grid}.values()), donor_run, card, notes, kept)
 
 
 def _donor(spec: StudySpec, store: Store) -> tuple[Donor | None, RunSpec | None]:
@@ -197,15 +200,6 @@ def _donor_run(spec: StudySpec, donor: DonorRunSpec, cache: Path | None) -> RunS
         seed=donor.seed,
         train=donor.train.of_size(len(task.splits["train"].labels)),
     )
-
-
-def _keep(weights: dict[str, Tensor], store: Store) -> str:
-    """Keep a donor as the study's model takes it in the study's folder; its fingerprint."""
-    name = donors.fingerprint(weights)
-    kept = store.donor_path(name)
-    if not kept.exists():
-        write_tensors(kept, weights)
-    return name
 
 
 def _on_scale(donor: dict[str, Tensor], model: nn.Module) -> Iterator[str]:

@@ -47,6 +47,7 @@ class RunFiles:
         self.failure_path = folder / "failure.json"
         self.logged_path = folder / "trackers.json"
         self.lock_path = folder / "lock"
+        self.step_path = folder / "step"
         self._curve = Curve(self.curve_path)
         self._checkpoints = Checkpoints(folder)
         self.checkpoint_path = self._checkpoints.latest
@@ -128,9 +129,23 @@ class RunFiles:
         """Add one evaluation to the curve and flush it to the disk; NaN is written as null."""
         self._curve.append(row)
 
+    def note_step(self, step: int) -> None:
+        """Say how far the run is between evaluations, to whoever watches; nothing rests on it."""
+        with contextlib.suppress(OSError):
+            self.step_path.write_text(str(step))
+
+    def last_step(self) -> int:
+        """The last step that is known to be done."""
+        evaluated = int(self.last_row()[0].get("step", 0))
+        with contextlib.suppress(OSError, ValueError):
+            return max(evaluated, int(self.step_path.read_text()))
+        return evaluated
+
     def rewind(self, step: int) -> None:
         """Drop evaluations after ``step``: they came after the last checkpoint and will be made again."""
         self._curve.rewind(step)
+        with contextlib.suppress(OSError):
+            self.step_path.unlink(missing_ok=True)
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         """Keep the state of an unfinished run, and the one before it."""
@@ -235,6 +250,7 @@ class RunFiles:
             with contextlib.suppress(OSError):
                 self._checkpoints.remove()
                 self.failure_path.unlink(missing_ok=True)
+                self.step_path.unlink(missing_ok=True)
 
     def result(self) -> dict[str, Any]:
         """What ``finish`` recorded.
@@ -271,7 +287,7 @@ class RunFiles:
 
     def take(self, other: RunFiles) -> None:
         """Become a copy of a finished run; its result comes last, so a copy that is cut off is not finished."""
-        own = (other.lock_path, other.logged_path, other.result_path)
+        own = (other.lock_path, other.logged_path, other.step_path, other.result_path)
         for path in (*(path for path in other.folder.rglob("*") if path.is_file() and path not in own), own[-1]):
             copy = partial(shutil.copyfile, path)
             write_atomically(self.folder / path.relative_to(other.folder), copy)

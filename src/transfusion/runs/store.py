@@ -23,6 +23,7 @@
         result.json             written last: the run is finished
         failure.json            why it failed, with its traceback
         trackers.json           what each tracker has received, if there are any
+        step                    how far an unfinished run is, for displays
         lock                    held by the process that works on it
       representations/KEY/      how alike the networks are; KEY stands for the settings
         UNIT.csv                similarity by stage and pair of weights
@@ -39,6 +40,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from transfusion.errors import SpecError, StoreError
 from transfusion.files import read_json, write_json
@@ -151,19 +154,23 @@ class Store:
         """Where a donor's weights are kept."""
         return self.folder / "donors" / f"{fingerprint}.safetensors"
 
+    def beside(self, run_id: str) -> RunFiles | None:
+        """A run that a study beside this one has finished, whole; the id says that it is the one that is meant."""
+        found = map(RunFiles, self.folder.parent.glob(f"*/runs/{run_id}"))
+        return next((files for files in found if files.state == "done" and not files.damage()), None)
+
     def adopt(self, run_id: str) -> None:
-        """Copy a run that a study beside this one has finished: the id says that it is the one that is wanted here."""
-        mine, found = self.run(run_id), map(RunFiles, self.folder.parent.glob(f"*/runs/{run_id}"))
-        theirs = next((files for files in found if files.state == "done" and not files.damage()), None)
+        """Copy a run that a study beside this one has finished, unless it was begun here."""
+        mine, theirs = self.run(run_id), self.beside(run_id)
         if theirs is not None and not mine.machine_path.exists():
             with mine.claim() as free:
                 if free:
                     mine.take(theirs)
 
-    def keep_donor(self, name: str, weights: Path) -> None:
-        """Copy final weights of a run to where runs look for a donor."""
+    def keep_donor(self, name: str, weights: dict[str, Tensor]) -> None:
+        """Keep weights where runs look for a donor."""
         if not self.donor_path(name).exists():
-            write_tensors(self.donor_path(name), read_tensors(weights))
+            write_tensors(self.donor_path(name), weights)
 
     def representation_path(self, unit: str, suffix: str) -> Path:
         """Where a unit of comparisons is kept, under the settings of the study as it is."""

@@ -27,6 +27,7 @@ from transfusion.spec import RunSpec, TrainSpec
 from transfusion.tasks import Task
 
 JUDGED = ("loss", *(name for name, metric in metrics.METRICS.items() if metric.higher_is_better))  # on validation
+NOTE_S = 0.5  # between two notes of the step, for displays
 EVAL_BATCH = 128  # images; larger batches only cost memory on a processor
 
 
@@ -231,7 +232,7 @@ def fit(
         tell: takes each new row of the curve, for trackers.
     """
     train, first, began = trainer.run.train, trainer.fabric.is_global_zero, time.monotonic() - trainer.time_s
-    saved = time.monotonic()
+    saved = noted = time.monotonic()
     due = set(train.evaluations) - {row["step"] for row in files.curve()}
     best = max((row[PICKED_BY] for row in files.curve() if row.get(PICKED_BY) is not None), default=-math.inf)
     wanted = snapshot_steps(train) if snapshots and first else ()
@@ -259,4 +260,7 @@ def fit(
             if first:
                 files.save_checkpoint(trainer.state())
             saved = time.monotonic()
+        if first and time.monotonic() - noted >= NOTE_S:
+            files.note_step(trainer.step)
+            noted = time.monotonic()
         trainer.train_step()
