@@ -17,6 +17,7 @@ from transfusion.verdict.inference import Crossing, mean_interval
 
 FIFTHS = 5  # parts of a run
 FEWEST = 3  # trainings of a start
+ALPHA = 0.05  # chance that any start is said to rise that does not
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Course:
         runs = {start.name: list(grid.complete(start.name).values()) for start in grid.starts}
         known = {name: curves for name, curves in runs.items() if len(curves) >= FEWEST}
         fifths = {name: np.array([_fifths(curve) for curve in curves]) for name, curves in known.items()}
-        gains = {name: mean_interval(means[:, -1] - means[:, -2]) for name, means in fifths.items()}
+        level = 1 - ALPHA / max(1, len(known))
+        gains = {name: mean_interval(means[:, -1] - means[:, -2], level) for name, means in fifths.items()}
         rising = {name: gain for name, gain in gains.items() if gain.low > 0 and gain.estimate > margin}
         is_flat = bool(fifths) and len(known) == len(runs) and all(_is_flat(each, margin) for each in fifths.values())
         return cls(grid.budget, rising, _reached(known, grid.budget, margin) if is_flat else None)

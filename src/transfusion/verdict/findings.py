@@ -32,7 +32,8 @@ class Findings:
         challenge: the start that ends highest against the main one; None where that is the main one or the baseline.
         scaling_share: share of the speed-up of ``whole`` that ``scaling`` gets too.
         feature_reuse_share: the rest.
-        upto_shares: partial start -> share of the full speed-up that it gets, in the order of the frame.
+        upto_shares: partial start -> share of the full speed-up that it gets, in the order of the frame; their
+            intervals hold for all of them together (Bonferroni).
         smallest_upto: the first of them that is shown to have at least 95 % of it, or None.
         modes: scheme -> best and worst batch-norm mode and the difference of their curves' mean heights.
         by_size: training images ("all" for all) -> start -> effect; empty for one size.

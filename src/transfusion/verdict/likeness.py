@@ -24,7 +24,6 @@ from transfusion.verdict.inference import mean_interval
 # transfusion.compare)
 MARGIN = 0.05
 LEAST_ROOM = 0.05  # between chance and 1; in less than that a similarity says nothing
-ONE_SIDED = 0.9  # the lower end of this two-sided interval is that of a one-sided 95 % one
 
 _ByPair = dict[tuple[str, str], dict[frozenset[int], float]]
 
@@ -63,19 +62,23 @@ class Gap:
         value: similarity minus that of the yardstick, over seeds.
         share: the same for the share of the way from chance to identity, by which it is judged.
         chance: similarity that random pairing of images gives, mean over the comparisons of the two starts.
+        claim: of ``value``, adjusted for all pairs of starts and for the page; claims rest on it.
         is_above_chance: whether the two starts are more alike than chance, as tested.
         is_alike: whether they are, and at most ``MARGIN`` less alike than the yardstick, as tested.
+        is_less_alike: whether they are less alike than the yardstick, as tested for all pairs together.
     """
 
     value: Interval
     share: Interval
     chance: float
+    claim: Interval
     is_above_chance: bool
     is_alike: bool
+    is_less_alike: bool
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        judged = {"above_chance": self.is_above_chance, "alike": self.is_alike}
+        judged = {"above_chance": self.is_above_chance, "alike": self.is_alike, "less_alike": self.is_less_alike}
         return {**self.value.to_dict(), "chance": self.chance, "share": self.share.to_dict(), **judged}
 
 
@@ -129,14 +132,20 @@ class Likeness:
         }
 
 
-def read_likeness(curves: pd.DataFrame, similarity: pd.DataFrame, main: str, baseline: str) -> Likeness | None:
+def read_likeness(
+    curves: pd.DataFrame, similarity: pd.DataFrame, main: str, baseline: str, alpha: float = 0.05
+) -> Likeness | None:
     """What the comparisons of a study's networks say; None without any.
+
+    "Alike from a stage on" takes every pair there and at all later stages, each tested at ``alpha``, so it is wrong as
+    seldom as one of them (intersection-union). "Less alike" picks the least alike pair, and allows for the pick.
 
     Args:
         curves: the frame of the study's curves, which says what start and seed a run is of.
         similarity: as ``Store.similarity`` gives it.
         main: name of the start whose change is spoken of.
         baseline: name of the start whose seeds are the yardstick.
+        alpha: chance of any false claim.
     """
     if similarity.empty:
         return None
@@ -144,7 +153,7 @@ def read_likeness(curves: pd.DataFrame, similarity: pd.DataFrame, main: str, bas
     table = table[table["measure"] == table["measure"].iloc[0]]
     order = tuple(dict.fromkeys(table["stage"]))
     by_stage = {stage: _Stage(table[table["stage"] == stage], baseline) for stage in order}
-    gaps = {stage: found.gaps() for stage, found in by_stage.items()}
+    gaps = {stage: found.gaps(alpha) for stage, found in by_stage.items()}
     starts = list(dict.fromkeys(table["a_start"]))
     return Likeness(
         measure=str(table["measure"].iloc[0]),
@@ -225,20 +234,30 @@ class _Stage:
         seeds = sorted(set().union(*own))
         return _possible(self._jackknife(seeds, partial(_mean_within, own)))
 
-    def gaps(self) -> dict[tuple[str, str], Gap]:
+    def gaps(self, alpha: float) -> dict[tuple[str, str], Gap]:
         """Pair of starts -> how much less alike than two seeds of the baseline."""
         own, known = (self.baseline, self.baseline), self.apart["value"]
-        return {pair: self._gap(pair, own) for pair in known if pair[0] != pair[1] and own in known}
+        pairs = [pair for pair in known if pair[0] != pair[1] and own in known]
+        return {pair: self._gap(pair, own, alpha, len(pairs)) for pair in pairs}
 
-    def _gap(self, pair: tuple[str, str], own: tuple[str, str]) -> Gap:
+    def _gap(self, pair: tuple[str, str], own: tuple[str, str], alpha: float, num: int) -> Gap:
         def less(column: str, seeds: Sequence[int]) -> float:
             return self._mean(column, pair, seeds) - self._mean(column, own, seeds)
 
         seeds = self._seeds(pair)
         value, share = (self._jackknife(seeds, partial(less, column)) for column in ("value", "share"))
-        is_above = self._jackknife(seeds, partial(self._mean, "share", pair), ONE_SIDED).low > 0
-        is_near = self._jackknife(seeds, partial(less, "share"), ONE_SIDED).low > -MARGIN
-        return Gap(value, share, self._mean("baseline", pair, seeds), bool(is_above), bool(is_above and is_near))
+        one_sided, together = 1 - 2 * alpha, 1 - alpha / num
+        is_above = self._jackknife(seeds, partial(self._mean, "share", pair), one_sided).low > 0
+        is_near = self._jackknife(seeds, partial(less, "share"), one_sided).low > -MARGIN
+        return Gap(
+            value,
+            share,
+            self._mean("baseline", pair, seeds),
+            self._jackknife(seeds, partial(less, "value"), together),
+            bool(is_above),
+            bool(is_above and is_near),
+            bool(self._jackknife(seeds, partial(less, "share"), together).high < 0),
+        )
 
     def _seeds(self, pair: tuple[str, str]) -> list[int]:
         return sorted(set().union(*self.apart["value"].get(pair, ())))

@@ -30,8 +30,9 @@ def rules(found: Findings) -> list[str]:
         "is timed. It is unknown unless the interval of pretrained's speed-up lies above 1, and where one of the "
         "thresholds gives another share; it is a bound where the trainings of one of the starts are timed within "
         "bounds only. Reuse of features is claimed only where this interval is below 100 %.",
-        "Differences of single classes hold for all classes together (Bonferroni), and so does the pick of a best and "
-        "worst batch-norm mode.",
+        "Claims rest on intervals that hold together: the end and the speed of the main start (Holm, 5 %); all others "
+        "share 2 %, or 5 % once both of these are shown, in equal parts by topic. Within a topic they are adjusted by "
+        "Dunnett's test with a pooled spread or by Bonferroni, the picks of a best one included.",
         "The decision is about pretrained (or else the first start) and the baseline: the final difference first, and "
         "the speed-up where that is shown to be too small to matter. Another start is named if it is shown to beat "
         "both.",

@@ -223,11 +223,12 @@ def conclude(
     others = family(main, {name: effect for name, effect in every.items() if name != leading}, each)
     schemes = {name: first if name == leading and first else others[name] for name in every}
     scaling = main.share(called.get(SCALING, SCALING), whole)
-    upto_shares = {
-        name: main.share(name, whole)
+    partial = [
+        name
         for name, effect in schemes.items()
         if (effect.start.scheme, effect.start.head) == (WHOLE, head) and effect.start.upto
-    }
+    ]
+    upto_shares = {name: main.share(name, whole, 1 - PRIMARY / len(partial)) for name in partial}
     enough = [name for name, share in upto_shares.items() if share.low >= ENOUGH_OF_SPEEDUP]
     modes = {start.scheme: spread_of_modes(main, start.scheme, head, each) for start in main.grid.starts}
     smaller = {str(one.grid.size): family(one, _compare_all(one), each / len(contests)) for one in contests[:-1]}
@@ -254,7 +255,7 @@ def conclude(
         else (),
         course=Course.of(main.grid, margin),
         cost=Cost.of(frame, main.crossings(baseline, leading), main.rise.level(RISE_SHARE)) if schemes else None,
-        likeness=None if similarity is None else read_likeness(frame, similarity, leading, baseline),
+        likeness=None if similarity is None else read_likeness(frame, similarity, leading, baseline, each),
         called=called,
         looks=looks,
     )

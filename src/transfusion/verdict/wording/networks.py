@@ -37,7 +37,7 @@ def _change(found: Likeness) -> Iterator[Statement]:
         return
     for how, pick in (("least", max), ("most", min)):
         stage = pick(known, key=lambda stage: known[stage].share.estimate)
-        text = f"Training changes {found.main} {how} at {stage}: {_changed(found, known[stage])}"
+        text = f"In these trainings {found.main} changed {how} at {stage}: {_changed(found, known[stage])}"
         yield Statement("change", how, text, found.main, interval=known[stage].value)
 
 
@@ -74,31 +74,31 @@ def _alike(found: Likeness) -> Statement:
             f"From {found.alike_from} on, trained networks of all starts are as alike as {yardstick}. "
             f"Least alike there: {listed(pair)}, {_differ(gap)}."
         )
-        return Statement("alike", "alike", text, pair[0], pair[1], gap.value)
+        return Statement("alike", "alike", text, pair[0], pair[1], gap.claim)
     last = [stage for stage in found.stages if known.get(stage)][-1]
     return _not_alike(found, last, *_least_alike(known[last]))
 
 
 def _not_alike(found: Likeness, stage: str, pair: Pair, gap: Gap) -> Statement:
     names = listed(pair)
-    if gap.share.high < 0:
+    if gap.is_less_alike:
         text = f"At {stage}, {names} networks are clearly less alike than two {found.baseline} ones: {_lower(gap)}."
-        return Statement("alike", "less alike", text, pair[0], pair[1], gap.value)
+        return Statement("alike", "less alike", text, pair[0], pair[1], gap.claim)
     by_chance = not gap.is_above_chance and not math.isnan(gap.share.low)
     why = " They are not shown to be more alike than chance." if by_chance else ""
     whether = f"Whether {names} networks end as alike as two {found.baseline} ones is not known"
     text = f"{whether}: at {stage}, {_differ(gap)}.{why}"
-    return Statement("alike", "unknown", text, pair[0], pair[1], gap.value)
+    return Statement("alike", "unknown", text, pair[0], pair[1], gap.claim)
 
 
 def _lower(gap: Gap) -> str:
-    low, high = -gap.value.high, -gap.value.low
+    low, high = -gap.claim.high, -gap.claim.low
     around = "" if math.isnan(low) else f" ({low:.2f} to {high:.2f})"
-    return f"similarity {-gap.value.estimate:.2f} lower{around}; chance gives {gap.chance:.2f}"
+    return f"similarity {-gap.claim.estimate:.2f} lower{around}; chance gives {gap.chance:.2f}"
 
 
 def _differ(gap: Gap) -> str:
-    value = gap.value
+    value = gap.claim
     around = "" if math.isnan(value.low) else f" ({number(value.low, '+.2f')} to {number(value.high, '+.2f')})"
     return f"similarity {number(value.estimate, '+.2f')}{around}; chance gives {gap.chance:.2f}"
 
