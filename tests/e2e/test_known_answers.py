@@ -97,16 +97,3 @@ def test_no_effect_is_not_claimed(folder):
     for start in ("pretrained", "mean_var"):
         assert holds(verdict.schemes[start].speedup, 1)
     assert np.isnan(verdict.scaling_share.estimate)
-
-
-def test_a_donor_that_knows_its_lower_half_alone_is_found_so(total, folder):
-    """Its first two blocks are trained on the task, the others drawn: all of the gain is there by the second block."""
-    state = trained_body(folder)
-    lower = glorot_body() | {name: state[name] for name in state if name.startswith(("block1.", "block2."))}
-    donor = file_donor(folder, "lower", lower)
-    spec = StudySpec(**COMMON, donor=donor, schemes=("pretrained", "random"), upto=(None, "block1", "block2"))
-    verdict = verdict_of(spec.with_values(train=DENSE), folder / "lower")
-    assert verdict.schemes["pretrained"].speedup.low > 1
-    assert verdict.schemes["pretrained upto block2"].speedup.low > 1
-    assert holds(verdict.upto_shares["pretrained upto block2"], 1)
-    assert verdict.upto_shares["pretrained upto block1"].estimate < 0.5
