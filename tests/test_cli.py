@@ -1,5 +1,14 @@
-from transfusion.cli import _blank
-from transfusion.options import with_options
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from transfusion import cli
+from transfusion.errors import SpecError
+from transfusion.options import blank, studies_of, with_options
+from transfusion.recipes import RECIPES
+from transfusion.schema import flat
+from transfusion.settings import lines
 from transfusion.spec import RepresentationSpec, StudySpec
 
 
@@ -32,6 +41,54 @@ def test_what_follows_a_dot_is_part_of_the_name_of_a_folder_and_a_suffix_is_not(
     for name in ("data.v1", "data.v2"):
         (tmp_path / name).mkdir()
     (tmp_path / "retina.v2.npz").touch()
-    names = [_blank(str(tmp_path / name)).name for name in ("data.v1", "data.v2", "retina.v2.npz")]
+    names = [blank(str(tmp_path / name)).name for name in ("data.v1", "data.v2", "retina.v2.npz")]
     assert names == ["data.v1", "data.v2", "retina.v2"]
-    assert _blank("embedded:fundus").name == "embedded-fundus"
+    assert blank("embedded:fundus").name == "embedded-fundus"
+
+
+def test_every_setting_is_listed_with_its_default_and_what_it_is():
+    listed = {
+        key: (default, text)
+        for key, default, text in re.findall(r"^  ([\w.]+) \[(.*?)\] (\S.*)$", "\n".join(lines()), re.M)
+    }
+    known = dict(flat(StudySpec(representations=RepresentationSpec()).model_dump(mode="json")))
+    missing = set(known) - set(listed) - {"task.split_names"}
+    assert missing == set()
+    assert listed["train.lr"][0] == str(StudySpec().train.lr)
+    assert listed["task.val_fraction"][0] == "0.0"
+    assert all(len(text) > 5 for _, text in listed.values())
+    assert all(f"  {name}: {recipe.shows}" in lines() for name, recipe in RECIPES.items())
+
+
+def test_the_help_of_an_option_ends_with_the_default_of_its_setting():
+    shown = " ".join(CliRunner().invoke(cli.transfusion, ["study", "--help"], terminal_width=200).output.split())
+    assert f"Learning rate. [default: {StudySpec().train.lr}]" in shown
+    assert "[default: pretrained,mean_var,random]" in shown
+    assert f"[default: {len(StudySpec().seeds)}]" in shown
+
+
+@pytest.mark.parametrize(
+    ("setting", "meant"),
+    [
+        ("train.lrr=1", "train.lr"),
+        ("trian.lr=1", "train.lr"),
+        ("task.image_sizes=3", "task.image_size"),
+        ("seed=3", "seeds"),
+    ],
+)
+def test_a_misspelt_setting_gets_a_suggestion(setting, meant):
+    with pytest.raises(SpecError, match=re.escape(f"(did you mean '{meant}'?)")):
+        with_options(StudySpec(), options(), [setting])
+
+
+def test_without_anything_the_recipes_are_meant_and_share_a_folder(tmp_path):
+    studies = studies_of(None, str(tmp_path), options(seeds=2), [])
+    assert [(each.spec.name, each.store.folder) for each in studies] == [(name, tmp_path / name) for name in RECIPES]
+    assert {each.spec.seeds for each in studies} == {(0, 1)}
+    assert len({each.spec.donor for each in studies}) == 1
+    changed = {
+        key
+        for key, value in flat(studies[0].spec.model_dump())
+        if dict(flat(studies[1].spec.model_dump()))[key] != value
+    }
+    assert changed == {"name", "task.data"}

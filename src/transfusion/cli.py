@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +13,13 @@ import click
 from transfusion import __version__, terms
 from transfusion.errors import SpecError, TransfusionError
 from transfusion.files import is_passing, reason
-from transfusion.options import listed, names, seconds, size, stage, with_options
+from transfusion.options import Setting, listed, names, seconds, size, stage, studies_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from transfusion.networks.donors import Donor
     from transfusion.runs.machine import Machine
-    from transfusion.spec import StudySpec
     from transfusion.study import Outcome, Study
 
 OUTPUTS = click.IntRange(1, 1_000_000)
@@ -71,6 +69,7 @@ def transfusion(context: click.Context) -> None:
     \b
         transfusion study                                  the embedded default; minutes, no download
         transfusion study --data DIR --model resnet50 --donor torchvision:resnet50
+        transfusion study --data DIR --model resnet50 --donor torchvision:resnet50 --dry-run
     """  # noqa: D301 - click wants the character
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -79,28 +78,44 @@ def transfusion(context: click.Context) -> None:
 @transfusion.command()
 @click.argument("source", metavar="[RECIPE | FILE.yaml | DIR]", required=False)
 @click.option("--data", metavar="PATH", help="Folder, .npz or .csv of images with labels, or embedded:NAME.")
-@click.option("--model", metavar="NAME", help="torchvision or timm name, cbr_*, or NAME_cifar.")
-@click.option("--donor", metavar="DONOR", help="torchvision:NAME, timm:NAME, file:PATH or run:ID.")
-@click.option("--schemes", metavar="A,B,..", callback=listed(str), help=f"Starts: {names(terms.Scheme)}.")
-@click.option("--batch-norms", metavar="A,B,..", callback=listed(str), help=f"Modes: {names(terms.BatchNorm)}.")
-@click.option("--upto", metavar="STAGE,..", callback=listed(stage), help="Transfuse up to these stages; 'all' too.")
-@click.option("--rest", metavar="A,B,..", callback=listed(str), help="Schemes for the stages above --upto.")
-@click.option("--head", metavar="SCHEME", help=f"Scheme of every head: {names(terms.Head)}. [default: default]")
-@click.option("--sizes", metavar="N,..", callback=listed(size), help="Training images: counts, 10%, or 'all'.")
-@click.option("--seeds", metavar="N", type=SEEDS, help="Number of seeds, or use --set seeds=[7,8].")
-@click.option("--until", type=click.Choice(["decided"]), help="Add seeds until the main question is answered.")
+@click.option("--model", cls=Setting, metavar="NAME", help="torchvision or timm name, cbr_*, or NAME_cifar.")
 @click.option(
-    "--max-seeds", metavar="N", type=click.IntRange(3), help="With --until: not more than these. [default: 20]"
+    "--donor",
+    metavar="DONOR",
+    help="Pretrained weights: torchvision:NAME, timm:NAME, file:PATH or run:ID. [default: none]",
+)
+@click.option("--schemes", cls=Setting, metavar="A,B,..", callback=listed(str), help=f"Starts: {names(terms.Scheme)}.")
+@click.option(
+    "--batch-norms", cls=Setting, metavar="A,B,..", callback=listed(str), help=f"Modes: {names(terms.BatchNorm)}."
+)
+@click.option(
+    "--upto", cls=Setting, metavar="STAGE,..", callback=listed(stage), help="Transfuse up to these stages; 'all' too."
+)
+@click.option(
+    "--rest", cls=Setting, metavar="A,B,..", callback=listed(str), help="Schemes for the stages above --upto."
+)
+@click.option("--head", cls=Setting, metavar="SCHEME", help=f"Scheme of every head: {names(terms.Head)}.")
+@click.option(
+    "--sizes", cls=Setting, metavar="N,..", callback=listed(size), help="Training images: counts, 10%, or 'all'."
+)
+@click.option("--seeds", cls=Setting, metavar="N", type=SEEDS, help="Number of seeds, or use --set seeds=[7,8].")
+@click.option(
+    "--until",
+    type=click.Choice(["decided"]),
+    help="Add seeds until the main question is answered. [default: as many as --seeds]",
+)
+@click.option(
+    "--max-seeds", cls=Setting, metavar="N", type=click.IntRange(3), help="With --until: not more than these."
 )
 @click.option("--budget", metavar="TIME", callback=seconds, help="With --until: add no seed after 2h, 90m or 30s.")
-@click.option("--metric", metavar="NAME", help="Judge by auc, accuracy, auprc or auc:CLASS. [default: auc]")
+@click.option("--metric", cls=Setting, metavar="NAME", help="Judge by auc, accuracy, auprc or auc:CLASS.")
 @click.option("--margin", type=float, help="Smallest difference in the metric that matters. [default: 0.01 of AUC]")
-@click.option("--baseline", metavar="START", help="What the others are compared with. [default: random]")
-@click.option("--steps", type=int, help="Optimiser steps of each run.")
-@click.option("--batch-size", type=int, help="Images per step.")
-@click.option("--lr", type=float, help="Learning rate.")
-@click.option("--eval-every", type=int, help="Steps between evaluations.")
-@click.option("--image-size", type=int, help="Side of the images in pixels.")
+@click.option("--baseline", cls=Setting, metavar="START", help="What the others are compared with.")
+@click.option("--steps", cls=Setting, type=int, help="Optimiser steps of each run.")
+@click.option("--batch-size", cls=Setting, type=int, help="Images per step.")
+@click.option("--lr", cls=Setting, type=float, help="Learning rate.")
+@click.option("--eval-every", type=int, help="Steps between evaluations. [default: dense at first, then 20 evenly]")
+@click.option("--image-size", type=int, help="Side of the images in pixels. [default: of arrays their own, else 224]")
 @click.option(
     "--channels", type=click.IntRange(1), help="Of the images: 1 (grey) or 3. [default: as stored, or as the donor has]"
 )
@@ -108,24 +123,39 @@ def transfusion(context: click.Context) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what it would be, and take in time and on disk; train nothing.")
 @click.option("--details", is_flag=True, help="At the end, print the curves as a table and every conclusion too.")
 @click.option("--out", metavar="DIR", help="Where the study is kept. [default: studies/NAME]")
-@click.option("--workers", type=click.IntRange(0), help="Runs side by side; 0 is none, in this process.")
-@click.option("--devices", type=click.IntRange(1), default=1, help="Devices that share each batch of a run.")
 @click.option(
-    "--accelerator", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="What runs compute on."
+    "--workers", type=click.IntRange(0), help="Runs side by side; 0: in this process. [default: a run per core or GPU]"
+)
+@click.option(
+    "--devices", type=click.IntRange(1), default=1, show_default=True, help="Devices that share each batch of a run."
+)
+@click.option(
+    "--accelerator",
+    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    default="auto",
+    show_default=True,
+    help="What runs compute on.",
 )
 @click.option("--trackers", metavar="A,B,..", callback=listed(str), help=f"Curves also to {names(terms.Tracker)}.")
-@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Any other setting, e.g. train.lr=0.01.")
+@click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Any other setting; transfusion settings lists them. Example: train.lr=0.01.",
+)
 def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
     """Run a study, or resume one.
 
     Finished runs are never repeated: the same command resumes where it was stopped, and a larger grid adds to
-    what is there. With nothing else it runs the embedded default: the recipes near and far.
+    what is there. With nothing else it runs the embedded default: the recipes near and far. Defaults below are those
+    of a study of your own data; a recipe, a file and an earlier study bring theirs.
     """
     machine = {"accelerator": options.pop("accelerator"), "devices": options.pop("devices")}
     how = {"workers": options.pop("workers"), "trackers": options.pop("trackers") or ()}
     budget_s, max_seeds, details = options.pop("budget"), options["max_seeds"], options.pop("details")
     dry_run = options.pop("dry_run")
-    studies = _studies(source, options.pop("out"), options, settings)
+    studies = studies_of(source, options.pop("out"), options, settings)
     if studies[0].spec.until is None and (max_seeds is not None or budget_s < math.inf):
         raise SpecError("--max-seeds and --budget say when --until decided gives up; give it too.")
 
@@ -139,25 +169,6 @@ def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
         click.echo("Stopped. The same command resumes.", err=True)
         return INTERRUPTED
     return _conclude(studies, outcomes, details)
-
-
-def _studies(source: str | None, out: str | None, options: dict[str, Any], settings: Sequence[str]) -> list[Study]:
-    """The study that is meant; without any, those of the embedded default, which share their donor."""
-    if options["data"] is not None and source is None:
-        spec = with_options(_blank(options["data"]), options, settings)
-        _check_data(spec)
-        from transfusion.study import Study
-
-        return [Study(spec, out or Path("studies") / spec.name)]
-    from transfusion.recipes import RECIPES
-    from transfusion.study import Study
-
-    if source is not None:
-        base = Study.load(source, out)
-        return [Study(with_options(base.spec, options, settings), base.store.folder)]
-    folder = Path(out or "studies")
-    specs = {name: with_options(recipe.study, options, settings) for name, recipe in RECIPES.items()}
-    return [Study(spec, folder / name) for name, spec in specs.items()]
 
 
 def _preview(studies: list[Study], machine: Machine, workers: int | None) -> int:
@@ -191,22 +202,6 @@ def _run(the_study: Study, **how: Any) -> Outcome:
     return outcome
 
 
-def _check_data(spec: StudySpec) -> None:
-    """Refuse what names and folders show to be wrong in the first second: importing torch alone takes longer."""
-    from transfusion import tasks
-
-    tasks.check(spec.task)
-
-
-def _blank(data: str) -> StudySpec:
-    """Settings for the user's own data; the recipes' are for theirs."""
-    from transfusion.spec import StudySpec
-
-    path = Path(data).expanduser().resolve()
-    name = path.name if path.is_dir() else path.stem
-    return StudySpec.parse({"name": name.replace(":", "-") or "study"})
-
-
 def _conclude(studies: list[Study], outcomes: list[Outcome], details: bool) -> int:
     """Print what each study came to; the exit code."""
     from transfusion import terminal
@@ -218,6 +213,15 @@ def _conclude(studies: list[Study], outcomes: list[Outcome], details: bool) -> i
         for line in terminal.troubles(each, outcome):
             click.echo(line, err=True)
     return 1 if any(outcome.failed or outcome.unseen for outcome in outcomes) else 0
+
+
+@transfusion.command()
+def settings() -> None:
+    """List every setting with its default, and the recipes."""
+    from transfusion.settings import lines
+
+    for line in lines():
+        click.echo(line)
 
 
 @transfusion.command()

@@ -1,10 +1,11 @@
-"""Options of the command line as settings: lists, sizes, and where each option belongs in a spec."""
+"""Options of the command line as settings: lists, sizes, where each belongs in a spec, and which study is meant."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -13,6 +14,29 @@ from transfusion.errors import SpecError
 
 if TYPE_CHECKING:
     from transfusion.spec import StudySpec
+    from transfusion.study import Study
+
+
+class Setting(click.Option):
+    """An option that stands for a setting: its help ends with the setting's default."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The option and its help, as click shows them."""
+        record = super().get_help_record(ctx)
+        default = _default(str(self.name))
+        return record if record is None or not default else (record[0], f"{record[1]} [default: {default}]")
+
+
+def _default(option: str) -> str:
+    """Of the setting that an option stands for, as the option takes it; empty where it is left open."""
+    from transfusion.spec import StudySpec
+
+    value: Any = StudySpec()
+    for name in PLACES.get(option, option).split("."):
+        value = getattr(value, name)
+    if isinstance(value, tuple):
+        return str(len(value)) if option == "seeds" else ",".join("all" if one is None else str(one) for one in value)
+    return "" if value is None else str(value)
 
 
 def listed(convert: Callable[[str], Any]) -> Callable[..., Any]:
@@ -80,23 +104,61 @@ def with_options(spec: StudySpec, options: dict[str, Any], settings: Sequence[st
         values["representations"] = {}
     for option, value in options.items():
         if value is not None:
-            _put(values, PLACES.get(option, option), list(range(value)) if option == "seeds" else value)
+            _put(spec, values, PLACES.get(option, option), list(range(value)) if option == "seeds" else value)
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
             raise SpecError(f"--set takes KEY=VALUE, such as train.lr=0.01 (got '{setting}').")
         try:
-            _put(values, key, yaml.safe_load(text))
+            _put(spec, values, key, yaml.safe_load(text))
         except yaml.YAMLError:
             raise SpecError(f"--set {key}: '{text}' is not a value. Quote lists, as in seeds='[1,2]'.") from None
     return spec.parse(values)
 
 
-def _put(values: dict[str, Any], key: str, value: Any) -> None:
+def _put(spec: StudySpec, values: dict[str, Any], key: str, value: Any) -> None:
+    from transfusion.validated import nearest
+
     *parents, last = key.split(".")
     for parent in parents:
         inner = values.get(parent)
         if not isinstance(inner, dict):
-            raise SpecError(f"There is no group of settings '{parent}' in '{key}'. Groups: task, train, donor.")
+            hint = nearest(type(spec), key)
+            raise SpecError(f"There is no group of settings '{parent}' in '{key}'{hint}. Groups: task, train, donor.")
         values = inner
     values[last] = value
+
+
+def studies_of(source: str | None, out: str | None, options: dict[str, Any], settings: Sequence[str]) -> list[Study]:
+    """The study that is meant; without any, those of the embedded default, which share their donor."""
+    if options["data"] is not None and source is None:
+        spec = with_options(blank(options["data"]), options, settings)
+        _check_data(spec)
+        from transfusion.study import Study
+
+        return [Study(spec, out or Path("studies") / spec.name)]
+    from transfusion.recipes import RECIPES
+    from transfusion.study import Study
+
+    if source is not None:
+        base = Study.load(source, out)
+        return [Study(with_options(base.spec, options, settings), base.store.folder)]
+    folder = Path(out or "studies")
+    specs = {name: with_options(recipe.study, options, settings) for name, recipe in RECIPES.items()}
+    return [Study(spec, folder / name) for name, spec in specs.items()]
+
+
+def _check_data(spec: StudySpec) -> None:
+    """Refuse what names and folders show to be wrong in the first second: importing torch alone takes longer."""
+    from transfusion import tasks
+
+    tasks.check(spec.task)
+
+
+def blank(data: str) -> StudySpec:
+    """Settings for the user's own data; the recipes' are for theirs."""
+    from transfusion.spec import StudySpec
+
+    path = Path(data).expanduser().resolve()
+    name = path.name if path.is_dir() else path.stem
+    return StudySpec.parse({"name": name.replace(":", "-") or "study"})

@@ -129,20 +129,32 @@ class RepresentationSpec(Spec):
 
 
 class StudySpec(Spec):
-    """A grid of runs: schemes x batch-norm modes x ``upto`` x sizes x seeds.
+    """A grid of runs: schemes x batch-norm modes x ``upto`` x sizes x seeds, and how its curves are judged.
 
-    ``batch_norms`` apply to the schemes that redraw a donor's weights (mean_var, sampling, shuffled). A stage in
-    ``upto`` applies to ``pretrained`` (None is the whole network) and every entry of ``rest`` to the stages
-    above it; ``head`` is the scheme of every head. A size of at most 1.0 written as a float is a share of the training
-    images. For any other combination give a full ``SchemeSpec`` among ``schemes``. With ``representations`` the
-    networks are compared stage by stage, and runs of the largest size keep the weights that this takes.
+    For combinations that are no grid give full ``SchemeSpec``s among ``schemes``. What says how curves are judged
+    (``metric``, ``baseline``, ``margin``, ``pairs``) makes no new runs.
 
-    The last four say how curves are judged, and make no new runs: ``metric`` (``auc``, ``accuracy``, ``auprc`` or
-    ``auc:CLASS``), ``baseline`` (label of the start that the others are compared with), ``margin`` (the smallest
-    difference that matters; the metric's own if not given) and ``pairs`` of labels to compare as well.
-
-    ``until="decided"`` adds seeds one by one until the main start is shown to end apart from the baseline, or to end
-    equal and be faster, slower or as fast, or there are ``max_seeds``. What is claimed allows for the repeated looks.
+    Attributes:
+        name: of the study and of its folder.
+        task: images, labels and splits.
+        model: the network, as in ``networks.models.build``.
+        donor: where pretrained weights come from, or a run that the study begins with.
+        schemes: what the runs start from.
+        batch_norms: modes for the schemes that redraw a donor's weights (mean_var, sampling, shuffled).
+        upto: stages up to which ``pretrained`` holds; None is the whole network.
+        rest: schemes of the stages above ``upto``.
+        head: scheme of every head.
+        sizes: numbers of training images; a float of at most 1 is a share, None all of them.
+        seeds: one training of each start and size per seed.
+        train: how a network is trained.
+        representations: how networks are compared stage by stage; runs of the largest size keep the weights for it.
+        metric: ``auc``, ``accuracy``, ``auprc`` or ``auc:CLASS``.
+        baseline: label of the start that the others are compared with.
+        margin: the smallest difference that matters; the metric's own if not given.
+        pairs: labels of starts to compare with each other as well.
+        until: ``decided`` adds seeds until the main start is shown to end apart from the baseline, or to end equal and
+            be faster, slower or as fast. What is claimed allows for the repeated looks.
+        max_seeds: at which ``until`` gives up.
     """
 
     name: str = "study"

@@ -18,10 +18,13 @@ class TrainSpec(Spec):
     """How a network is trained.
 
     Attributes:
-        optimizer: ``adam``, ``adamw`` or ``sgd`` (with ``momentum``).
+        optimizer: ``adam``, ``adamw`` or ``sgd``.
         lr: peak learning rate.
+        momentum: of ``sgd``.
+        weight_decay: as the optimiser's library has it.
         schedule: ``constant``; ``step`` (times ``gamma`` at each of ``milestones``); ``cosine`` (to 0 at the end).
         milestones: fractions of the run, in (0, 1); with ``epochs`` also epochs, from 1 on.
+        gamma: what a ``step`` schedule multiplies the learning rate by.
         warmup_steps: linear rise from 0 at the start.
         steps: optimiser steps.
         epochs: passes over the run's own training images, in place of ``steps``: runs of several data sizes then get

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import reprlib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -88,21 +89,51 @@ class Spec(BaseModel):
         return self.parse({**self.model_dump(), **values})
 
 
+def dotted(cls: type[Spec], prefix: str = "") -> dict[str, tuple[type[Spec], str]]:
+    """Every setting by its dotted name: the class that has it, and its name there; groups are no settings.
+
+    Examples:
+        >>> from transfusion.spec import DonorRunSpec
+        >>> [key for key in dotted(DonorRunSpec) if not key.startswith(("task.", "train."))]
+        ['scheme.name', 'scheme.batch_norm', 'scheme.upto', 'scheme.rest', 'scheme.head', 'seed']
+    """
+    found: dict[str, tuple[type[Spec], str]] = {}
+    for name, field in cls.model_fields.items():
+        groups = [kind for kind in (field.annotation, *get_args(field.annotation)) if _is_group(kind)]
+        if not groups or str in get_args(field.annotation):
+            found[f"{prefix}{name}"] = cls, name
+        for group in groups:
+            found |= dotted(group, f"{prefix}{name}.")
+    return found
+
+
+def nearest(cls: type[Spec], key: str) -> str:
+    """A question after the setting that may be meant; empty where none is near."""
+    near = difflib.get_close_matches(key, dotted(cls), n=1)
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def _is_group(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Spec)
+
+
 def _one_line(cls: type[Spec], error: ValidationError) -> str:
     what = cls.__name__.removesuffix("Spec").lower()
-    problems = error.errors()
+    problems: list[Any] = error.errors()
     # a list with a bad item is also reported as too short
     parts = [
-        say for problem in problems if (say := _say(problem)) and not (problem["type"] == "too_short" and problems[1:])
+        say
+        for problem in problems
+        if (say := _say(cls, problem)) and not (problem["type"] == "too_short" and problems[1:])
     ]
     return f"The {what} settings are not valid: {'; '.join(parts)}."
 
 
-def _say(problem: Any) -> str:
+def _say(cls: type[Spec], problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"] if not str(part).startswith("="))
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        return f"there is no setting '{key}'"
+        return f"there is no setting '{key}'{nearest(cls, key)}"
     if not key:
         return message
     return f"{key}: {message[0].lower()}{message[1:]} (got {reprlib.repr(problem['input'])})"
