@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from transfusion.runs.estimate import Estimate, Pace, Part, comparing_s
+from transfusion.runs.estimate import Estimate, Pace, Part, comparing_s, page_s
 from transfusion.runs.machine import Machine
 from transfusion.spec import DonorRunSpec, RepresentationSpec, RunSpec, StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study
@@ -12,7 +12,7 @@ from transfusion.study import Study
 FUNDUS = TaskSpec(data="embedded:fundus", image_size=16, num_images=(40, 8, 24))
 ONE_THREAD = Machine(accelerator="cpu", threads=1)
 TRAIN = TrainSpec(steps=4, batch_size=8, eval_every=2, precision="float32")
-PACE = Pace(begin_s=1, step_s=2, image_s=0.5, pair_s=0, num_held_out=10, weights=1000, num_outputs=2)
+PACE = Pace(begin_s=1, step_s=2, image_s=0.5, pair_s=0, fit_s=0, num_held_out=10, weights=1000, num_outputs=2)
 
 
 def runs(num):
@@ -50,6 +50,13 @@ def test_comparisons_grow_with_networks_and_pairs():
     assert comparing_s(settings, couple, PACE, 2) == alone / 2
     assert comparing_s(settings, couple, replace(PACE, pair_s=1.0), 1) > alone
     assert comparing_s(settings, runs(4), PACE, 1) > 2 * alone
+
+
+def test_a_page_fits_gabors_to_every_first_layer_once():
+    copied = [run.with_values(scheme={"name": "pretrained"}) for run in runs(3)]
+    drawn = [run.with_values(scheme={"name": "random"}) for run in runs(3)]
+    plain = page_s([*copied, *drawn], PACE)
+    assert page_s([*copied, *drawn], replace(PACE, fit_s=1.0)) - plain == pytest.approx(1 + 3 + 2 * 6)
 
 
 @pytest.fixture

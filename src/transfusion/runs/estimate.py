@@ -1,7 +1,7 @@
 """What a study will take, from three timed steps of its own network on its own images.
 
 They are timed in processes like those that will train, as many at once as will run side by side: neighbours slow each
-other down. What cannot be timed beforehand, the page, is taken to take as long as it usually does.
+other down. Of the page only the Gabor fits are timed; the rest is taken to take as long as it usually does.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from transfusion import tasks
 from transfusion.errors import SpecError
+from transfusion.filters import gabor_score
 from transfusion.networks import models
 from transfusion.runs.batches import Batches
 from transfusion.runs.comparisons import Probe
@@ -33,7 +34,9 @@ from transfusion.spec import RepresentationSpec, RunSpec
 STEPS = 3  # timed at least
 LEAST_S = 0.5  # for which steps are repeated
 MOST_IMAGES = 256  # of a timed evaluation
-PAGE_S, PAGE_RUN_S = 6.0, 0.1  # of a page, and of each run on it; measured on two cores of an EPYC
+PAGE_S, PAGE_RUN_S = 6.0, 0.1  # of a page, and of each run on it, without Gabor fits; on two cores of an EPYC
+FITTED = 8  # filters that are timed
+FIT_SIDES = (3, 11)  # pixels of filters that the page fits Gabors to
 PAGE_BYTES = 5e6
 STATE = 3  # times the weights: a checkpoint of Adam
 
@@ -47,6 +50,7 @@ class Pace:
         step_s: for an optimiser step.
         image_s: to evaluate an image.
         pair_s: to compare two networks, beyond their passes over the images.
+        fit_s: to fit Gabors to the filters of the first layer.
         num_held_out: images of an evaluation.
         weights: bytes of the network.
         num_outputs: of the network.
@@ -56,6 +60,7 @@ class Pace:
     step_s: float
     image_s: float
     pair_s: float
+    fit_s: float
     num_held_out: int
     weights: int
     num_outputs: int
@@ -91,6 +96,7 @@ class Trial:
             step_s,
             image_s,
             self._pair(trainer, image_s),
+            _fit(trainer),
             sum(map(len, held_out)),
             sum(tensor.numel() * tensor.element_size() for tensor in trainer.module.state_dict().values()),
             task.num_outputs,
@@ -129,6 +135,17 @@ def _evaluation(trainer: Trainer) -> float:
     return found[-1] / len(some)
 
 
+def _fit(trainer: Trainer) -> float:
+    """Of all filters, from a few."""
+    layers = (tensor for tensor in trainer.module.state_dict().values() if tensor.ndim == 4)
+    first = next((layer for layer in layers if min(layer.shape[2:]) >= FIT_SIDES[0]), None)
+    if first is None or max(first.shape[2:]) > FIT_SIDES[1]:
+        return 0.0
+    few, began = first[:FITTED], time.monotonic()
+    gabor_score(few.float().cpu())
+    return (time.monotonic() - began) * len(first) / len(few)
+
+
 def time_steps(crew: Crew, trial: Trial) -> tuple[Pace, float]:
     """Time a run as the crew will train it.
 
@@ -147,7 +164,7 @@ def time_steps(crew: Crew, trial: Trial) -> tuple[Pace, float]:
             paces = _round(pool, trial, places)
     except BrokenProcessPool:
         raise SpecError("The process that timed three steps died: lower --batch-size or --workers.") from None
-    own = ("begin_s", "step_s", "image_s", "pair_s")
+    own = ("begin_s", "step_s", "image_s", "pair_s", "fit_s")
     middle = {name: median(getattr(each, name) for each in paces) for name in own}
     return replace(paces[0], **middle), max(0.0, start_s)
 
@@ -247,6 +264,12 @@ def comparing_s(settings: RepresentationSpec, runs: Sequence[RunSpec], pace: Pac
     return (passes * each_s + pairs * pace.pair_s) / max(1, workers)
 
 
+def page_s(runs: Sequence[RunSpec], pace: Pace) -> float:
+    """Seconds of a page: Gabors are fitted to the filters before and after training and to their difference."""
+    before = {(run.scheme, None if run.scheme.name == "pretrained" else run.seed) for run in runs}
+    return PAGE_S + PAGE_RUN_S * len(runs) + pace.fit_s * (len(before) + 2 * len(runs))
+
+
 def estimate(
     plan: Plan,
     store: Store,
@@ -274,4 +297,5 @@ def estimate(
     if settings and parts and parts[-1].runs[-1] in plan.grid:
         last = parts[-1]
         compare_s = last.start_s + comparing_s(settings, last.runs, last.pace, last.workers)
-    return Estimate(tuple(parts), compare_s, PAGE_S + PAGE_RUN_S * len(plan.grid))
+    last_s = page_s(plan.grid, parts[-1].pace) if parts else PAGE_S
+    return Estimate(tuple(parts), compare_s, last_s)
