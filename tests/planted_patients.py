@@ -74,17 +74,17 @@ def blind(contest: Contest) -> Contest:
     return Contest(contest.grid, contest.baseline, contest.margin)
 
 
-def population_area(speedup: float) -> float:
+def population_area(speedup: float, own: float) -> float:
     """Difference of mean heights that the populations' curves have, by the trapezoid rule."""
-    heights = [_height(TAU / factor) for factor in (speedup, 1.0)]
+    heights = [_height(TAU / factor, own) for factor in (speedup, 1.0)]
     return float(np.trapezoid(heights[0] - heights[1], STEPS) / STEPS[-1])
 
 
-def _height(tau: float, draws: int = 4000) -> np.ndarray:
+def _height(tau: float, own: float, draws: int = 4000) -> np.ndarray:
     generator = np.random.default_rng(0)
     grown = 1 - np.exp(-((STEPS / (tau * np.exp(SPREAD * generator.normal(size=(draws, 1))))) ** 1.2))
     separation = SEPARATION * (1 + 0.05 * generator.normal(size=(draws, 1)))
-    spread = np.sqrt((1 - grown) ** 2 + grown**2 * (1 + OWN_NOISE**2 + 0.7**2))
+    spread = np.sqrt((1 - grown) ** 2 + grown**2 * (1 + OWN_NOISE**2 + own**2))
     return stats.norm.cdf(grown * separation / spread / np.sqrt(2)).mean(0)
 
 

@@ -206,6 +206,34 @@ def test_bootstrap_by_patient_sees_that_copies_are_no_new_cases(generator):
     assert clustered.high - clustered.low > 2 * (naive.high - naive.low)
 
 
+def test_delong_by_patient_sees_that_copies_are_no_new_cases(generator):
+    labels = np.repeat(np.arange(40) % 2, 10)
+    scores = np.repeat(generator.normal(size=40), 10) + labels
+    patients = np.repeat(np.arange(40), 10)
+    clustered, once = metrics.delong(labels, scores, patients=patients), metrics.delong(labels[::10], scores[::10])
+    drawn = metrics.bootstrap_auc(labels, scores, patients=patients)
+    assert clustered.n == 40
+    assert (clustered.low, clustered.high) == pytest.approx((once.low, once.high), abs=0.01)
+    assert (clustered.low, clustered.high) == pytest.approx((drawn.low, drawn.high), abs=0.05)
+
+
+def test_few_positive_patients_and_a_high_auc_are_covered(generator):
+    """The percentile bootstrap covers some 89 % here."""
+    labels, patients, inside = np.repeat([1, 0], [20, 100]).repeat(2), np.arange(120).repeat(2), 0
+    for _ in range(400):
+        level = generator.normal(size=120)[patients] + 0.5 * generator.normal(size=240)
+        found = metrics.delong(labels, level + stats.norm.ppf(0.9) * np.sqrt(2.5) * labels, patients=patients)
+        inside += found.low <= 0.9 <= found.high
+    assert stats.binom.ppf(1e-4, 400, 0.95) <= inside
+
+
+@pytest.mark.parametrize("scores", [[1, 2, 3, 4], [4, 3, 2, 1], [1, 1, 1, 1]])
+def test_delong_by_patient_is_wide_where_its_variance_says_nothing(scores):
+    measured = metrics.delong([0, 0, 1, 1], scores, patients=["a", "b", "c", "d"])
+    assert measured.high - measured.low > 0.8
+    assert "2 disjoint pairs" in measured.reason
+
+
 def test_bootstrap_is_a_function_of_its_seed():
     labels, scores = np.arange(30) % 2, np.arange(30) * 7 % 11
     first, again, other = (metrics.bootstrap_auc(labels, scores, seed=seed, num=50) for seed in (1, 1, 2))
@@ -268,7 +296,7 @@ def test_one_event_is_judged_as_by_itself(generator):
     columns = labels[:, None], scores[:, None]
     assert metrics.auc_interval(*columns) == metrics.delong(labels, scores)
     patients = np.arange(60) // 4
-    assert metrics.auc_interval(*columns, patients) == metrics.bootstrap_auc(labels, scores, patients)
+    assert metrics.auc_interval(*columns, patients) == metrics.delong(labels, scores, patients=patients)
     assert metrics.auc_interval(*columns) != metrics.auc_interval(*columns, patients)
 
 

@@ -71,7 +71,7 @@ def test_every_run_has_its_delong_interval_where_patients_are_unknown(tmp_path):
 def test_patients_who_are_known_are_drawn_whole(tmp_path):
     patients = np.arange(40) // 2
     table = tables(study(tmp_path, BINARY, patients=patients))["model-table"]
-    expected = metrics.bootstrap_auc(LABELS, drawn(LABELS, 2, 0)[:, 1], patients)
+    expected = metrics.delong(LABELS, drawn(LABELS, 2, 0)[:, 1], patients=patients)
     assert column(table, "95 % interval")[0] == f"{expected.low:.3f} to {expected.high:.3f}"
     assert set(column(table, "n")) == {"20"}
     assert "n = 40 held-out images of n = 20 patients" in table.caption

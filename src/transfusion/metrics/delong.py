@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from scipy.special import expit, logit
 
 from transfusion.errors import InputError
+from transfusion.metrics.influence import auc_influence
 from transfusion.metrics.interval import Interval
 
 Floats = NDArray[np.float64]
 
 
-def delong(labels: ArrayLike, scores: ArrayLike, level: float = 0.95) -> Interval:
-    """Interval of one model's AUC over new cases from the same population.
+def delong(labels: ArrayLike, scores: ArrayLike, level: float = 0.95, patients: ArrayLike | None = None) -> Interval:
+    """Interval of one model's AUC over new cases, or new patients with all their cases, from the same population.
 
-    Not for several images of one patient (use ``bootstrap_auc``), nor for what another training would give (repeat
-    with other seeds). The interval is symmetric in log odds, so it stays inside (0, 1). Where DeLong's variance is 0 or
+    Not for what another training would give (repeat with other seeds). The interval is symmetric in log odds, so it
+    stays inside (0, 1). Where DeLong's variance is 0 or
     cannot be estimated (perfect separation, all scores tied, one case of a kind), it is the exact binomial
     interval of k = min(positives, negatives) disjoint pairs instead: an AUC estimated from all pairs never varies more
     than one from k disjoint pairs (Birnbaum and Klose 1957), and at perfect separation the lower end
@@ -27,14 +30,18 @@ def delong(labels: ArrayLike, scores: ArrayLike, level: float = 0.95) -> Interva
         labels: 0 or 1, (examples,).
         scores: higher means more likely 1, (examples,).
         level: confidence, 0 to 1.
+        patients: who each example belongs to, (examples,). With them the variance is that over whole patients
+            (Obuchowski 1997), and the quantile Student's, with degrees of freedom from how many patients there are on
+            either side: with 10 to 50 positive ones it covers better than a bootstrap, most of all near 1.
 
     Returns:
-        The interval, ``n`` examples; NaN with a reason if one of the classes is absent.
+        The interval, ``n`` examples, or patients; NaN with a reason if one of the classes is absent.
 
     Raises:
         InputError: shapes that do not fit, NaN scores, labels other than 0 and 1.
 
-    Source: DeLong et al. 1988 through mid-ranks (Sun and Xu 2014); an addition to the paper.
+    Source: DeLong et al. 1988 through mid-ranks (Sun and Xu 2014); Obuchowski 1997, Biometrics 53; an addition to the
+    paper.
 
     Example:
         >>> measured = delong([0, 0, 0, 1, 1, 1], [0.1, 0.4, 0.35, 0.8, 0.3, 0.9])
@@ -42,6 +49,8 @@ def delong(labels: ArrayLike, scores: ArrayLike, level: float = 0.95) -> Interva
         (0.778, 0.173, 0.983)
     """
     truth, values = checked_pair(labels, scores)
+    if patients is not None:
+        return _by_patient(truth, values, np.asarray(patients), level)
     n, num_pairs = len(truth), int(min(truth.sum(), (~truth).sum()))
     if num_pairs == 0:
         return Interval.undefined(n, "one class is absent")
@@ -49,9 +58,32 @@ def delong(labels: ArrayLike, scores: ArrayLike, level: float = 0.95) -> Interva
     auc, variance = float(aucs[0]), float(covariance[0, 0])
     if not 0 < auc < 1 or not variance > 0:
         return disjoint_pairs(auc, num_pairs, n, level)
-    margin = _z(level) * np.sqrt(variance) / (auc * (1 - auc))
-    low, high = expit(logit(auc) + np.array([-margin, margin]))
+    return _in_log_odds(auc, _z(level) * np.sqrt(variance), n)
+
+
+def _by_patient(truth: NDArray[np.bool_], values: Floats, patients: NDArray[Any], level: float) -> Interval:
+    quantile, n = _z(level), len(np.unique(patients))
+    found = auc_influence(truth, values, patients)
+    if np.isnan(found.value):
+        return Interval.undefined(n, "one class is absent")
+    if not 0 < found.value < 1 or not found.variance > 0 or num_disjoint_pairs(truth, patients) < 2:
+        return disjoint_pairs(found.value, num_disjoint_pairs(truth, patients), n, level)
+    parts = (found.by_patient**2).sum(1)
+    quantile = float(stats.t.isf((1 - level) / 2, parts.sum() ** 2 / (parts**2 / found.df).sum()))
+    return _in_log_odds(found.value, quantile * np.sqrt(found.variance), n)
+
+
+def _in_log_odds(auc: float, margin: float, n: int) -> Interval:
+    """The interval that is symmetric in log odds, from half the width that one about the AUC itself would have."""
+    half = margin / (auc * (1 - auc))
+    low, high = expit(logit(auc) + np.array([-half, half]))
     return Interval(auc, float(low), float(high), n)
+
+
+def num_disjoint_pairs(truth: NDArray[np.bool_], patients: NDArray[Any]) -> int:
+    """Most pairs of a positive and a negative case that use every patient at most once."""
+    positive, negative = set(patients[truth].tolist()), set(patients[~truth].tolist())
+    return min(len(positive), len(negative), len(positive | negative) // 2)
 
 
 def delong_test(labels: ArrayLike, a: ArrayLike, b: ArrayLike, level: float = 0.95) -> tuple[Interval, float]:

@@ -114,6 +114,20 @@ def influence(
     )
 
 
+def auc_influence(truth: NDArray[np.bool_], scores: Floats, patients: ArrayLike) -> Influence:
+    """Of one event's AUC.
+
+    Args:
+        truth: which examples are positive, (examples,).
+        scores: higher means more likely positive, (examples,).
+        patients: who each example belongs to, (examples,).
+
+    Raises:
+        InputError: patients that do not fit.
+    """
+    return _auc(truth, scores, *_numbered(patients, len(truth)))
+
+
 def _judged(index: str, kind: Kind, scores: Floats, labels: ArrayLike, positive: int | None) -> tuple[Floats, Floats]:
     """Outcomes and probabilities, (examples, events): those of the task, or of one class."""
     if not index:

@@ -104,7 +104,12 @@ def _method(models: Sequence[Model], rule: Rule | None) -> str:
     if rule is None or not known:
         return "There is no interval."
     mean = " of the mean over classes" if rule.kind in MANY else ""
-    by_patient = f"The interval{mean} is a bootstrap that draws whole patients; n counts them."
+    how = (
+        "a bootstrap that draws whole patients"
+        if mean
+        else "symmetric in log odds, with a variance over whole patients"
+    )
+    by_patient = f"The interval{mean} is {how}; n counts them."
     unknown = "DeLong's" if not mean else f"a bootstrap{mean} that draws images"
     by_image = f"Patients are unknown: the interval is {unknown}, and takes every image for a patient of its own."
     num = sum(model.has_patients for model in known)

@@ -1,0 +1,320 @@
+"""Tables of ``verdict_coverage.py`` on what a whole verdict claims: patients, a full page, margins, ends, failures."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from transfusion.metrics import auc_interval, bootstrap_auc
+from transfusion.verdict import Verdict, conclude
+from transfusion.verdict.tally import hidden_rate
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from planted import Planted
+from planted_patients import blind, population_area, study
+
+SEEDS = (3, 5, 10)
+Rows = Iterator[Sequence[object]]
+
+APART = {"higher", "lower", "slightly higher", "slightly lower"}
+CLAIMS = {
+    "decision": {"better", "worse", "saves time", "slower", "another", "better but slower", "probably saves time",
+                 "stop early", "only it learns"},
+    "final": APART, "pair": APART, "pace": {"faster", "slower"}, "class": {"higher", "lower"},
+    "size": APART | {"larger", "smaller"}, "overfitting": {"falls"}, "batch_norm": {"apart"}, "alike": {"less alike"},
+    "upto": {"enough", "none"}, "scaling": {"none", "at most", "known", "all"},
+}  # fmt: skip
+
+
+def percent(hits: float, of: int) -> str:
+    """A rate and its Monte Carlo standard error."""
+    if not of:
+        return "-"
+    rate = hits / of
+    return f"{100 * rate:.1f} ± {100 * np.sqrt(max(rate * (1 - rate), 0.25 / of) / of):.1f}"
+
+
+def claims_of(verdict: Verdict) -> set[str]:
+    """Topics on which it says that something differs."""
+    return {one.topic for one in verdict.statements if one.outcome in CLAIMS.get(one.topic, ())}
+
+
+def pace_of_patients(studies: int) -> Rows:
+    """Items 4 and 5: two starts that are good at different patients; truths outside the 95 % interval."""
+    yield "positive and negative patients", "start-by-patient sd", "true speed-up", "seeds", *(
+        f"{what}: {how}" for what in ("speed-up", "mean height") for how in ("trainings only", "both")
+    )  # fmt: skip
+    for num, own in (((20, 100), 0.0), ((20, 100), 0.7), ((60, 140), 0.7), ((12, 60), 0.7)):
+        for speedup, n in itertools.product((1.0, 3.0), SEEDS):
+            generator, wrong = np.random.default_rng(0), Counter[str]()
+            height = population_area(speedup, own) if speedup != 1 else 0.0
+            for _ in range(studies):
+                whole = study(generator, n, num, own, speedup)
+                for how, contest in (("both", whole), ("trainings", blind(whole))):
+                    speed, (start,) = contest.pace("pretrained", "random"), contest.rivals
+                    runs = contest.grid.starts[start], contest.grid.find("random")
+                    area = contest.evidence(*runs, "area").interval()
+                    wrong[f"speed {how}"] += not speed.low <= speedup <= speed.high
+                    wrong[f"area {how}"] += not area.low <= height <= area.high
+            rates = (
+                percent(wrong[f"{what} {how}"], studies) for what in ("speed", "area") for how in ("trainings", "both")
+            )
+            yield f"{num[0]} and {num[1]}", own, speedup, n, *rates
+
+
+QUICK = {"random": 1.0, "pretrained": 4.0}
+STARTS = ("random", "pretrained", "mean_var", "sampling", "kaiming", "shuffled", "pretrained upto stem",
+          "pretrained upto layer1", "pretrained upto layer2", "pretrained upto layer3")  # fmt: skip
+STAGES = ("stem", "layer1", "layer2", "layer3", "head")
+
+
+def full_page(studies: int) -> Rows:
+    """Item 8: no effect at all. Ten starts, batch-norm modes, two data sizes, five classes, networks compared."""
+    yield "seeds", "statements", "any false claim", "a start recommended", "by topic"
+    for n in SEEDS:
+        wrong, num = Counter[str](), 0
+        for seed in range(studies):
+            verdict = conclude(null_frame(n, seed), similarity=null_likeness(n, seed), classes=CLASSES)
+            topics = claims_of(verdict)
+            wrong.update([*topics, *["any"] * bool(topics), *["start"] * (verdict.advice.start is not None)])
+            num = max(num, len(verdict.statements))
+        by_topic = ", ".join(f"{topic} {wrong[topic]}" for topic in CLAIMS if wrong[topic])
+        yield n, num, percent(wrong["any"], studies), percent(wrong["start"], studies), by_topic
+
+
+CLASSES = {f"auc_{place}": (name, 40) for place, name in enumerate(("edema", "mass", "hernia", "nodule", "fibrosis"))}
+
+
+def null_frame(num_seeds: int, seed: int) -> pd.DataFrame:
+    """Curves of equal starts at two data sizes, with class columns; two batch-norm modes beside the usual one."""
+    modes = ("mean_var bn=mean_var", "mean_var bn=pretrained")
+    planted = Planted(dict.fromkeys((*STARTS, *modes), 1.0), {}, num_seeds=num_seeds, every=None)
+    sizes = []
+    for place, size in enumerate((200, None)):
+        one = planted.frame(2 * seed + place)
+        sizes.append(one.assign(size=size, run=one["run"] + f"-{size}" * (size is not None)))
+    frame = pd.concat(sizes, ignore_index=True).astype({"size": "Int64"})
+    parts = frame["scheme"].str.extract(r"(?P<scheme>\w+)(?: upto (?P<upto>\w+))?(?: bn=(?P<mode>\w+))?")
+    generator = np.random.default_rng(seed)
+    runs = {run: generator.normal(size=len(CLASSES)) for run in frame["run"].unique()}
+    shifts = 0.02 * np.stack(frame["run"].map(runs).to_list())
+    noise = 0.02 * generator.normal(size=shifts.shape)
+    classes = {name: frame["auc"] + shifts[:, k] + noise[:, k] for k, name in enumerate(CLASSES)}
+    named = {"start": frame["scheme"], "scheme": parts["scheme"], "upto": parts["upto"]}
+    return frame.assign(**named, batch_norm=parts["mode"].fillna("identity"), **classes)
+
+
+def null_likeness(num_seeds: int, seed: int) -> pd.DataFrame:
+    """Networks of all starts as alike as two trainings of one: every network has an effect of its own."""
+    generator, rows = np.random.default_rng(seed), []
+    runs = [(f"{start}-{number}", number) for start in STARTS[:4] for number in range(num_seeds)]
+    for stage in STAGES:
+        own = {run: 0.03 * generator.normal() for run, _ in runs}
+        for run, _ in runs:
+            rows.append(("grid", stage, run, 0, run, 360, 0.7 + own[run]))
+        for (a, first), (b, second) in itertools.combinations(runs, 2):
+            if first != second:
+                rows.append(("seeds", stage, a, 360, b, 360, 0.7 + own[a] + own[b] + 0.01 * generator.normal()))
+    columns = ["kind", "stage", "a_run", "a_step", "b_run", "b_step", "value"]
+    return pd.DataFrame(rows, columns=columns).assign(measure="cca", baseline=0.1)
+
+
+def margin(studies: int) -> Rows:
+    """Item 3: a final difference near the margin of 0.01, and pretrained 3 times as fast."""
+    yield (
+        "true difference",
+        "seeds",
+        "said to be under the margin",
+        "use pretrained (to save time)",
+        "start from random",
+    )
+    for difference, n in itertools.product((0.0, -0.003, -0.01, -0.03), SEEDS):
+        tops = {"pretrained": 0.9 + difference}
+        planted = Planted(
+            {"random": 1.0, "pretrained": 3.0}, tops, num_seeds=n, noise=0.002, spread=0.04, every=None, budget=720
+        )
+        found = Counter[str]()
+        for seed in range(studies):
+            verdict = conclude(planted.frame(seed))
+            found["under"] += verdict.main is not None and verdict.main.ends in (
+                "equal",
+                "slightly higher",
+                "slightly lower",
+            )
+            found[verdict.advice.start or "none"] += 1
+        yield difference, n, *(percent(found[what], studies) for what in ("under", "pretrained", "random"))
+
+
+def ends(studies: int) -> Rows:
+    """Item 6: the end picked by a validation split; pretrained falls from its peak by so much, random does not."""
+    yield (
+        "fall",
+        "seeds",
+        "true difference at the end outside its interval",
+        "at the last step",
+        "pretrained said to fall",
+        "random said to fall",
+    )
+    steps = np.arange(0, 361, 20)
+    for fall, n in itertools.product((0.0, 0.02, 0.05), SEEDS):
+        truth, wrong = _picked_truth(fall, steps), Counter[str]()
+        for seed in range(studies):
+            verdict = conclude(_falling(np.random.default_rng(seed), n, fall, steps))
+            main = verdict.main
+            assert main is not None
+            wrong["end"] += not main.final_difference.low <= truth <= main.final_difference.high
+            wrong["last"] += not main.last_difference.low <= 0.02 - fall <= main.last_difference.high
+            wrong.update(list(verdict.falls))
+        yield fall, n, *(percent(wrong[what], studies) for what in ("end", "last", "pretrained", "random"))
+
+
+def _falling(generator: np.random.Generator, n: int, fall: float, steps: np.ndarray) -> pd.DataFrame:
+    parts = []
+    for start, gain, drop in (("random", 0.0, 0.0), ("pretrained", 0.02, fall)):
+        rise = 1 - np.exp(-steps / 60 * (2 if start == "pretrained" else 1))
+        clean = 0.5 + (0.38 + gain) * rise - drop * np.clip((steps - 160) / 200, 0, 1)
+        clean = clean + 0.008 * generator.normal(size=(n, 1)) * rise
+        for seed, heights in enumerate(clean):
+            seen = {"auc": heights + 0.008 * generator.normal(size=len(steps)),
+                    "val_auc": heights + 0.012 * generator.normal(size=len(steps))}  # fmt: skip
+            parts.append(pd.DataFrame({"run": f"{start}{seed}", "scheme": start, "seed": seed, "step": steps, **seen}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _picked_truth(fall: float, steps: np.ndarray) -> float:
+    """What picking by validation gives on average, over many trainings."""
+    frame = _falling(np.random.default_rng(10**6), 4000, fall, steps)
+    best = frame.loc[frame.groupby("run")["val_auc"].idxmax()]
+    means = best.groupby("scheme")["auc"].mean()
+    return float(means["pretrained"] - means["random"])
+
+
+def failures(studies: int) -> Rows:
+    """Item 7: trainings of pretrained collapse at a rate that the study does not know; the starts are equal."""
+    yield (
+        "rate",
+        "seeds",
+        "true rate above what none failing is said to hide",
+        "of all studies",
+        "said equal though one collapsed",
+        "threshold moved",
+        "told first",
+    )
+    planted = Planted({"random": 1.0, "pretrained": 1.0}, {}, noise=0.001, spread=0.01, budget=720)
+    for rate, n in itertools.product((0.1, 0.3, 0.6), SEEDS):
+        study_, found, num_lost = Planted(**{**vars(planted), "num_seeds": n}), Counter[str](), 0
+        for seed in range(studies):
+            frame, draws = study_.frame(seed), np.random.default_rng(seed).random(n) < rate
+            dead = frame["run"].isin([f"pretrained-{number}" for number in np.flatnonzero(draws)])
+            verdict = conclude(frame.assign(auc=frame["auc"].mask(dead, 0.5), collapsed=dead.astype(float)))
+            num_lost += draws.any()
+            found["hidden"] += not draws.any() and rate > hidden_rate(n)
+            found["equal"] += draws.any() and any(one.outcome == "equal" for one in verdict.about("final"))
+            found["moved"] += verdict.rise != conclude(frame).rise
+            found["first"] += draws.any() and verdict.statements[0].topic == "runs"
+        hidden = "never" if rate <= hidden_rate(n) else "counted"
+        yield (
+            rate,
+            n,
+            hidden,
+            percent(found["hidden"], studies),
+            percent(found["equal"], num_lost),
+            percent(found["moved"], studies),
+            percent(found["first"], num_lost),
+        )
+
+
+def definite(studies: int) -> Rows:
+    """Item 9: a partial start and scale alone, whose shares of a five-fold speed-up are known."""
+    yield (
+        "true share of the partial start",
+        "noise",
+        "seeds",
+        "said to be enough (95 %)",
+        "said to be too little",
+        "its share outside the interval",
+        "share of scaling outside (truth 43 %)",
+        "said to depend on the threshold",
+    )
+    for share, noise, n in itertools.product((0.5, 0.95, 1.0), (0.003, 0.02), SEEDS):
+        speeds = {"random": 1.0, "pretrained": 5.0, "mean_var": 2.0, "pretrained upto layer1": 5.0**share}
+        planted = Planted(speeds, {}, num_seeds=n, noise=noise, every=None, tau=80.0)
+        found, known = Counter[str](), Counter[str]()
+        for seed in range(studies):
+            frame = planted.frame(seed)
+            upto = frame["scheme"].str.extract(r"(?P<scheme>\w+)(?: upto (?P<upto>\w+))?")
+            verdict = conclude(frame.assign(start=frame["scheme"], **{name: upto[name] for name in upto}))
+            found.update({f"upto {one.outcome}" for one in verdict.about("upto")})
+            for what, interval, truth in (("part", verdict.upto_shares["pretrained upto layer1"], share),
+                                          ("scale", verdict.scaling_share, np.log(2) / np.log(5))):  # fmt: skip
+                known[what] += not np.isnan(interval.low)
+                found[what] += not np.isnan(interval.low) and not interval.low <= truth <= interval.high
+                found["apart"] += what == "scale" and "depends on the threshold" in (interval.reason or "")
+        outside = (f"{percent(found[what], known[what])} of {known[what]}" for what in ("part", "scale"))
+        yield (
+            share,
+            noise,
+            n,
+            percent(found["upto enough"], studies),
+            percent(found["upto none"], studies),
+            *outside,
+            percent(found["apart"], studies),
+        )
+
+
+def disagreeing(studies: int) -> Rows:
+    """Item 9: scale alone is 4 times as fast up to AUC 0.7, like pretrained, and as slow as random from there on."""
+    yield "seeds", "not known, or said to depend on the threshold", "a share is named", "a bound is named"
+    for n in SEEDS:
+        planted, found = Planted(QUICK | {"mean_var": 1.0}, {}, num_seeds=n, noise=0.003, every=None), Counter[str]()
+        for seed in range(studies):
+            frame = planted.frame(seed)
+            part = frame["scheme"] == "mean_var"
+            quick = planted.values("pretrained", n, np.random.default_rng(10**6 + seed), 0.003).ravel()
+            late = np.maximum(frame.loc[part, "auc"].to_numpy(), 0.7)
+            frame.loc[part, "auc"] = np.where(quick < 0.7, quick, late)
+            said = [one.outcome for one in conclude(frame).about("scaling")] or ["unknown"]
+            found.update(said)
+        named = found["known"] + found["all"] + found["none"]
+        yield n, *(percent(num, studies) for num in (found["unknown"], named, found["at most"]))
+
+
+def few_positives(studies: int) -> Rows:
+    """Item 11: one network's AUC on few positive patients (five times as many negative ones); truths outside."""
+    yield (
+        "positive patients",
+        "images each",
+        "true AUC",
+        "the program's interval",
+        "its width",
+        "percentile bootstrap",
+        "its width",
+    )
+    for images, num, auc in itertools.product((1, 3), (10, 20, 50), (0.7, 0.9, 0.97)):
+        generator, wrong, width = np.random.default_rng(1), Counter[str](), Counter[str]()
+        labels = np.repeat([1, 0], [num, 5 * num])
+        owners = np.repeat(np.arange(6 * num), images)
+        for _ in range(studies):
+            latent = np.sqrt(0.6) * generator.normal(size=6 * num)[owners] + np.sqrt(0.4) * generator.normal(
+                size=len(owners)
+            )
+            scores = stats.norm.cdf((latent + stats.norm.ppf(auc) * np.sqrt(2) * labels[owners]) / 4)
+            truth = labels[owners]
+            for how, found in (("ours", auc_interval(truth[:, None], scores[:, None], owners)),
+                               ("drawn", bootstrap_auc(truth, scores, owners, num=1000))):  # fmt: skip
+                wrong[how] += not found.low <= auc <= found.high
+                width[how] += found.high - found.low
+        shown = (
+            cell for how in ("ours", "drawn") for cell in (percent(wrong[how], studies), f"{width[how] / studies:.3f}")
+        )
+        yield num, images, auc, *shown
+
+
+TABLES = (pace_of_patients, full_page, margin, ends, failures, definite, disagreeing, few_positives)
