@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
-from safetensors.torch import load_file
 
 from transfusion.errors import StoreError
 from transfusion.files import write_text
@@ -20,6 +19,7 @@ from transfusion.progress import track
 from transfusion.report.layers import first_layer, tensor_stages
 from transfusion.runs.frames import similarity, tidy
 from transfusion.runs.store import RunFiles, Store
+from transfusion.runs.tensors import read_tensors
 from transfusion.spec import StudySpec
 from transfusion.study import Outcome, Study
 from transfusion.verdict.stored import class_columns
@@ -140,7 +140,7 @@ def _filters(grid: list[RunFiles]) -> Iterator[dict[str, object] | None]:
         first: str | None = None
         before = None
         for step, path in paths.items():
-            weights = load_file(path)
+            weights = read_tensors(path)
             first = first or first_layer(tensor_stages(files), weights)
             if first is None or weights[first].shape[-1] < LEAST_SIDE:
                 yield None

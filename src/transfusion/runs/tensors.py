@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +39,25 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         StoreError: if they are damaged or not there.
     """
     remedy = "Run the same study command again: it repairs the run."
-    with reading(str(path), remedy, StoreError), safe_open(path, framework="pt") as file:
-        noted = (file.metadata() or {}).get(FINGERPRINT)
-        tensors = load_file(path)
+    with reading(str(path), remedy, StoreError), _utf8(path) as name:
+        with safe_open(name, framework="pt") as file:
+            noted = (file.metadata() or {}).get(FINGERPRINT)
+        tensors = load_file(name)
     if noted not in (None, fingerprint(tensors)):
         raise StoreError(f"{path} is damaged: its tensors are not those that were written. {remedy}")
     return tensors
+
+
+@contextlib.contextmanager
+def _utf8(path: Path) -> Iterator[str]:
+    """A name of a file that safetensors opens: it takes no bytes that are not UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        with path.open("rb") as file:
+            yield f"/dev/fd/{file.fileno()}"
+    else:
+        yield str(path)
 
 
 def write_weights(path: Path, tensors: dict[str, torch.Tensor]) -> None:
