@@ -210,3 +210,10 @@ def test_a_bounded_share_covers_the_truth():
         measured = share(baseline, part, [by(30)] * 3)
         hits += measured.low <= np.log(2) / np.log(10) <= measured.high
     assert hits >= stats.binom.ppf(1e-4, MANY, 0.95)
+
+
+def test_an_end_beyond_every_number_is_open_and_no_warning():
+    soon, late = (Crossing(step - 1, step, step + 1) for step in (10, 100))
+    found = ratio_interval([soon, soon], [soon, late], level=0.99999)
+    assert (found.low, found.high) == (0, np.inf)
+    assert found.estimate == pytest.approx(10**-0.5)

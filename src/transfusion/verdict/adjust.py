@@ -76,9 +76,9 @@ def _pace(contest: Contest, effect: Effect, pool: Pool, num: int, level: float) 
         return contest.pace(name, other, 1 - (1 - level) / max(1, num))
     found = evidence(log_ratios(base, own)[1], moved(base, own))
     logs = pool.claim(found, num, found.n * (gaps_of(own) + gaps_of(base))).interval(level)
-    return replace(
-        logs, estimate=float(np.exp(logs.estimate)), low=float(np.exp(logs.low)), high=float(np.exp(logs.high))
-    )
+    with np.errstate(over="ignore"):  # two trainings may leave an end beyond every number: it is open
+        low, estimate, high = np.exp([logs.low, logs.estimate, logs.high]).tolist()
+    return replace(logs, estimate=estimate, low=low, high=high)
 
 
 def _pool_of_ends(contest: Contest) -> Pool:

@@ -221,7 +221,8 @@ def _end(logs: Evidence, end: str, level: float) -> float:
     """End of the interval of a ratio from the logs that bound it; open where one of them is."""
     if np.isinf(logs.estimate):
         return 0.0 if end == "low" else float("inf")
-    return float(np.exp(getattr(logs.interval(level), end)))
+    with np.errstate(over="ignore"):  # an end beyond every number is open
+        return float(np.exp(getattr(logs.interval(level), end)))
 
 
 def _censoring(groups: Mapping[str, Sequence[Crossing]]) -> str | None:
