@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from transfusion import tasks
 from transfusion.cli import main
@@ -199,3 +200,33 @@ def test_refusals(here, capsys, words, message):
     assert stopped.value.code == 2
     assert len(lines) == 1
     assert re.search(message, lines[0]), lines[0]
+
+
+class Idle(nn.Sequential):
+    """A network with a stage that no image passes through."""
+
+    def __init__(self, num_outputs, channels):
+        super().__init__()
+        self.used = nn.Conv2d(channels, 4, 3)
+        self.unused = nn.Conv2d(4, 4, 3)
+        self.head = nn.Linear(4, num_outputs)
+
+    def forward(self, images):
+        return self.head(self.used(images).mean(dim=(2, 3)))
+
+
+def test_a_stage_that_is_left_out_is_a_note_of_the_page(here, capsys, monkeypatch):
+    known = models._construct
+    monkeypatch.setattr(
+        models, "_construct", lambda name, n, c, s: Idle(n, c) if name == "idle" else known(name, n, c, s)
+    )
+    for name in ("a", "b"):
+        save_file(Idle(2, 3).state_dict(), f"{name}.safetensors")
+    data = ("--data", "pets", "--model", "idle", "--image-size", "16")
+    assert code("a.safetensors", "b.safetensors", *data, "--out", "page") == 0
+    said = capsys.readouterr()
+    page = next(Path("page").rglob("comparison.html")).read_text(encoding="utf-8")
+    for text in (page, said.out + said.err):
+        assert "gave no output" in text
+        assert "It is left out." in text
+    assert "UserWarning" not in said.err

@@ -3,14 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from transfusion.files import write_text
+from transfusion.filters import gabor_score
+from transfusion.networks import models
+from transfusion.networks.donors import adapt
 from transfusion.report import convergence as curves
 from transfusion.report import sizes, weights
 from transfusion.report.layers import first_layer
 from transfusion.report.material import Material
 from transfusion.report.parts import Chart, Picture, Table
 from transfusion.runs.store import Store, write_tensors
+from transfusion.schemes import initialize
 from transfusion.spec import RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
 
 TAU = {"pretrained": 10, "mean_var": 20, "random": 40}
@@ -155,6 +160,18 @@ def test_the_first_layer_is_the_first_convolution_that_has_a_picture():
     tensors = {"a": torch.zeros(4, 3, 1, 1), "b": torch.zeros(4, 3, 3, 3), "c": torch.zeros(4, 3, 7, 7)}
     assert first_layer(dict.fromkeys("abc", "stem"), tensors) == "b"
     assert first_layer({"a": "stem"}, tensors) is None
+
+
+def test_the_first_layer_of_the_real_lite0_is_its_stem(real_data):
+    """A file lists tensors by their names, depthwise layers of the blocks before the stem; a network by its order."""
+    published = load_file(real_data / "tf_efficientnet_lite0-imagenet1k.safetensors")
+    model = models.build("timm:tf_efficientnet_lite0", 2)
+    state = adapt(published, model)
+    origins = initialize(model, "pretrained", donor=state).frame()
+    name = first_layer(dict(zip(origins["tensor"], origins["stage"], strict=True)), model.state_dict())
+    assert name == "conv_stem.weight"
+    assert min(key for key in published if published[key].ndim == 4) != name
+    assert np.isfinite(gabor_score(model.state_dict()[name]).r2).all()
 
 
 def test_gabor_fits_are_made_once(tmp_path, monkeypatch):

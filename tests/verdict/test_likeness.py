@@ -199,6 +199,18 @@ def test_nothing_compared_says_nothing():
     assert read_likeness(curves(2), comparisons(2).iloc[:0], "pretrained", "random") is None
 
 
+def test_two_untrained_networks_stand_beside_two_trained_ones():
+    """What networks share before they have learned anything is no finding about what they learned."""
+    trained = comparisons()
+    untrained = trained[trained["kind"] == "seeds"].assign(kind="untrained", a_step=0, b_step=0, value=0.33)
+    found = read_likeness(curves(4), pd.concat([trained, untrained]), "pretrained", "random")
+    yardstick = said(found)["yardstick"]
+    assert yardstick.text.startswith("At head, two trainings of random with different seeds have CCA similarity 0.80 (")
+    assert "Untrained, two such networks have 0.33" in yardstick.text
+    assert yardstick.interval == found.between_seeds["head"]
+    assert "yardstick" not in said(read())  # never compared
+
+
 def test_plain_values():
     plain = json.loads(json.dumps(read().to_dict()))
     assert plain["change"]["random"]["stem"]["n"] == 4

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from transfusion.report.figures import stages as figures
+from transfusion.report.layers import stage_order
 from transfusion.report.material import Material
 from transfusion.report.parts import Cell, Part, Picture, Section, Table
 from transfusion.runs import comparisons as representations
@@ -43,6 +44,11 @@ def _how(material: Material) -> Iterator[Part]:
         "similarity of 1 says that two sets of channels span the same patterns; what random pairing of the images "
         "would give is shown as chance, and only what lies above it means anything."
     )
+    if absent := [stage for stage in stage_order(material) if stage not in set(_main(material)["stage"])]:
+        yield (
+            f"Left out: {', '.join(absent)}. These stages did not run on the images, or gave no row for each, so they "
+            "cannot be compared."
+        )
     told = _main(material)["cautions"].map(unpacked)
     saturated = told.map(lambda cautions: any(one.code == "saturated" for one in cautions)).astype(bool)
     if saturated.any():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from transfusion.networks import donors, models
 from transfusion.networks.structure import head, stage_of
 from transfusion.progress import track
 from transfusion.report.page import render
+from transfusion.report.parts import Listing, Section
 from transfusion.report.stage_by_stage import said, sections, warnings_of
 from transfusion.runs import inputs
 from transfusion.runs.comparisons import Probe
@@ -60,7 +62,7 @@ class Found:
         first_layers: the first convolutions' weights, where both have one of the same shape.
         about: the network and the images, in words.
         is_one: whether the two sets of weights are the same, tensor by tensor.
-        told: what was taken of each, and how it sees the images, in sentences.
+        told: what was taken of each, how it sees the images, and which stages were left out, in sentences.
     """
 
     frame: pd.DataFrame
@@ -158,7 +160,7 @@ def compared(request: Request, show_progress: bool = False) -> Found:
             raise DonorMismatchError(f"{side} = {name} as {model}: {error}") from None
     looked = _look(request, networks, task, show_progress)
     about = f"{model} make of {looked.about}"
-    return replace(looked, about=about, is_one=found[0].fingerprint == found[1].fingerprint, told=tuple(told))
+    return replace(looked, about=about, is_one=found[0].fingerprint == found[1].fingerprint, told=(*told, *looked.told))
 
 
 def write(request: Request, found: Found, folder: Path) -> Path:
@@ -167,7 +169,7 @@ def write(request: Request, found: Found, folder: Path) -> Path:
         " and ".join(f"{side} = {name}" for side, name in zip("AB", request.names, strict=True)),
         f"What two sets of weights of {found.about}.",
         found.conclusions,
-        sections(found.frame, found.grid, found.first_layers),
+        [*sections(found.frame, found.grid, found.first_layers), *_notes(found.told)],
         folder=folder,
     )
     write_text(folder / "comparison.csv", found.frame.to_csv(index=False))
@@ -178,6 +180,11 @@ def write(request: Request, found: Found, folder: Path) -> Path:
     return page
 
 
+def _notes(told: tuple[str, ...]) -> Iterator[Section]:
+    if told:
+        yield Section("notes", "Notes", (Listing(told),))
+
+
 def _look(request: Request, networks: dict[str, nn.Module], task: Task, show_progress: bool) -> Found:
     split = next((name for name in ("test", "val", "train") if len(task.splits[name])), "test")
     probe = Probe(task, split, request.settings, Machine())
@@ -185,12 +192,16 @@ def _look(request: Request, networks: dict[str, nn.Module], task: Task, show_pro
     total = len(probe.data)
     batches = track(((len(batch), batch) for batch in probe), "Comparing stages", total, show_progress)
     settings = request.settings
-    frame = compare(networks, batches, request.stages, settings.measures, settings.positions)
     grid = None
-    if request.stages is None:
-        again = track(((len(batch), batch) for batch in probe), "Comparing all with all", total, show_progress)
-        grid = across(networks["A"], networks["B"], again)
-    return Found(frame, grid, layers, f"{total} {split} images of {task.name} at {task.image_size} px")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        frame = compare(networks, batches, request.stages, settings.measures, settings.positions)
+        left_out = tuple(dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, UserWarning)))
+        if request.stages is None:  # the same stages are odd
+            again = track(((len(batch), batch) for batch in probe), "Comparing all with all", total, show_progress)
+            grid = across(networks["A"], networks["B"], again)
+    about = f"{total} {split} images of {task.name} at {task.image_size} px"
+    return Found(frame, grid, layers, about, told=left_out)
 
 
 def _network(request: Request, name: str, task: Task, state: Mapping[str, Tensor]) -> tuple[nn.Module, tuple[str, ...]]:

@@ -110,6 +110,8 @@ def test_a_folder_of_timms(tmp_path):
         ({"rescale_factor": 1 / 127.5}, (0.25,) * 3, (0.125,) * 3),
         ({"do_rescale": False}, (0.5 / 255,) * 3, (0.25 / 255,) * 3),
         ({"do_normalize": False}, (0.0,) * 3, (1.0,) * 3),
+        ({"rescale_factor": 1 / 127.5, "rescale_offset": True}, (0.75,) * 3, (0.125,) * 3),
+        ({"include_top": True}, (0.5,) * 3, (0.0625,) * 3),
     ],
 )
 def test_a_folder_of_transformers(tmp_path, settings, mean, std):
@@ -119,6 +121,35 @@ def test_a_folder_of_transformers(tmp_path, settings, mean, std):
     assert found.mean == pytest.approx(mean)
     assert found.std == pytest.approx(std)
     assert found.interpolation == "lanczos"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"rescale_factor": 1 / 127.5, "rescale_offset": True},
+        {"rescale_factor": 1 / 127.5, "rescale_offset": True, "do_normalize": False, "include_top": False},
+        {"include_top": False},
+        {"do_normalize": False},
+        {},
+    ],
+    ids=str,
+)
+def test_pixels_are_what_transformers_makes_of_them(tmp_path, settings):
+    processors = pytest.importorskip("transformers.models.efficientnet")
+    processor = processors.EfficientNetImageProcessor(do_resize=False, do_center_crop=False, **settings)
+    processor.save_pretrained(tmp_path)
+    found = of_folder(tmp_path)
+    pixels = torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    theirs = processor(pixels, return_tensors="pt", input_data_format="channels_first")["pixel_values"][0]
+    mean, std = (torch.tensor(each)[:, None, None] for each in (found.mean, found.std))
+    assert torch.allclose((pixels / 255 - mean) / std, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("switch", ["do_flip_channel_order", "do_grayscale", "do_color_quantize", "do_map_pixels"])
+def test_pixels_that_no_mean_and_std_give_are_refused_by_name(tmp_path, switch):
+    with pytest.raises(DonorError, match=rf"preprocessor_config.json asks for {switch} \("):
+        written(tmp_path, "preprocessor_config.json", {"do_rescale": True, switch: True})
+    assert written(tmp_path, "preprocessor_config.json", {"do_rescale": True, switch: False}).std == (1.0,) * 3
 
 
 def test_a_folder_that_tells_nothing(tmp_path):

@@ -15,6 +15,14 @@ from transfusion.networks.donors.registry import HUB, timm_config, torchvision_w
 from transfusion.terms import Interpolation
 
 _LIBRARIES = ("torchvision:", "timm:")
+# switches of transformers' image processors that no mean and std can stand for
+_OTHER_PIXELS = {
+    "do_flip_channel_order": "blue comes first",
+    "do_grayscale": "colours are made grey",
+    "do_color_quantize": "colours become clusters",
+    "do_map_pixels": "pixels are mapped into another range",
+    "offset": "half a step is subtracted before scaling",
+}
 
 
 @dataclass(frozen=True)
@@ -106,14 +114,26 @@ def _of_timm_json(values: dict[str, Any], source: str) -> InputFormat | None:
 
 
 def _of_transformers(values: dict[str, Any], source: str) -> InputFormat | None:
-    """Image processors of transformers: switches may say that nothing is normalised, or not to 0..1 units first."""
-    if "image_mean" not in values:
+    """Image processors of transformers: switches may say that nothing is normalised, or not to 0..1 units first.
+
+    Raises:
+        DonorError: a switch makes of pixels what no mean and std can.
+    """
+    if other := [f"{key} ({what})" for key, what in _OTHER_PIXELS.items() if values.get(key)]:
+        raise DonorError(
+            f"{source} asks for {', '.join(other)}, which is not supported. Remove that file, if images in colour, "
+            "normalised as for the model's default weights, are near enough."
+        )
+    is_normalised = values.get("do_normalize", "image_mean" in values)
+    if "image_mean" not in values and (is_normalised or not values.get("do_rescale")):
         return None
-    mean, std = tuple(values["image_mean"]), tuple(values["image_std"])
-    if not values.get("do_normalize", True):
-        mean, std = (0.0,) * len(mean), (1.0,) * len(std)
+    given = "image_mean" in values
+    means, stds = (values["image_mean"], values["image_std"]) if given else ((0.0,) * 3, (1.0,) * 3)
+    # EfficientNet's: pixels may be moved by 1 once they are scaled, and divided by the std once more
+    shift, times = float(values.get("rescale_offset", False)), is_normalised + bool(values.get("include_top"))
     scale = values.get("rescale_factor", 1 / 255) * 255 if values.get("do_rescale", True) else 255.0
-    mean, std = tuple(m / scale for m in mean), tuple(s / scale for s in std)
+    mean = tuple((m * is_normalised + shift) / scale for m in means)
+    std = tuple(s**times / scale for s in stds)
     interpolation: Any = Image.Resampling(values.get("resample", Image.Resampling.BILINEAR)).name.lower()
     return InputFormat(mean, std, interpolation, source, len(mean) if len(mean) > 1 else None)
 

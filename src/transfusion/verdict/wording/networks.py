@@ -17,6 +17,7 @@ def statements(found: Likeness) -> Iterator[Statement]:
     """Where the main start changes, from where on all starts look alike, and of which stages nothing can be said."""
     yield from _change(found)
     yield _alike(found)
+    yield from _yardstick(found)
     if found.full and set(found.full) != set(found.stages):
         stages = listed(found.full)
         text = f"No conclusion for {stages}: with so few images chance alone gives a {_measure(found)} near 1 there."
@@ -77,6 +78,27 @@ def _alike(found: Likeness) -> Statement:
         return Statement("alike", "alike", text, pair[0], pair[1], gap.claim)
     last = [stage for stage in found.stages if known.get(stage)][-1]
     return _not_alike(found, last, *_least_alike(known[last]))
+
+
+def _yardstick(found: Likeness) -> Iterator[Statement]:
+    """What two trainings of the baseline share, and what two networks share that have learned nothing."""
+    known = [
+        stage
+        for stage in found.stages
+        if stage not in found.full
+        and math.isfinite(found.between_seeds[stage].estimate)
+        and math.isfinite(found.between_untrained[stage].estimate)
+    ]
+    if not known:
+        return
+    stage = found.alike_from if found.alike_from in known else known[-1]
+    trained, untrained = found.between_seeds[stage], found.between_untrained[stage]
+    text = (
+        f"At {stage}, two trainings of {found.baseline} with different seeds have {_measure(found)} "
+        f"{trained.estimate:.2f}{_ends(trained)}. Untrained, two such networks have "
+        f"{untrained.estimate:.2f}{_ends(untrained)}."
+    )
+    yield Statement("alike", "yardstick", text, found.baseline, found.baseline, trained)
 
 
 def _not_alike(found: Likeness, stage: str, pair: Pair, gap: Gap) -> Statement:
