@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transfusion.filters import gabor_score
     from transfusion.networks.structure import stages
+    from transfusion.runs.slurm import Slurm
     from transfusion.schemes import initialize
     from transfusion.similarity import cca, linear_cka, procrustes, pwcca, svcca
     from transfusion.similarity.networks import compare
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Slurm": "runs.slurm",
     "Study": "study",
     "cca": "similarity",
     "compare": "similarity.networks",
@@ -34,6 +36,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Slurm",
     "Study",
     "__version__",
     "cca",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from transfusion import __version__, terms
+from transfusion import __version__, commands, terms
 from transfusion.errors import SpecError, TransfusionError
 from transfusion.files import is_passing, reason
 from transfusion.options import Setting, listed, names, seconds, size, stage, studies_of
@@ -136,6 +136,14 @@ def transfusion(context: click.Context) -> None:
     show_default=True,
     help="What runs compute on.",
 )
+@commands.on_a_cluster
+@click.option(
+    "--locks",
+    type=click.Choice(["auto", "flock", "lease"]),
+    default="auto",
+    help="How workers share runs; leases where a file system's locks do not reach other machines. [default: auto]",
+)
+@click.option("--plan-only", is_flag=True, help="Plan the study, and stop: transfusion work DIR carries it out.")
 @click.option("--trackers", metavar="A,B,..", callback=listed(str), help=f"Curves also to {names(terms.Tracker)}.")
 @click.option(
     "--set",
@@ -153,9 +161,13 @@ def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
     """
     machine = {"accelerator": options.pop("accelerator"), "devices": options.pop("devices")}
     how = {"workers": options.pop("workers"), "trackers": options.pop("trackers") or ()}
+    how |= {"cluster": options.pop("cluster")}
+    locks, plan_only = options.pop("locks"), options.pop("plan_only")
     budget_s, max_seeds, details = options.pop("budget"), options["max_seeds"], options.pop("details")
     dry_run = options.pop("dry_run")
     studies = studies_of(source, options.pop("out"), options, settings)
+    for each in studies:
+        each.locks = locks
     if studies[0].spec.until is None and (max_seeds is not None or budget_s < math.inf):
         raise SpecError("--max-seeds and --budget say when --until decided gives up; give it too.")
 
@@ -163,10 +175,13 @@ def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
 
     if dry_run:
         return _preview(studies, Machine(**machine), how["workers"])
+    if plan_only:
+        commands.plan(studies)
+        return 0
     try:
         outcomes = [_run(each, machine=Machine(**machine), budget_s=budget_s, **how) for each in studies]
     except KeyboardInterrupt:
-        click.echo("Stopped. The same command resumes.", err=True)
+        click.echo(f"Stopped{' watching' if how['cluster'] else ''}. The same command resumes.", err=True)
         return INTERRUPTED
     return _conclude(studies, outcomes, details)
 
@@ -193,7 +208,7 @@ def _run(the_study: Study, **how: Any) -> Outcome:
     plan = the_study.plan()
     for note in (*plan.card.get("warnings", []), *plan.notes):
         click.echo(f"Note: {note}", err=True)
-    if any(the_study.store.run(run.id).wanted for run in plan.grid):
+    if not how["cluster"] and any(the_study.store.run(run.id).wanted for run in plan.grid):
         click.echo(terminal.cost(the_study.estimate(machine=how["machine"], workers=how["workers"])), err=True)
     outcome = the_study.run(**how)
     click.echo(f"{outcome.ran} runs carried out, {outcome.kept} were finished before.", err=True)
@@ -376,3 +391,7 @@ def _taken(donor: Donor, network: nn.Module) -> dict[str, Tensor]:
     for note in (*donor.notes, *fit.notes):
         click.echo(f"Note: {note}", err=True)
     return fit.state
+
+
+for command in commands.ALL:
+    transfusion.add_command(command)

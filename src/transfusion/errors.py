@@ -17,6 +17,7 @@ bug and keeps its traceback.
     ├── TaskError (ValueError)            the images or labels cannot be used
     │   └── BadDataError                  a list of everything wrong with the files and labels
     ├── StoreError (OSError)              a study's folder cannot be read or written
+    ├── ClusterError (RuntimeError)       an executor or a cluster's queue takes no runs, or lost them
     └── DivergedError (ArithmeticError)   the loss became NaN or infinite; recorded, the study continues
 """
 
@@ -83,6 +84,10 @@ class BadDataError(TaskError):
 
 class StoreError(TransfusionError, OSError):
     """A study's folder cannot be read or written."""
+
+
+class ClusterError(TransfusionError, RuntimeError):
+    """An executor or a cluster's queue takes no runs, or lost those it had."""
 
 
 class DivergedError(TransfusionError, ArithmeticError):

@@ -1,4 +1,4 @@
-"""Locks that say who holds them. The operating system frees a lock when its holder dies, however it dies."""
+"""Locks that say who holds them, and that are freed when their holder dies, however it dies; see ``leases``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 import filelock
 from rich.console import Console
 
+from transfusion import leases
 from transfusion.files import is_alive
 
 
@@ -26,7 +27,7 @@ def held(lock: Path, what: str) -> Iterator[None]:
         lock: its file.
         what: the holder does meanwhile, as in "decodes the images".
     """
-    handle = filelock.FileLock(lock)
+    handle = leases.handle(lock)
     try:
         handle.acquire(timeout=0)
     except filelock.Timeout:
@@ -42,7 +43,7 @@ def held(lock: Path, what: str) -> Iterator[None]:
 @contextlib.contextmanager
 def claimed(lock: Path) -> Iterator[bool]:
     """Hold a lock that is free; yields False when another process holds it."""
-    handle = filelock.FileLock(lock)
+    handle = leases.handle(lock)
     try:
         handle.acquire(timeout=0)
     except filelock.Timeout:
@@ -53,6 +54,22 @@ def claimed(lock: Path) -> Iterator[bool]:
         yield True
     finally:
         handle.release()
+
+
+def is_held(lock: Path) -> bool:
+    """Whether some process holds a lock at this moment."""
+    if leases.kind_of(lock) == "lease":
+        with contextlib.suppress(FileNotFoundError):  # by its age, which other machines' clocks blur
+            return time.time() - leases.lease_path(lock).stat().st_mtime < 2 * leases.LEASE_S
+    if not lock.exists():
+        return False
+    handle = leases.handle(lock)
+    try:
+        handle.acquire(timeout=0)
+    except filelock.Timeout:
+        return True
+    handle.release()
+    return False
 
 
 def sign(lock: Path, **more: Any) -> None:

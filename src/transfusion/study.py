@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -10,19 +11,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transfusion.errors import StoreError, UnknownNameError
-from transfusion.progress import track
-from transfusion.runs import comparisons as representations
+from rich.console import Console
+
+from transfusion import leases
+from transfusion.errors import SpecError, StoreError, UnknownNameError
 from transfusion.runs.commands import joined
-from transfusion.runs.display import Display
 from transfusion.runs.estimate import Estimate, estimate
+from transfusion.runs.fleet import Fleet
 from transfusion.runs.frames import tidy
 from transfusion.runs.machine import Machine
 from transfusion.runs.plan import Plan, make_plan
-from transfusion.runs.run import Job
-from transfusion.runs.store import RunFiles, Store, read_tensors
+from transfusion.runs.slurm import Slurm
+from transfusion.runs.store import Store
+from transfusion.runs.team import Team, damaged_files
 from transfusion.runs.trackers import check
-from transfusion.runs.workers import Crew, carry_out_all
 from transfusion.spec import RunSpec, StudySpec
 
 if TYPE_CHECKING:
@@ -64,12 +66,14 @@ class Study:
         spec: what to run.
         folder: where everything is kept; made on the first ``run``.
         cache: of decoded images; None is the user's cache folder.
+        locks: by which workers share the runs: ``flock``, ``lease`` for file systems whose locks do not reach other
+            machines, or ``auto``, which looks.
     """
 
-    def __init__(self, spec: StudySpec, folder: str | Path, *, cache: Path | None = None) -> None:
+    def __init__(self, spec: StudySpec, folder: str | Path, *, cache: Path | None = None, locks: str = "auto") -> None:
         self.spec = spec
         self.store = Store(Path(folder))
-        self.cache = cache
+        self.cache, self.locks = cache, locks
         self._plan: Plan | None = None
 
     @classmethod
@@ -131,6 +135,7 @@ class Study:
         self,
         executor: Executor | None = None,
         *,
+        cluster: Slurm | None = None,
         machine: Machine | None = None,
         workers: int | None = None,
         progress: bool = True,
@@ -143,7 +148,9 @@ class Study:
         fewer than ``max_seeds``, and the budget lasts.
 
         Args:
-            executor: anything with the interface of ``concurrent.futures``; None starts processes here.
+            executor: anything with the interface of ``concurrent.futures``, such as Dask's ``client.get_executor()``;
+                None starts processes here. Elsewhere each process decides what it may use, and looks whether it has it.
+            cluster: has workers started on its machines, as ``Slurm(8, {"partition": "gpu"})``; this process watches.
             machine: how each run uses its machine; None decides.
             workers: runs side by side here; None decides, 0 runs them in this process.
             progress: show a live display on a terminal, and a line per finished run elsewhere.
@@ -152,12 +159,22 @@ class Study:
 
         Raises:
             SpecError: if this machine lacks what ``machine`` or a tracker asks for.
+            ClusterError: if ``executor`` breaks, or all jobs of ``cluster`` end before the study; what was finished is
+                kept, and the same call resumes.
             StoreError: if another command carries out another grid in the same folder.
         """
         check(trackers)
         machine = machine or Machine()
-        machine.check(self.spec.train.batch_size, self.spec.train.precision)
-        began, team = time.monotonic(), Team(self, executor, machine, workers, progress, tuple(trackers))
+        if executor and cluster:
+            raise SpecError("Runs go to an executor or to a cluster: give one of them.")
+        team: Team | Fleet
+        if cluster:
+            team = Fleet(self.store, cluster, machine, self.cache, progress, tuple(trackers))
+        else:
+            team = Team(self.store, machine, self.cache, executor, workers, progress, tuple(trackers))
+            if team.is_here:
+                machine.check(self.spec.train.batch_size, self.spec.train.precision)
+        began = time.monotonic()
         outcome = self._run(team)
         while self._wants_a_seed() and time.monotonic() - began < budget_s:
             self.spec, self._plan = self.spec.with_another_seed(), None
@@ -171,41 +188,48 @@ class Study:
             return False
         return not self.verdict().is_decided
 
-    def _run(self, team: Team) -> Outcome:
+    def _run(self, team: Team | Fleet) -> Outcome:
         """Carry out the grid as it is."""
-        plan = self.plan()
-        grid = [*(run.id for run in plan.grid), str(self.spec.representations and self.spec.representations.id)]
-        with joined(self.store.folder, grid):
-            self.store.begin(self.spec, plan.grid, plan.donor_run, plan.card)
-            if plan.donor:
-                self.store.keep_donor(*plan.donor)
+        with self._joined() as plan:
             return self._carry_out(plan, team)
 
-    def _carry_out(self, plan: Plan, team: Team) -> Outcome:
+    @contextlib.contextmanager
+    def _joined(self) -> Iterator[Plan]:
+        """Be one of the commands that work on the study, with its plan on disk."""
+        plan = self.plan()
+        grid = [*(run.id for run in plan.grid), str(self.spec.representations and self.spec.representations.id)]
+        self._settle_locks()
+        with joined(self.store.folder, grid):
+            self.store.begin(self.spec, plan.grid, plan.donor_run, plan.card, plan.donor)
+            yield plan
+
+    def _settle_locks(self) -> None:
+        self.store.folder.mkdir(parents=True, exist_ok=True)
+        if told := leases.settle(self.store.folder, self.locks):
+            Console(stderr=True).print(told, markup=False, highlight=False)
+
+    def begin(self) -> list[RunSpec]:
+        """Plan the study and write that into its folder, for workers to carry out; returns its runs.
+
+        Raises:
+            TransfusionError: as ``plan``.
+            StoreError: if another command carries out another grid in the same folder.
+        """
+        with self._joined() as plan:
+            return plan.grid
+
+    def _carry_out(self, plan: Plan, team: Team | Fleet) -> Outcome:
         if plan.donor_run:
             self.store.adopt(plan.donor_run.id)
         everything = [self.store.run(run.id) for run in (*plan.grid, *([plan.donor_run] if plan.donor_run else []))]
-        repaired = {files.id: names for files, names in _damaged(everything, team.progress) if names}
-        ran, possible = 0, plan.grid
-        if plan.donor_run:
-            ran += team.carry_out([plan.donor_run])
-            if not self._keep(plan.donor_run):
-                possible = [run for run in plan.grid if run.donor is None]
-        ran += team.carry_out(possible)
-        unseen = team.compare() if self.spec.representations else []
+        damaged = damaged_files(everything, team.progress)
+        ran = team.carry_out(plan.grid, plan.donor_run, damaged)
+        unseen = team.compare()
         for files in everything:
             files.tidy()
         failed = {files.id: failure["error"] for files in everything if (failure := files.failure())}
         done = sum(files.state == "done" for files in everything)
-        return Outcome(ran=ran, kept=max(0, done + len(failed) - ran), failed=failed, unseen=unseen, repaired=repaired)
-
-    def _keep(self, donor_run: RunSpec) -> bool:
-        """Keep the final weights of the study's own donor where runs look for one; False if it has none."""
-        files = self.store.run(donor_run.id)
-        if files.state != "done":
-            return False
-        self.store.keep_donor(donor_run.id, read_tensors(files.after_path))
-        return True
+        return Outcome(ran=ran, kept=max(0, done + len(failed) - ran), failed=failed, unseen=unseen, repaired=damaged)
 
     def frame(self) -> pd.DataFrame:
         """One row per run and evaluation, read from disk.
@@ -226,49 +250,3 @@ class Study:
         from transfusion.report.page import write_page
 
         return write_page(self.store)
-
-
-def _damaged(runs: list[RunFiles], show: bool) -> Iterator[tuple[RunFiles, list[str]]]:
-    """Each run with the names of its damaged files: every file of a finished run is read."""
-    yield from track(((1, (files, files.damage())) for files in runs), "Checking finished runs", len(runs), show)
-
-
-@dataclass(frozen=True)
-class Team:
-    """Carries out lists of runs and shows how far they are."""
-
-    study: Study
-    executor: Executor | None
-    machine: Machine
-    workers: int | None
-    progress: bool
-    trackers: tuple[str, ...] = ()
-
-    def carry_out(self, runs: list[RunSpec]) -> int:
-        """Carry out those that are neither finished nor beyond help; returns how many that were."""
-        store = self.study.store
-        unfinished = [run for run in runs if store.run(run.id).wanted or store.run(run.id).damage()]
-        if not unfinished:
-            return 0
-        # by all runs, not by those left: threads decide the last bits, and a resumed study must have the same
-        crew = Crew.fit(self.machine, self.workers, len(runs))
-        kept = representations.looked_at(runs) if self.study.spec.representations else []
-        folder, cache = store.folder.absolute(), self.study.cache
-        jobs = [Job(run, folder, crew.machine, cache, run in kept, self.trackers) for run in unfinished]
-        with Display(jobs, enabled=self.progress) as display:
-            for job in carry_out_all(jobs, crew, self.executor, display.wait):
-                if job is not None:
-                    display.end(job)
-                display.refresh()
-        return len(jobs)
-
-    def compare(self) -> list[str]:
-        """Carry out every comparison of representations that is not on disk yet; returns why some failed."""
-        units = representations.missing(self.study.store)
-        crew = Crew.fit(self.machine, self.workers, max(1, len(units)))
-        folder = self.study.store.folder.absolute()
-        looks = [representations.Look(unit, folder, crew.machine, self.study.cache) for unit in units]
-        ended = ((int(look is not None), look) for look in carry_out_all(looks, crew, self.executor))
-        for _ in track(ended, "Comparing representations", len(looks), self.progress):
-            pass
-        return [why for look in looks if (why := look.failure())]

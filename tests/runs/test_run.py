@@ -52,7 +52,7 @@ def test_a_finished_run_is_left_alone(tmp_path, cache):
     carry_out(work)
     files = Store(tmp_path).run(work.run.id)
     stamp = files.after_path.stat().st_mtime_ns
-    assert carry_out(work) == "done"
+    assert carry_out(work) == "kept"
     assert files.after_path.stat().st_mtime_ns == stamp
 
 

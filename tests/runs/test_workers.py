@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from transfusion import cores
-from transfusion.runs import workers
+from transfusion.runs import executors, queue, workers
 from transfusion.runs.machine import Machine
 from transfusion.runs.run import Job
 from transfusion.runs.store import Store
@@ -42,9 +42,10 @@ class Scripted(Inline):
 
 def outcome_of(jobs, monkeypatch, script):
     monkeypatch.setattr(Crew, "executor", lambda self: _entered(Scripted(script)))
-    monkeypatch.setattr(workers, "BUSY_S", 0.01)
+    monkeypatch.setattr(queue, "BUSY_S", 0.01)
     monkeypatch.setattr(workers, "POLL_S", 0.01)
-    return [job.run.seed for job in carry_out_all(jobs, Crew(1, CPU)) if job]
+    monkeypatch.setattr(executors, "POLL_S", 0.01)
+    return [ended[0].run.seed for ended in carry_out_all(jobs, Crew(1, CPU)) if ended]
 
 
 class _entered:  # noqa: N801 - reads as a verb

@@ -10,8 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import filelock
-
+from transfusion import leases
 from transfusion.errors import StoreError
 from transfusion.files import sweep, unwritable
 from transfusion.locks import claimed, held, holder, sign, signature
@@ -32,11 +31,11 @@ def joined(folder: Path, grid: Sequence[str]) -> Iterator[None]:
     """
     meant = hashlib.blake2b("\n".join(grid).encode(), digest_size=8).hexdigest()
     mine = folder / FOLDER / f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}.lock"
-    lock = filelock.FileLock(mine)
+    lock = leases.handle(mine)
     try:
         mine.parent.mkdir(parents=True, exist_ok=True)
         with held(mine.parent / "begin", "begins to work on the same study"):
-            for other in sorted(mine.parent.glob("*.lock")):
+            for other in _others(mine.parent):
                 _refuse_another(other, meant, folder)
             lock.acquire(timeout=0)
             sign(mine, grid=meant)
@@ -52,6 +51,12 @@ def joined(folder: Path, grid: Sequence[str]) -> Iterator[None]:
         _remove(mine)
 
 
+def _others(folder: Path) -> list[Path]:
+    """The locks of the commands that work here, or did when they were killed."""
+    leased = {path.with_suffix("") for path in folder.glob("*.lock.lease")}
+    return sorted(leased | set(folder.glob("*.lock")))
+
+
 def _refuse_another(lock: Path, meant: str, folder: Path) -> None:
     """Remove the trace of a command that has ended; refuse to work beside one that means something else."""
     with claimed(lock) as free:
@@ -65,6 +70,6 @@ def _refuse_another(lock: Path, meant: str, folder: Path) -> None:
 
 
 def _remove(lock: Path) -> None:
-    for path in (lock, lock.with_name(f"{lock.name}.holder")):
+    for path in (lock, leases.lease_path(lock), lock.with_name(f"{lock.name}.holder")):
         with contextlib.suppress(OSError):
             path.unlink()

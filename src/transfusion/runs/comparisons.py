@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from transfusion import tasks
 from transfusion.errors import InputError, SpecError, StoreError, UnknownNameError
 from transfusion.files import is_whole_table, read_json, write_json, write_table
+from transfusion.locks import claimed
 from transfusion.networks import models
 from transfusion.networks.structure import stages
 from transfusion.runs.batches import Batches, derive_seed
@@ -96,15 +97,31 @@ class Look:
         """Where it is recorded why it failed."""
         return Store(self.folder).representation_path(self.id, "failure.json")
 
+    @property
+    def lock_path(self) -> Path:
+        """Held by the process that works on it."""
+        return self.failure_path.with_name(f"{self.id}.lock")
+
+    @property
+    def is_open(self) -> bool:
+        """See ``Job``."""
+        return not _is_whole(self.path)
+
     def carry_out(self) -> Outcome:
         """Carry out the unit and keep what it found."""
-        try:
-            _compare(self)
-        except Exception as error:
-            message = " ".join(str(error).split()) or type(error).__name__
-            self.fail(message, traceback.format_exc())
-            return "failed"
-        self.failure_path.unlink(missing_ok=True)
+        self.lock_path.parent.mkdir(parents=True, exist_ok=True)
+        with claimed(self.lock_path) as mine:
+            if not mine:
+                return "busy"
+            if not self.is_open:
+                return "kept"
+            try:
+                _compare(self)
+            except Exception as error:
+                message = " ".join(str(error).split()) or type(error).__name__
+                self.fail(message, traceback.format_exc())
+                return "failed"
+            self.failure_path.unlink(missing_ok=True)
         return "done"
 
     def fail(self, error: str, trace: str) -> None:
@@ -208,7 +225,7 @@ def are_finite(weights: Mapping[str, Tensor]) -> bool:
 def _compare(look: Look) -> None:
     store, unit = Store(look.folder), look.unit
     settings = store.spec().representations or RepresentationSpec()
-    look.machine.settle()
+    look.machine.here().settle()
     task = tasks.load(store.run(unit.weights[0][0]).spec().task, cache=look.cache)
     found = ((_name(run, step), _network(store, task, run, step, look.machine)) for run, step in unit.weights)
     networks = {name: network for name, network in found if are_finite(network.state_dict())}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from types import TracebackType
 
@@ -10,8 +11,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from transfusion import locks
+from transfusion.runs.jobs import Outcome
 from transfusion.runs.run import Job
-from transfusion.runs.store import RunFiles, Store
+from transfusion.runs.run_files import RunFiles
+
+SPARING = 10  # times as long as a look at all runs takes, before the next
 
 
 class Display:
@@ -22,8 +26,9 @@ class Display:
         self.jobs = list(jobs)
         self.total = sum(job.run.train.steps for job in self.jobs)
         self.ended = 0
-        self._steps_ended: dict[str, int] = {}
+        self._ended: set[str] = set()
         self._waiting: set[str] = set()
+        self._not_before = 0.0
         self.bar = Progress(
             TextColumn("[bold]{task.fields[runs]}"),
             BarColumn(),
@@ -35,7 +40,7 @@ class Display:
             console=self.console,
             disable=not self.console.is_terminal,
         )
-        self.task = self.bar.add_task("", total=self.total, completed=self._steps(), runs=self._runs(), now="")
+        self.task = self.bar.add_task("", total=self.total, completed=self._look()[0], runs=self._runs(), now="")
 
     def __enter__(self) -> Display:
         self.bar.start()
@@ -44,24 +49,35 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._not_before = 0.0
         self.refresh()
         if self.bar.live.is_started:  # else rich ends the line of a bar that never was
             self.bar.stop()
 
     def refresh(self) -> None:
-        """Read from disk how far every run is; nothing to do where nobody looks."""
-        if self.bar.disable:
+        """Read from disk how far every run is; nothing to do where nobody looks, and little where it takes long."""
+        began = time.monotonic()
+        if self.bar.disable or began < self._not_before:
             return
-        now = "  ".join(_now(job) for job in self.jobs if _files(job).state == "started")
-        self.bar.update(self.task, completed=self._steps(), runs=self._runs(), now=now)
+        steps, now = self._look()
+        self.bar.update(self.task, completed=steps, runs=self._runs(), now=now)
+        self._not_before = time.monotonic() + SPARING * (time.monotonic() - began)
 
-    def end(self, job: Job) -> None:
-        """Say that one run has ended."""
+    def _look(self) -> tuple[int, str]:
+        """Steps done by all runs, and what runs now."""
+        running = [job for job in self.jobs if job.id not in self._ended and job.files.machine_path.exists()]
+        steps = sum(job.files.last_step() for job in running)
+        steps += sum(job.run.train.steps for job in self.jobs if job.id in self._ended)
+        return steps, "  ".join(f"{job.run.label} {_last(job.files)}" for job in running)
+
+    def end(self, job: Job, outcome: Outcome) -> None:
+        """Say that one run has ended, here or elsewhere."""
         self.ended += 1
-        files = _files(job)
-        failure = files.failure()
-        outcome = f"[red]failed: {escape(failure['error'])}[/red]" if failure else _last(files)
-        self.console.print(f"{self._runs()}  {escape(job.run.label)}  {outcome}", highlight=False)
+        self._ended.add(job.id)
+        failure = job.files.failure()
+        told = f"[red]failed: {escape(failure['error'])}[/red]" if failure else _last(job.files)
+        where = "  (elsewhere)" if outcome == "kept" else ""
+        self.console.print(f"{self._runs()}  {escape(job.run.label)}  {told}{where}", highlight=False)
 
     def wait(self, job: Job) -> None:
         """Say once whom a run waits for."""
@@ -72,27 +88,6 @@ class Display:
 
     def _runs(self) -> str:
         return f"run {self.ended}/{len(self.jobs)}"
-
-    def _steps(self) -> int:
-        return sum(self._steps_of(job) for job in self.jobs)
-
-    def _steps_of(self, job: Job) -> int:
-        """The last step that is known to be done; remembered once the run has ended."""
-        if job.run.id in self._steps_ended:
-            return self._steps_ended[job.run.id]
-        files = _files(job)
-        steps = files.last_step()
-        if files.state == "done":
-            self._steps_ended[job.run.id] = steps
-        return steps
-
-
-def _files(job: Job) -> RunFiles:
-    return Store(job.folder).run(job.run.id)
-
-
-def _now(job: Job) -> str:
-    return f"{job.run.label} {_last(_files(job))}"
 
 
 def _last(files: RunFiles) -> str:

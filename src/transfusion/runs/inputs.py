@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -101,7 +102,31 @@ def settled(spec: TaskSpec, task: Task) -> TaskSpec:
     """The settings of a task that was loaded, with nothing about its content or input left open."""
     source = task.card["normalization"]["from"]
     normalization = Normalization(mean=task.mean, std=task.std, source=source)
-    return spec.with_values(fingerprint=task.fingerprint, normalize=normalization, channels=task.channels)
+    return located(spec).with_values(fingerprint=task.fingerprint, normalize=normalization, channels=task.channels)
+
+
+def located(spec: TaskSpec) -> TaskSpec:
+    """The same with absolute paths: a worker's process may have another working folder.
+
+    Examples:
+        >>> located(TaskSpec(data="embedded:fundus")).data
+        'embedded:fundus'
+        >>> Path(located(TaskSpec(data="retina")).data).is_absolute()
+        True
+    """
+    if spec.layout == "embedded" or spec.data.startswith("embedded:"):
+        return spec
+    return spec.with_values(data=_absolute(spec.data), labels=spec.labels and _tables(spec.labels))
+
+
+def _tables(labels: str) -> str:
+    """One path, or several joined by commas."""
+    whole = _absolute(labels)
+    return whole if Path(whole).is_file() else ",".join(_absolute(part.strip()) for part in labels.split(","))
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
 
 
 def let_see(model: nn.Module, task: Task, trained: InputFormat | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-Outcome = Literal["done", "failed", "busy"]
+Outcome = Literal["done", "failed", "busy", "kept"]
 
 
 class Job(Protocol):
@@ -14,11 +14,15 @@ class Job(Protocol):
     def id(self) -> str:
         """Stands for the job among its like."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still to be done, as far as a quick look tells: another process may have done it."""
+
     def carry_out(self) -> Outcome:
         """Carry it out, or resume it; what goes wrong inside is recorded, not raised.
 
         Returns:
-            ``done``; ``failed``; ``busy`` when another process works on it.
+            ``done``; ``failed``; ``busy`` when another process works on it; ``kept`` when one has ended it.
         """
 
     def fail(self, error: str, trace: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
 import os
 import platform
 import signal
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -18,9 +20,11 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities import rank_zero_only
 
+from transfusion import cores
 from transfusion.errors import SpecError
 
 CUBLAS_WORKSPACE = ":4096:8"  # what cuBLAS needs to give the same bits every time
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 PRECISIONS: dict[str, Precision] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
@@ -82,6 +86,13 @@ class Machine:
             raise SpecError(f"float16 needs a CUDA device and this is a {kind}; choose float32, bfloat16 or auto.")
         if batch_size % self.devices:
             raise SpecError(f"A batch of {batch_size} cannot be shared by {self.devices} devices: choose a multiple.")
+
+    def here(self) -> Machine:
+        """The same with threads, where they are left open: all that this process may use, or OMP_NUM_THREADS."""
+        if self.threads or self.device_type() != "cpu":
+            return self
+        share = max(1, cores.available() // self.devices)
+        return replace(self, threads=min(share, cores.thread_limit() or share))
 
     def settle(self) -> None:
         """Bind this process to its threads and to algorithms that give the same bits every time."""
@@ -152,6 +163,15 @@ def end_with_parent(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def keep_memory() -> None:
+    """Tell the C allocator of this process what ``environment`` tells those that are started here; glibc only."""
+    values = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1}
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        allocator = ctypes.CDLL(None)
+        for parameter, value in values.items():
+            allocator.mallopt(parameter, value)
 
 
 def environment(threads: int | None) -> dict[str, str]:

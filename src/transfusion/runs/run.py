@@ -16,6 +16,7 @@ from torch import nn
 from transfusion import schemes, tasks
 from transfusion.errors import DivergedError, SpecError
 from transfusion.files import write_table
+from transfusion.leases import LeaseLostError
 from transfusion.networks import donors, models
 from transfusion.runs import trackers
 from transfusion.runs.jobs import Outcome
@@ -36,6 +37,9 @@ class Job:
         cache: of decoded images, or None for the user's.
         snapshots: keep weights along the way, for the dynamics of representations.
         trackers: that also receive its curve; see ``trackers``.
+        verify: read every file of a run that turns out to be finished, and repeat it where one is damaged.
+        failed_at: stamp of the failure that is to be tried again; another one is another process's, since this job was
+            made. None tries again whatever failed.
     """
 
     run: RunSpec
@@ -44,6 +48,8 @@ class Job:
     cache: Path | None = None
     snapshots: bool = False
     trackers: tuple[str, ...] = ()
+    verify: bool = True
+    failed_at: int | None = None
 
     @property
     def id(self) -> str:
@@ -54,6 +60,14 @@ class Job:
     def files(self) -> RunFiles:
         """Where everything of the run is kept."""
         return Store(self.folder).run(self.id)
+
+    @property
+    def is_open(self) -> bool:
+        """See ``Job``."""
+        files = self.files
+        if files.state == "failed":
+            return files.wanted and self.failed_at in (None, files.failed_at)
+        return files.state != "done" or self.verify
 
     def carry_out(self) -> Outcome:
         """See ``carry_out``."""
@@ -68,20 +82,24 @@ def carry_out(job: Job) -> Outcome:
     """Carry out one run, or resume it; never raises for errors inside the run.
 
     Returns:
-        ``done``; ``failed`` (recorded with its traceback); ``busy`` when another process works on it.
+        ``done``; ``failed`` (recorded with its traceback); ``busy`` when another process works on it; ``kept``
+        when one has ended it.
     """
     files = job.files
-    with files.claim() as mine:
+    with _ALONE, files.claim() as mine:
         if not mine:
             return "busy"
         try:
+            if not job.is_open:
+                return "kept"
             if files.state == "done":
                 damaged = files.damage()
                 if not damaged:
-                    return "done"
+                    return "kept"
                 files.reopen(damaged)
-            with _ALONE:
-                _launch(job)
+            _launch(job)
+        except LeaseLostError:
+            return "busy"
         except Exception as error:
             if files.state == "done":  # its result is on disk: only tidying went wrong
                 return "done"
@@ -92,7 +110,8 @@ def carry_out(job: Job) -> Outcome:
 
 
 def _launch(job: Job) -> None:
-    files, machine, precision = Store(job.folder).run(job.run.id), job.machine, str(job.run.train.precision)
+    files, machine, precision = job.files, job.machine.here(), str(job.run.train.precision)
+    machine.check(job.run.train.batch_size, precision)
     files.declare(job.run)
     began = files.began_on()
     with contextlib.suppress(KeyError, SpecError):  # a folder that was copied here may have begun on another device

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from transfusion import leases
 from transfusion.errors import SpecError, StoreError
 from transfusion.files import is_whole_table, read_json, sweep, write_atomically, write_json
 from transfusion.locks import claimed
@@ -68,10 +69,7 @@ class RunFiles:
 
     @contextlib.contextmanager
     def claim(self) -> Iterator[bool]:
-        """Hold the run for this process; yields False when another process holds it.
-
-        The operating system frees the lock when its holder dies, however it dies.
-        """
+        """Hold the run for this process, until it ends or dies; yields False when another process holds it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with claimed(self.lock_path) as mine:
             if mine:
@@ -127,6 +125,7 @@ class RunFiles:
 
     def append(self, row: dict[str, Any]) -> None:
         """Add one evaluation to the curve and flush it to the disk; NaN is written as null."""
+        leases.check(self.lock_path)
         self._curve.append(row)
 
     def note_step(self, step: int) -> None:
@@ -149,6 +148,7 @@ class RunFiles:
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         """Keep the state of an unfinished run, and the one before it."""
+        leases.check(self.lock_path)
         self._checkpoints.save(state, len(self.curve()), self.machine())
 
     def load_checkpoint(self) -> dict[str, Any] | None:
@@ -241,6 +241,7 @@ class RunFiles:
 
     def finish(self, result: dict[str, Any]) -> None:
         """Mark the run as finished; nothing repeats it after this, unless a file of it turns out to be damaged."""
+        leases.check(self.lock_path)
         write_json(self.result_path, result)
         self.tidy()
 
@@ -314,6 +315,14 @@ class RunFiles:
             return read_json(self.failure_path, AGAIN)
         except StoreError as error:
             return {"error": str(error), "retry": True, "traceback": []}
+
+    @property
+    def failed_at(self) -> int:
+        """A stamp that tells one failure from another; 0 where there is none."""
+        try:
+            return self.failure_path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
     def record_logged(self, logged: dict[str, Any]) -> None:
         """Record up to which step each tracker has received the curve."""

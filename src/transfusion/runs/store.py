@@ -4,7 +4,7 @@
 
     DIR/
       study.json                the spec of the study
-      grid.json                 ids of its runs, in order, and which data they learn
+      grid.json                 ids of its runs, in order, of its own donor's run, and which data they learn
       data.json                 the data card: counts, splits, patients, what was left out
       donors/NAME.safetensors   the donor's weights as they were read
       trackers/                 what TensorBoard and others keep, on request
@@ -90,20 +90,31 @@ class Store:
             )
         return StudySpec.parse(read_json(self.spec_path, AGAIN))
 
-    def begin(self, spec: StudySpec, grid: list[RunSpec], donor_run: RunSpec | None, card: dict[str, Any]) -> None:
-        """Record the study, its runs and its data; runs of an earlier grid stay where they are.
+    def begin(
+        self,
+        spec: StudySpec,
+        grid: list[RunSpec],
+        donor_run: RunSpec | None,
+        card: dict[str, Any],
+        donor: tuple[str, dict[str, Tensor]] | None = None,
+    ) -> None:
+        """Record the study, its donor, its runs and its data; runs of an earlier grid stay where they are.
 
         Raises:
             StoreError: if the folder holds a study of other data.
         """
         fingerprint = grid[0].task.fingerprint
         self._refuse_other_data(spec.task, fingerprint)
+        if donor:
+            self.keep_donor(*donor)  # before the grid: workers may be at work already
         for run in [*grid, *([donor_run] if donor_run else [])]:
             self.run(run.id).declare(run)
         write_json(self.card_path, card)
         compared = spec.representations and spec.representations.id
         ids = [run.id for run in grid]
-        write_json(self.grid_path, {"runs": ids, "fingerprint": fingerprint, "representations": compared})
+        first = donor_run and donor_run.id
+        values = {"runs": ids, "donor_run": first, "fingerprint": fingerprint, "representations": compared}
+        write_json(self.grid_path, values)
         write_json(self.spec_path, spec.model_dump(mode="json"))
 
     def _refuse_other_data(self, task: TaskSpec, fingerprint: str | None) -> None:
@@ -138,6 +149,11 @@ class Store:
     def grid(self) -> list[RunFiles]:
         """The runs of the study as it was last started, in order, finished or not."""
         return [self.run(run_id) for run_id in self._grid()["runs"]] if self.exists else []
+
+    def donor_run(self) -> RunFiles | None:
+        """The run whose weights are the study's donor, where it trains one itself."""
+        known = self._grid()["donor_run"] if self.exists else None
+        return known and self.run(known)
 
     def _grid(self) -> dict[str, Any]:
         return read_json(self.grid_path, AGAIN)

@@ -10,13 +10,10 @@ import contextlib
 import multiprocessing
 import os
 import queue
-import signal
-import threading
 import time
-import traceback
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -26,8 +23,10 @@ import torch
 from transfusion import cores
 from transfusion.errors import StoreError
 from transfusion.files import reason
+from transfusion.runs.executors import POLL_S, Pool
 from transfusion.runs.jobs import Job, Outcome
-from transfusion.runs.machine import Machine, end_with_parent, environment
+from transfusion.runs.machine import Machine, end_with_parent, environment, keep_memory
+from transfusion.runs.queue import Queue
 
 J = TypeVar("J", bound=Job)
 DIED = (
@@ -35,8 +34,6 @@ DIED = (
     "the study outside `if __name__ == '__main__':`."
 )
 MAX_DEATHS = 2  # of a process, before the run that it was busy with is given up
-BUSY_S = 1.0  # before a run that another process holds is tried again
-POLL_S = 0.25
 
 
 class Inline(Executor):
@@ -142,91 +139,85 @@ def _end(pool: ProcessPoolExecutor) -> None:
 
 
 def carry_out_all(
-    jobs: list[J], crew: Crew, executor: Executor | None = None, waits: Callable[[J], None] = lambda _: None
-) -> Iterator[J | None]:
-    """Carry out every job; yields each as it ends, and None every quarter of a second in between.
+    jobs: Iterable[J], crew: Crew, executor: Executor | None = None, waits: Callable[[J], None] | None = lambda _: None
+) -> Iterator[tuple[J, Outcome] | None]:
+    """Carry out every job; yields each with what it came to, and None every quarter of a second in between.
 
     Args:
         jobs: in the order in which they should start.
         crew: processes to use here when ``executor`` is None; started again when one of them dies.
         executor: takes every job at once, as a cluster's does.
-        waits: is told of a job that another process holds.
+        waits: is told of a job that another process holds; None leaves such jobs to it.
+
+    Raises:
+        ClusterError: if ``executor`` takes no more jobs, or gives no futures.
     """
-    waiting, deaths = deque(jobs), Counter[str]()
+    waiting, deaths = Queue(jobs), Counter[str]()
+    if executor:
+        places = max(1, len(waiting))
+        yield from _carry_out_in(Pool(executor, _carry_out_elsewhere, is_ours=False), places, waiting, deaths, waits)
     while waiting:
-        with contextlib.nullcontext(executor) if executor else crew.executor() as pool:
-            places = len(jobs) if executor else max(1, crew.workers)
-            yield from _until_broken(waiting, pool, places, deaths, waits)
-            if executor and waiting:
-                raise BrokenProcessPool("The executor that was given to the study broke; give it a new one.")
+        with crew.executor() as processes:
+            pool = Pool(processes, _carry_out, is_ours=True)
+            yield from _carry_out_in(pool, max(1, crew.workers), waiting, deaths, waits)
 
 
-def _carry_out(job: Job) -> Outcome:
+def _carry_out(job: Job, attempt: int) -> Outcome:
+    """What a process carries out; ``attempt`` makes each call another one to executors that remember results."""
     return job.carry_out()
 
 
-def _until_broken(
-    waiting: deque[J], pool: Executor, places: int, deaths: Counter[str], waits: Callable[[J], None]
-) -> Iterator[J | None]:
+def _carry_out_elsewhere(job: Job, attempt: int) -> Outcome:
+    """The same in a process that somebody else started."""
+    keep_memory()
+    return job.carry_out()
+
+
+def _carry_out_in(
+    pool: Pool, places: int, waiting: Queue[J], deaths: Counter[str], waits: Callable[[J], None] | None
+) -> Iterator[tuple[J, Outcome] | None]:
     """Feed ``pool`` until nothing waits, or until a process dies and takes the pool with it."""
-    running: dict[Future[Outcome], J] = {}
-    not_before = 0.0
-    while waiting or running:
-        suspects = any(deaths[job.id] for job in (*waiting, *running.values()))
-        try:
-            while waiting and len(running) < (1 if suspects else places) and time.monotonic() >= not_before:
-                with _deaf_to_interrupts():
-                    running[pool.submit(_carry_out, waiting[0])] = waiting[0]
-                waiting.popleft()
-            ended, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
-            for future in ended:
-                outcome, job = _outcome(future, running[future]), running[future]
+    running: dict[Any, J] = {}
+    try:
+        while waiting or running:
+            suspects = bool(deaths) and any(deaths[job.id] for job in (*waiting, *running.values()))
+            yield from _fill(pool, 1 if suspects else places, waiting, running)
+            for future in pool.ended(running):
+                outcome, job = pool.outcome(future, running[future]), running[future]
                 del running[future]
-                if outcome == "busy":
+                if outcome == "busy" and waits:
                     waits(job)
-                    waiting.append(job)
-                    not_before = time.monotonic() + BUSY_S
-                else:
-                    yield job
-        except BrokenProcessPool:
-            yield from _blame(list(running.values()), waiting, deaths)
-            return
-        if not running:
-            time.sleep(POLL_S)
-        yield None
-
-
-@contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes that start meanwhile leave Ctrl-C to this one from their first moment."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _outcome(future: Future[Outcome], job: Job) -> Outcome:
-    """What a job came to; whatever the executor itself says against it is the run's failure."""
-    try:
-        return future.result()
+                    waiting.hold(job)
+                elif outcome != "busy":
+                    yield job, outcome
+            if not running:
+                time.sleep(POLL_S)
+            yield None
     except BrokenProcessPool:
-        raise
-    except Exception as error:
-        trace = "".join(traceback.format_exception(error))
-        job.fail(f"{type(error).__name__}: {error}", trace)
-        return "failed"
+        yield from _blame(list(running.values()), waiting, deaths)
+    finally:
+        pool.withdraw(running)
 
 
-def _blame(jobs: list[J], waiting: deque[J], deaths: Counter[str]) -> Iterator[J]:
+def _fill(pool: Pool, places: int, waiting: Queue[J], running: dict[Any, J]) -> Iterator[tuple[J, Outcome]]:
+    """Give ``pool`` what waits, as far as there is room; yields what another process did meanwhile."""
+    while len(running) < places and (job := waiting.take()) is not None:
+        if not job.is_open:
+            yield job, "kept"
+            continue
+        try:
+            running[pool.submit(job)] = job
+        except BrokenProcessPool:
+            waiting.put_first(job)
+            raise
+
+
+def _blame(jobs: list[J], waiting: Queue[J], deaths: Counter[str]) -> Iterator[tuple[J, Outcome]]:
     """Any of ``jobs`` may have killed the process: try each again, one at a time, but not for ever."""
     for job in reversed(jobs):
         deaths[job.id] += 1
         if deaths[job.id] < MAX_DEATHS:
-            waiting.appendleft(job)
+            waiting.put_first(job)
         else:
             job.fail(DIED, DIED)
-            yield job
+            yield job, "failed"

@@ -1,0 +1,165 @@
+"""Commands for studies that several machines, or several terminals, work on."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from transfusion import terms
+from transfusion.errors import SpecError, StoreError
+from transfusion.options import listed, names
+
+if TYPE_CHECKING:
+    from transfusion.runs.slurm import Slurm
+    from transfusion.runs.work import Worked
+    from transfusion.study import Study
+
+INTERRUPTED = 130  # what shells give a command that Ctrl-C stopped
+FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+
+
+def on_a_cluster(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the options of a cluster, and ``cluster`` made of them, a ``Slurm`` or None."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, cluster: str | None, jobs: int | None, cluster_set: tuple[str, ...], **rest: Any) -> int:
+        return command(*args, cluster=_cluster(cluster, jobs, cluster_set), **rest)
+
+    for option in reversed(CLUSTER):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+CLUSTER = (
+    click.option("--cluster", type=click.Choice(["slurm"]), help="Have workers started by it, and watch them."),
+    click.option("--jobs", type=click.IntRange(1), help="With --cluster: workers. [default: 1]"),
+    click.option(
+        "--cluster-set",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help='With --cluster: an option of sbatch, such as gpus=1, or setup="module load cuda".',
+    ),
+)
+
+
+def _cluster(kind: str | None, jobs: int | None, settings: tuple[str, ...]) -> Slurm | None:
+    if kind is None:
+        if jobs is not None or settings:
+            raise SpecError("--jobs and --cluster-set say what is asked of a cluster; give --cluster slurm too.")
+        return None
+    from transfusion.runs.slurm import Slurm
+
+    return Slurm.of(jobs or 1, settings)
+
+
+def plan(studies: Sequence[Study]) -> None:
+    """Write the plans of studies into their folders, and say who carries them out."""
+    for each in studies:
+        num = len(each.begin())
+        click.echo(f"{num} runs are planned. Workers: transfusion work {each.store.folder}")
+
+
+@click.command()
+@FOLDER
+@click.option("--workers", type=click.IntRange(0), help="Runs side by side; 0 is none, in this process.")
+@click.option("--devices", type=click.IntRange(1), default=1, help="Devices that share each batch of a run.")
+@click.option(
+    "--accelerator", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="What runs compute on."
+)
+@click.option(
+    "--wait/--no-wait",
+    default=True,
+    show_default=True,
+    help="At the end, wait for runs that other workers hold: they may die.",
+)
+@click.option("--trackers", metavar="A,B,..", callback=listed(str), help=f"Curves also to {names(terms.Tracker)}.")
+def work(folder: Path, workers: int | None, wait: bool, trackers: tuple[str, ...] | None, **options: Any) -> int:
+    """Be one more worker on a study, in a second terminal or on another machine.
+
+    Takes runs that nobody works on, one after another, until nothing is left, and resumes those that were cut off.
+    Any number may work on one folder; start and stop them as you like. Planning and the page belong to the command
+    that started the study: transfusion study, then transfusion report.
+    """
+    from transfusion.runs.machine import Machine
+    from transfusion.runs.store import Store
+    from transfusion.runs.team import Team
+    from transfusion.runs.trackers import check
+    from transfusion.runs.work import work
+
+    check(trackers or ())
+    team = Team(Store(folder), Machine(**options), workers=workers, trackers=trackers or (), patient=wait)
+    try:
+        return _conclude(folder, work(team))
+    except KeyboardInterrupt:
+        click.echo("Stopped. The same command resumes.", err=True)
+        return INTERRUPTED
+
+
+def _conclude(folder: Path, worked: Worked) -> int:
+    click.echo(f"{worked.ran} runs carried out here.", err=True)
+    for why in worked.unseen:
+        click.echo(f"One comparison of networks failed: {why}", err=True)
+    for run_id, message in worked.failed.items():
+        click.echo(f"Run {run_id} failed: {message} See {folder / 'runs' / run_id / 'failure.json'}", err=True)
+    return 1 if worked.failed or worked.unseen else 0
+
+
+@click.command()
+@click.argument("folders", metavar="[DIR...]", nargs=-1, type=click.Path(path_type=Path))
+def ls(folders: tuple[Path, ...]) -> None:
+    """List studies and their state: those in the folders given, by default those in studies/."""
+    from transfusion.runs.status import StudyStatus, duration, studies
+
+    rows: list[tuple[str, ...]] = [("study", "done", "at work", "failed", "left", "changed")]
+    for path in (path for folder in folders or [Path("studies")] for path in studies(folder)):
+        status = StudyStatus.of(path)
+        counts, left = status.counts, status.left_s
+        changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(_changed(path)))
+        done = f"{counts['done']} of {len(status.runs) + len(status.damaged)}"
+        told = "-" if left is None else duration(left)
+        rows.append((str(path), done, str(counts["at work"]), str(counts["failed"]), told, changed))
+    if len(rows) == 1:
+        where = " or ".join(map(str, folders)) or "studies/"
+        raise StoreError(f"There is no study in {where}. Give a study's folder, or one that holds studies.")
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _changed(folder: Path) -> float:
+    """When a run of a study last wrote anything."""
+    return max(path.stat().st_mtime for path in [folder, *folder.glob("runs/*")])
+
+
+@click.command()
+@FOLDER
+def status(folder: Path) -> None:
+    """Say how far a study is, who works on what, and how long it will take."""
+    from transfusion.runs.status import StudyStatus
+
+    click.echo(StudyStatus.of(folder))
+
+
+@click.command()
+@FOLDER
+def watch(folder: Path) -> int:
+    """Watch a study that others carry out, until it is finished; Ctrl-C stops watching only."""
+    from transfusion.runs.status import StudyStatus, follow
+    from transfusion.runs.store import Store
+
+    click.echo(StudyStatus.of(folder), err=True)
+    try:
+        follow(Store(folder), show=True)
+    except KeyboardInterrupt:
+        click.echo("Stopped watching; whoever works on the study continues.", err=True)
+        return INTERRUPTED
+    click.echo(StudyStatus.of(folder))
+    return 0
+
+
+ALL: tuple[Any, ...] = (work, ls, status, watch)
