@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from rich.console import Console
 
 from transfusion import leases
 from transfusion.files import is_alive
+
+PATIENCE_S = 60.0  # without any work of a lock's holder, before that is said
 
 
 @contextlib.contextmanager
@@ -31,13 +33,51 @@ def held(lock: Path, what: str) -> Iterator[None]:
     try:
         handle.acquire(timeout=0)
     except filelock.Timeout:
-        Console(stderr=True).print(f"Waiting for {holder(lock)}, which {what}.", markup=False, highlight=False)
-        handle.acquire()
+        _say(f"Waiting for {holder(lock)}, which {what}.")
+        _wait(handle, lock)
     try:
         sign(lock)
         yield
     finally:
         handle.release()
+
+
+def _say(text: str) -> None:
+    Console(stderr=True).print(text, markup=False, highlight=False)
+
+
+def _wait(handle: filelock.BaseFileLock, lock: Path) -> None:
+    """Acquire a lock, however long that takes; a holder that does nothing meanwhile is named, once."""
+    told = ""
+    while True:
+        spent = _processor_s(lock)
+        with contextlib.suppress(filelock.Timeout):
+            handle.acquire(timeout=PATIENCE_S)
+            return
+        idle = spent is not None and spent == _processor_s(lock)
+        if idle and holder(lock) != told:
+            told = holder(lock)
+            _say(f"Still waiting for {told}: it has done nothing for {PATIENCE_S:.0f} s. If it hangs, end it.")
+
+
+def _processor_s(lock: Path) -> float | None:
+    """Processor time of a lock's holder and the processes that it started; None where that cannot be told."""
+    known = signature(lock)
+    if known.get("host") != socket.gethostname():
+        return None
+    spent: dict[int, float] = {}
+    parents: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            fields = path.read_text().rpartition(")")[2].split()
+            pid = int(path.parent.name)
+            parents[pid], spent[pid] = int(fields[1]), float(fields[11]) + float(fields[12])
+    if known.get("pid") not in spent:
+        return None
+    family = {known["pid"]}
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    return sum(spent[pid] for pid in family)
 
 
 @contextlib.contextmanager
@@ -98,6 +138,15 @@ def holder(lock: Path) -> str:
     here = known["host"] == socket.gethostname()
     where, state = ("", _state(known["pid"])) if here else (f" on {known['host']}", "")
     return f"process {known['pid']}{where} ({known.get('command')}, since {since}{state})"
+
+
+def last_change(paths: Iterable[Path]) -> str:
+    """When the newest of some files changed, as a remark; a holder that hangs shows by it."""
+    times = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            times.append(path.stat().st_mtime)
+    return f"; its last step was kept at {time.strftime('%H:%M:%S', time.localtime(max(times)))}" if times else ""
 
 
 def _state(pid: int) -> str:

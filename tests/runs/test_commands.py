@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from transfusion import locks
 from transfusion.errors import StoreError
 from transfusion.files import write_text
 from transfusion.locks import claimed, held, holder
@@ -91,3 +92,40 @@ def test_a_holder_on_another_host_is_named_with_it(tmp_path):
     (tmp_path / "x.lock.holder").write_text(json.dumps({"pid": 7, "host": "far", "since": 0, "command": "transfusion"}))
     assert holder(lock).startswith("process 7 on far (transfusion, since ")
     assert holder(tmp_path / "y.lock") == f"the process that holds {tmp_path / 'y.lock'}"
+
+
+IDLE = """
+import sys, time
+from pathlib import Path
+from transfusion.locks import held
+with held(Path(sys.argv[1]), "sleeps"):
+    print("holds", flush=True)
+    deadline = time.monotonic() + float(sys.argv[2])
+    while time.monotonic() < deadline:
+        time.sleep(1) if sys.argv[3] == "hangs" else sum(range(10_000))
+"""
+
+
+@pytest.mark.parametrize("how", ["hangs", "works"])
+def test_a_holder_that_lives_and_does_nothing_is_named_and_one_that_works_is_not(tmp_path, capsys, monkeypatch, how):
+    monkeypatch.setattr(locks, "PATIENCE_S", 2.0)
+    lock = tmp_path / "a.lock"
+    command = [sys.executable, "-c", IDLE, str(lock), "9", how]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "holds\n"
+        with held(lock, "makes the same"):
+            pass
+    said = capsys.readouterr().err
+    assert f"Waiting for process {process.pid}" in said
+    told = f"Still waiting for process {process.pid}" in " ".join(said.split())
+    assert told == (how == "hangs")
+    assert said.count("Still waiting") == told
+
+
+def test_when_the_last_step_was_kept_is_said(tmp_path, other):
+    curve = tmp_path / "runs" / "a" / "curve.jsonl"
+    write_text(curve, "{}\n")
+    os.utime(curve, (0, 3600 * 5))
+    with pytest.raises(StoreError, match=r"another grid; its last step was kept at \d\d:00:00\. Wait"):
+        joined(tmp_path, ["c"]).__enter__()

@@ -13,7 +13,7 @@ from pathlib import Path
 from transfusion import leases
 from transfusion.errors import StoreError
 from transfusion.files import sweep, unwritable
-from transfusion.locks import claimed, held, holder, sign, signature
+from transfusion.locks import claimed, held, holder, last_change, sign, signature
 
 FOLDER = "commands"
 
@@ -62,8 +62,9 @@ def _refuse_another(lock: Path, meant: str, folder: Path) -> None:
     with claimed(lock) as free:
         if not free and signature(lock).get("grid") != meant:
             raise StoreError(
-                f"{folder} is in use by {holder(lock)}, which carries out another grid. Wait until it has ended, "
-                "or give this study a folder of its own with --out."
+                f"{folder} is in use by {holder(lock)}, which carries out another grid"
+                f"{last_change(folder.glob('runs/*/curve.jsonl'))}. Wait until it has ended, or give "
+                "this study a folder of its own with --out."
             )
     if free:
         _remove(lock)

@@ -84,7 +84,10 @@ class Display:
         if job.id not in self._waiting:
             self._waiting.add(job.id)
             holder = escape(locks.holder(job.files.lock_path))
-            self.console.print(f"{escape(job.run.label)} waits for {holder}, which works on it.", highlight=False)
+            since = locks.last_change([job.files.curve_path])
+            self.console.print(
+                f"{escape(job.run.label)} waits for {holder}, which works on it{since}.", highlight=False
+            )
 
     def _runs(self) -> str:
         return f"run {self.ended}/{len(self.jobs)}"
