@@ -78,7 +78,7 @@ def timeless(curve):
     return [{key: value for key, value in row.items() if key != "time_s"} for row in curve]
 
 
-def die_at(call, number, late, folder):
+def die_at(call, number, late, data, folder):
     """Carry out the small study in this process, which is killed at the n-th call, before or after it happens."""
     module, name = call.split(".")
     module = importlib.import_module(module)
@@ -94,47 +94,52 @@ def die_at(call, number, late, folder):
         return result
 
     setattr(module, name, lethal)
-    small.carry_out(folder)
+    small.carry_out(data, folder)
 
 
-def killed_at(call, number, late, folder):
+def killed_at(call, number, late, data, folder):
     """Whether a process that carries out the study came as far as this call."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["transfusion.runs.run", "transfusion.study"])
-    process = context.Process(target=die_at, args=(call, number, late, folder))
+    process = context.Process(target=die_at, args=(call, number, late, data, folder))
     process.start()
     process.join()
     return process.exitcode == -signal.SIGKILL
 
 
 @pytest.fixture(scope="module")
-def small_bits(tmp_path_factory):
-    return small.bits(small.carry_out(tmp_path_factory.mktemp("whole"))[0])
+def data(tmp_path_factory):
+    return small.pictures(tmp_path_factory.mktemp("data") / "pictures")
 
 
-def check_bits(folder, expected):
-    study, outcome = small.carry_out(folder)
+@pytest.fixture(scope="module")
+def small_bits(tmp_path_factory, data):
+    return small.bits(small.carry_out(data, tmp_path_factory.mktemp("whole"))[0])
+
+
+def check_bits(data, folder, expected):
+    study, outcome = small.carry_out(data, folder)
     assert outcome.failed == {}
     assert small.bits(study) == expected
     assert not small.litter(folder)
 
 
 @pytest.mark.parametrize(("call", "number", "late"), [("os.replace", 4, True), ("os.fsync", 9, False)])
-def test_killed_at_a_file_system_call_a_study_ends_with_the_same_bits(tmp_path, small_bits, call, number, late):
-    assert killed_at(call, number, late, tmp_path)
-    check_bits(tmp_path, small_bits)
+def test_killed_at_a_file_system_call_a_study_ends_with_the_same_bits(data, tmp_path, small_bits, call, number, late):
+    assert killed_at(call, number, late, data, tmp_path)
+    check_bits(data, tmp_path, small_bits)
 
 
 @pytest.mark.torture
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("call", small.CALLS)
 def test_killed_at_every_file_system_call_a_study_ends_with_the_same_bits(
-    tmp_path, small_bits, record_property, call, late
+    data, tmp_path, small_bits, record_property, call, late
 ):
     for number in itertools.count(1):
         folder = tmp_path / f"{number}"
-        if not killed_at(call, number, late, folder):
+        if not killed_at(call, number, late, data, folder):
             break
-        check_bits(folder, small_bits)
+        check_bits(data, folder, small_bits)
     record_property("kills", number - 1)
     assert number > 1
