@@ -4,13 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from lightning_fabric import Fabric
 from safetensors.torch import load_file
 from torch import nn
 
 from transfusion import metrics
 from transfusion.errors import DivergedError
 from transfusion.runs.batches import Batches
+from transfusion.runs.machine import Machine
 from transfusion.runs.store import Store
 from transfusion.runs.train import Trainer, evaluate, fit, learning_rate, loss_of
 from transfusion.spec import RunSpec, TaskSpec, TrainSpec
@@ -28,7 +28,7 @@ def network(num_outputs=2) -> nn.Module:
 def trainer(task, model=None, **settings) -> Trainer:
     train = TrainSpec(**{"steps": 20, "batch_size": 8, "eval_every": 5, "lr": 0.03, "precision": "float32", **settings})
     run = RunSpec(task=TaskSpec(), model="toy", train=train)
-    return Trainer(Fabric(accelerator="cpu"), run, task, model or network(task.num_outputs))
+    return Trainer(Machine(accelerator="cpu").fabric("float32"), run, task, model or network(task.num_outputs))
 
 
 def files_of(folder, a_trainer):

@@ -130,7 +130,7 @@ def best_precision(device_type: str) -> str:
 
 def describe(machine: Machine, precision: str) -> dict[str, Any]:
     """What is worth knowing about this machine when a number looks odd."""
-    packages = ("transfusion", "torch", "torchvision", "timm", "numpy", "lightning-fabric")
+    packages = ("weight-transfusion", "torch", "torchvision", "timm", "numpy", "lightning-fabric")
     return {
         **asdict(machine),
         "accelerator": machine.device_type(),

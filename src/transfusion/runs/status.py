@@ -139,10 +139,10 @@ def duration(seconds: float) -> str:
     """
     if seconds < 119.5:
         return f"{round(seconds)} s"
+    if seconds >= 86_400 - 1800:
+        days, hours = divmod(round(seconds / 3600), 24)
+        return f"{days} d {hours} h"
     hours, minutes = divmod(round(seconds / 60), 60)
-    days, rest = divmod(hours, 24)
-    if days:
-        return f"{days} d {rest} h"
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
