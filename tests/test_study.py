@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from transfusion import schema
 from transfusion.errors import StoreError, TaskError, UnknownNameError
 from transfusion.runs.frames import similarity
 from transfusion.runs.machine import Machine
-from transfusion.spec import DonorRunSpec, RepresentationSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
+from transfusion.spec import DonorRunSpec, RepresentationSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec, schema
 from transfusion.study import Study
 
 FUNDUS = TaskSpec(data="embedded:fundus", image_size=16, num_images=(40, 8, 24))

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from transfusion import leases
 from transfusion.errors import SpecError, StoreError, UnknownNameError
+from transfusion.locks import leases
 from transfusion.runs.commands import joined
 from transfusion.runs.estimate import Estimate, estimate
 from transfusion.runs.fleet import Fleet

@@ -10,8 +10,8 @@ import transfusion
 
 ROOT = Path(transfusion.__file__).parent
 LAYERS = (
-    "__main__ cli commands options settings terminal paper study recipes report verdict runs tasks schemes similarity "
-    "filters networks metrics progress cores spec task_spec train_spec validated schema locks leases files terms errors"
+    "__main__ cli paper study recipes report verdict runs tasks schemes similarity "
+    "filters networks metrics progress cores spec locks files terms errors"
 ).split()
 RUNS = "display workers plan inputs comparisons run train trackers machine batches frames store".split()
 ALONE = {"schemes", "similarity", "filters", "networks", "metrics"}

@@ -13,8 +13,8 @@ import click
 import pytest
 
 from transfusion.cli import transfusion
+from transfusion.cli.options import with_options
 from transfusion.errors import TransfusionError
-from transfusion.options import with_options
 from transfusion.schemes import SCHEMES
 from transfusion.spec import StudySpec
 

@@ -10,10 +10,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from transfusion import leases
 from transfusion.errors import StoreError
 from transfusion.files import sweep, unwritable
-from transfusion.locks import claimed, held, holder, last_change, sign, signature
+from transfusion.locks import claimed, held, holder, last_change, leases, sign, signature
 
 FOLDER = "commands"
 

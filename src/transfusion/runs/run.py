@@ -16,7 +16,7 @@ from torch import nn
 from transfusion import schemes, tasks
 from transfusion.errors import DivergedError, SpecError
 from transfusion.files import write_table
-from transfusion.leases import LeaseLostError
+from transfusion.locks.leases import LeaseLostError
 from transfusion.networks import donors, models
 from transfusion.runs import trackers
 from transfusion.runs.jobs import Outcome

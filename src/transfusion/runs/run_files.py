@@ -12,10 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from transfusion import leases
 from transfusion.errors import SpecError, StoreError
 from transfusion.files import is_whole_table, read_json, sweep, write_atomically, write_json
-from transfusion.locks import claimed
+from transfusion.locks import claimed, leases
 from transfusion.metrics import METRICS
 from transfusion.runs.checkpoints import Checkpoints
 from transfusion.runs.curve import Curve

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from transfusion import __version__, commands, terms
+from transfusion import __version__, terms
+from transfusion.cli import commands
+from transfusion.cli.options import Setting, listed, names, seconds, size, stage, studies_of
 from transfusion.errors import SpecError, TransfusionError
 from transfusion.files import is_passing, reason
-from transfusion.options import Setting, listed, names, seconds, size, stage, studies_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -188,7 +189,7 @@ def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
 
 def _preview(studies: list[Study], machine: Machine, workers: int | None) -> int:
     """Print what each study would be, and run none."""
-    from transfusion import terminal
+    from transfusion.cli import terminal
 
     for each in studies:
         click.echo(f"{each.spec.name}, to be kept in {each.store.folder}")
@@ -200,7 +201,7 @@ def _preview(studies: list[Study], machine: Machine, workers: int | None) -> int
 
 def _run(the_study: Study, **how: Any) -> Outcome:
     """Say what is worth knowing, and carry out what is not finished."""
-    from transfusion import terminal
+    from transfusion.cli import terminal
     from transfusion.runs.trackers import check
 
     check(how["trackers"])
@@ -219,7 +220,7 @@ def _run(the_study: Study, **how: Any) -> Outcome:
 
 def _conclude(studies: list[Study], outcomes: list[Outcome], details: bool) -> int:
     """Print what each study came to; the exit code."""
-    from transfusion import terminal
+    from transfusion.cli import terminal
 
     for each, outcome in zip(studies, outcomes, strict=True):
         click.echo(f"\n{each.spec.name}:" if len(studies) > 1 else "")
@@ -233,7 +234,7 @@ def _conclude(studies: list[Study], outcomes: list[Outcome], details: bool) -> i
 @transfusion.command()
 def settings() -> None:
     """List every setting with its default, and the recipes."""
-    from transfusion.settings import lines
+    from transfusion.cli.settings import lines
 
     for line in lines():
         click.echo(line)

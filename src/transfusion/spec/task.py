@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from transfusion.spec.validated import Spec
 from transfusion.terms import Crop, Interpolation, Kind, Layout, SplitMeaning
-from transfusion.validated import Spec
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=0)]

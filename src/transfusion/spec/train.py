@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from transfusion.validated import Spec
+from transfusion.spec.validated import Spec
 
 NUM_EVEN = 20  # evaluations of a run, were all as far apart as the later ones
 EARLY_RATIO = 1.25  # of the steps of two early evaluations

@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 from planted import Planted
 
-from transfusion import cli, terminal
-from transfusion.options import with_options
+from transfusion import cli
+from transfusion.cli import terminal
+from transfusion.cli.options import with_options
 from transfusion.runs.estimate import Estimate, Pace, Part
 from transfusion.spec import RunSpec, StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from transfusion import terms
+from transfusion.cli.options import listed, names
 from transfusion.errors import SpecError, StoreError
-from transfusion.options import listed, names
 
 if TYPE_CHECKING:
     from transfusion.runs.slurm import Slurm

@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfusion import schema
 from transfusion.errors import SpecError
 from transfusion.runs.plan import starts
-from transfusion.spec import RepresentationSpec, RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
+from transfusion.spec import RepresentationSpec, RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec, schema
 
 RUN = RunSpec(task=TaskSpec(), model="resnet18")
 

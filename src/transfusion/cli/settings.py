@@ -10,7 +10,7 @@ from typing import Any
 
 from transfusion.recipes import RECIPES
 from transfusion.spec import StudySpec
-from transfusion.validated import Spec, dotted
+from transfusion.spec.validated import Spec, dotted
 
 OF_A_DONOR = ("donor.task.", "donor.train.", "donor.scheme.")
 

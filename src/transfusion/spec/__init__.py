@@ -12,12 +12,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from transfusion import schema
-from transfusion.task_spec import Normalization as Normalization
-from transfusion.task_spec import TaskSpec as TaskSpec
+from transfusion.spec import schema
+from transfusion.spec.task import Normalization as Normalization
+from transfusion.spec.task import TaskSpec as TaskSpec
+from transfusion.spec.train import TrainSpec as TrainSpec
+from transfusion.spec.validated import Spec
 from transfusion.terms import BatchNorm, Head
-from transfusion.train_spec import TrainSpec as TrainSpec
-from transfusion.validated import Spec
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 MOST_RUNS = 100_000  # of a study

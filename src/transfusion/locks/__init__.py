@@ -15,8 +15,8 @@ from typing import Any
 import filelock
 from rich.console import Console
 
-from transfusion import leases
 from transfusion.files import is_alive
+from transfusion.locks import leases
 
 PATIENCE_S = 60.0  # without any work of a lock's holder, before that is said
 

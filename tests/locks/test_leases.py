@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from transfusion import leases, locks
+from transfusion import locks
 from transfusion.errors import SpecError
+from transfusion.locks import leases
 from transfusion.runs.commands import joined
 from transfusion.runs.machine import Machine
 from transfusion.runs.run import Job, carry_out
@@ -33,7 +34,8 @@ def leased(tmp_path, monkeypatch):
 HOLD = """
 import os, sys, time
 from pathlib import Path
-from transfusion import leases, locks
+from transfusion import locks
+from transfusion.locks import leases
 leases.LEASE_S = 1.0
 with locks.claimed(Path(sys.argv[1])) as mine:
     print(mine, flush=True)

@@ -4,12 +4,12 @@ import pytest
 from click.testing import CliRunner
 
 from transfusion import cli
+from transfusion.cli.options import blank, studies_of, with_options
+from transfusion.cli.settings import lines
 from transfusion.errors import SpecError
-from transfusion.options import blank, studies_of, with_options
 from transfusion.recipes import RECIPES
-from transfusion.schema import flat
-from transfusion.settings import lines
 from transfusion.spec import RepresentationSpec, StudySpec
+from transfusion.spec.schema import flat
 
 
 def options(**given):

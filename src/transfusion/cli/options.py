@@ -117,7 +117,7 @@ def with_options(spec: StudySpec, options: dict[str, Any], settings: Sequence[st
 
 
 def _put(spec: StudySpec, values: dict[str, Any], key: str, value: Any) -> None:
-    from transfusion.validated import nearest
+    from transfusion.spec.validated import nearest
 
     *parents, last = key.split(".")
     for parent in parents:
