@@ -624,3 +624,19 @@ def test_starts_of_two_heads_are_each_judged_with_their_own():
     assert usual.scaling_share.estimate == pytest.approx(0.5, abs=0.1)
     assert other.scaling_share.estimate == pytest.approx(1, abs=0.1)
     assert usual.modes == {}  # two heads are no two modes of batch norm
+
+
+def test_a_share_that_depends_on_the_threshold_is_not_known():
+    """Scale alone is as fast as pretrained up to AUC 0.7, and as slow as random from there on."""
+    planted = Planted({"random": 1.0, "pretrained": 4.0, "mean_var": 1.0}, {}, num_seeds=3, noise=0.001, every=None)
+    frame = planted.frame(0)
+    part = frame["scheme"] == "mean_var"
+    quick = planted.values("pretrained", 3, np.random.default_rng(1), 0.001).ravel()
+    late = np.maximum(frame.loc[part, "auc"].to_numpy(), 0.7)
+    frame.loc[part, "auc"] = np.where(quick < 0.7, quick, late)
+    verdict = conclude(frame)
+    assert "it depends on the threshold" in verdict.scaling_share.reason
+    assert outcome(verdict, "scaling") == "unknown"
+    assert "it depends on the threshold" in verdict.about("scaling")[0].text
+    steady = conclude(Planted(SPEEDUPS, tops={}, num_seeds=5, noise=0.003, every=None).frame(0)).scaling_share
+    assert covers(steady, np.log(2) / np.log(3))

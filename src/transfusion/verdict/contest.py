@@ -22,6 +22,7 @@ from transfusion.verdict.inference import (
 )
 
 SAME = 1e-3  # two numbers of one metric, one from predictions kept in float32
+FAR_APART = 0.5  # shares of one speed-up at different thresholds
 CLOSE = 2.0  # standard deviations over patients
 SPLIT_SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)  # thresholds that a share of the speed-up is taken over
 
@@ -244,20 +245,20 @@ def difference(a: Influence | None, b: Influence | None) -> Influence | None:
 
 
 def agreed(pooled: Interval, alone: Mapping[float, Interval]) -> Interval:
-    """A share over several thresholds; undefined where the interval of one of them leaves it out."""
-    apart = [
-        found for found in alone.values() if not np.isnan(found.low) and not found.low <= pooled.estimate <= found.high
-    ]
-    if np.isnan(pooled.low) or not apart:
+    """A share over several thresholds; undefined where they disagree.
+
+    That is, where the interval of one of them leaves the common share out, or their shares lie far apart: with three
+    trainings their intervals are too wide to tell.
+    """
+    known = {share: found for share, found in alone.items() if not np.isnan(found.low)}
+    if np.isnan(pooled.low) or not known:
         return pooled
-    said = ", ".join(f"{found.estimate:.0%} at {share:.0%} of the rise" for share, found in _ends(alone))
-    return Interval.undefined(pooled.n, f"it depends on the threshold: {said}")
-
-
-def _ends(alone: Mapping[float, Interval]) -> list[tuple[float, Interval]]:
-    """The lowest and the highest threshold whose share is known."""
-    known = [(share, found) for share, found in alone.items() if not np.isnan(found.estimate)]
-    return [known[0], known[-1]]
+    estimates = [found.estimate for found in known.values()]
+    is_apart = any(not found.low <= pooled.estimate <= found.high for found in known.values())
+    if not is_apart and np.ptp(estimates) <= FAR_APART:
+        return pooled
+    said = " and ".join(f"{known[at].estimate:.0%} at {at:.0%}" for at in (min(known), max(known)))
+    return Interval.undefined(pooled.n, f"it depends on the threshold, {said} of the rise")
 
 
 def _averaged(timed: Mapping[float, Mapping[str, Sequence[Crossing]]]) -> dict[str, list[Crossing]]:

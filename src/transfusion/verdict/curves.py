@@ -10,7 +10,6 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 from sklearn.isotonic import isotonic_regression
 
@@ -285,16 +284,24 @@ def _label(row: tuple[Any, ...], keys: tuple[str, ...]) -> str:
 
 def _split(table: pd.DataFrame, column: str, picked_by: str) -> Iterator[tuple[dict[Hashable, Any], Curve]]:
     """First row and curve of every run, in the order of the frame."""
-    for run, rows in table.groupby("run", sort=False):
-        order = np.argsort(rows["step"].to_numpy())
-        steps, values = rows["step"].to_numpy(np.float64)[order], rows[column].to_numpy(np.float64)[order]
-        is_collapsed = COLLAPSED in rows and bool(rows[COLLAPSED].iloc[order[-1]] == 1)
-        yield rows.iloc[0].to_dict(), Curve(steps, values, _picked(rows, picked_by, order), is_collapsed, run)
+    codes, runs = pd.factorize(table["run"])
+    if not len(runs):
+        return
+    order = np.lexsort((table["step"].to_numpy(np.float64), codes))
+    starts = np.searchsorted(codes[order], np.arange(len(runs)))
+    read = {name: _numbers(table, name)[order] for name in ("step", column, picked_by, COLLAPSED)}
+    firsts = table[[*PLAIN, "start", "scheme", "seed", "size", "upto"]].iloc[np.unique(codes, return_index=True)[1]]
+    for run, first, *parts in zip(
+        runs, firsts.to_dict("records"), *(np.split(values, starts[1:]) for values in read.values()), strict=True
+    ):
+        steps, values, judged, collapsed = parts
+        # the highest on the validation split, the first of several
+        picked = int(np.nanargmax(judged)) if np.isfinite(judged).any() else None
+        yield first, Curve(steps, values, picked, bool(collapsed[-1] == 1), run)
 
 
-def _picked(rows: pd.DataFrame, column: str, order: NDArray[np.intp]) -> int | None:
-    """The evaluation with the highest metric on the validation split, the first of several."""
-    if column not in rows:
-        return None
-    judged = rows[column].to_numpy(np.float64, na_value=np.nan)[order]
-    return int(np.nanargmax(judged)) if np.isfinite(judged).any() else None
+def _numbers(table: pd.DataFrame, column: str) -> Floats:
+    """A column, NaN where there is none."""
+    if column not in table:
+        return np.full(len(table), np.nan)
+    return np.asarray(table[column].to_numpy(np.float64, na_value=np.nan), np.float64)

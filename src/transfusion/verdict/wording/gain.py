@@ -41,7 +41,7 @@ def _scaling(found: Findings) -> Iterator[Statement]:
         text = f"Scale alone does not help here: {found.scaling} is slower than {found.baseline}. "
         outcome, text = "none", f"{text}So the whole head start is reuse of features."
     elif not share.is_known or (share.high >= 1 and share.low < 1):
-        fits = f" (scale: {_possible(share)})" if share.is_known else ""
+        fits = f" (scale: {_possible(share)})" if share.is_known else _why(share)
         outcome, text = "unknown", f"{SPLIT}: not known{fits}."
     elif share.low >= 1:
         outcome, text = "all", _all_scale(found, found.schemes[found.whole], part)
@@ -52,6 +52,11 @@ def _scaling(found: Findings) -> Iterator[Statement]:
         estimate = number(max(share.estimate, 0.0), SHARE)
         outcome, text = "known", f"{MERE_SCALE}: {estimate} ({_possible(share)}); the rest is reuse of features."
     yield Statement("scaling", outcome, text, found.scaling, found.whole, share)
+
+
+def _why(share: Interval) -> str:
+    """Why it is not known, where that is of use to a reader."""
+    return f", as {share.reason}".replace("%", " %") if share.reason and share.reason.startswith("it depends") else ""
 
 
 def _possible(share: Interval) -> str:
