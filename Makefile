@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test torture check docs bench clean
+.PHONY: demo test fast torture check docs bench clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the embedded default study, its verdict and its report
@@ -10,6 +10,9 @@ demo: $(READY)  ## the embedded default study, its verdict and its report
 
 test: $(READY)  ## the whole suite
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+
+fast: $(READY)  ## the suite without training, browser and what is slow: a minute
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m 'not (training or browser or slow or torture)'
 
 torture: $(READY)  ## what the suite only samples: bad inputs, damaged files, faults, kills; results land in benchmarks/results/
 	$(BIN)/python tests/torture.py -q -n auto

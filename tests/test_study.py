@@ -10,6 +10,8 @@ from transfusion.runs.machine import Machine
 from transfusion.spec import DonorRunSpec, RepresentationSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec, schema
 from transfusion.study import Study
 
+pytestmark = pytest.mark.training
+
 FUNDUS = TaskSpec(data="embedded:fundus", image_size=16, num_images=(40, 8, 24))
 NATURAL = TaskSpec(data="embedded:natural", image_size=16, num_images=(32, 8, 16))
 ONE_THREAD = Machine(accelerator="cpu", threads=1)

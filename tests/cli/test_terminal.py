@@ -15,6 +15,8 @@ from transfusion.spec import RunSpec, StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study
 from transfusion.verdict import conclude
 
+pytestmark = pytest.mark.training
+
 FASTER = Planted({"random": 1.0, "pretrained": 3.0}, tops={"pretrained": 0.93}, num_seeds=5, noise=0.002, budget=720)
 UNDECIDED = Planted({"random": 1.0, "pretrained": 1.0}, tops={}, num_seeds=3, noise=0.02, spread=0.3, budget=720)
 SHORT = Planted({"random": 1.0, "pretrained": 3.0}, tops={}, num_seeds=5, noise=0.001, budget=60)

@@ -12,6 +12,8 @@ from safetensors.torch import save_file
 
 from transfusion.cli import main
 
+pytestmark = pytest.mark.slow
+
 
 class Innocent:
     """Stands for anything that only free unpickling could load."""

@@ -9,6 +9,8 @@ import pytest
 from transfusion.report.page import render
 from transfusion.report.parts import Cell, Chart, Listing, Said, Section, Series, Source, Table, Trace
 
+pytestmark = pytest.mark.browser
+
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -20,6 +20,8 @@ from transfusion.runs.machine import Machine
 from transfusion.similarity.networks import across
 from transfusion.spec import RepresentationSpec, TaskSpec
 
+pytestmark = pytest.mark.training
+
 MODEL = "cbr_tiny_small"
 TRANSFORMER = "test_vit"  # timm's smallest: 64 channels, patches of 16 px
 

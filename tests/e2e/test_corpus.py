@@ -10,6 +10,8 @@ from corpus import CASES
 
 from transfusion.cli import main
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 60
 UNDERSTOOD = re.compile(
     r"settings: (task.split_seed=|margin=|--sizes (1_0|1e400$)|train\.\w+=\[?true)|specs: (empty.json|a date)|"

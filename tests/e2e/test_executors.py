@@ -17,6 +17,8 @@ from transfusion.runs.machine import Machine
 from transfusion.spec import RepresentationSpec, StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Outcome, Study, Team
 
+pytestmark = pytest.mark.training
+
 TASK = TaskSpec(data="embedded:fundus", image_size=32, num_images=(48, 8, 32))
 TRAIN = TrainSpec(steps=8, batch_size=8, eval_every=4, augment="fundus", precision="float32")
 ONE_THREAD = Machine(accelerator="cpu", threads=1)

@@ -11,6 +11,8 @@ from small import CALLS, bits, carry_out, litter, pictures
 
 from transfusion.errors import TransfusionError
 
+pytestmark = pytest.mark.training
+
 FAULTS = ("ENOSPC", "EIO", "EMFILE", "EACCES")
 FAST = (
     ("os.fsync", 3, "ENOSPC"),

@@ -17,6 +17,8 @@ from transfusion.runs.run import Job, carry_out
 from transfusion.runs.store import Store
 from transfusion.spec import RunSpec, SchemeSpec, TaskSpec, TrainSpec
 
+pytestmark = pytest.mark.training
+
 TASK = TaskSpec(data="embedded:fundus", image_size=32, num_images=(96, 8, 64))
 KILLS = 8
 

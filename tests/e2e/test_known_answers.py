@@ -18,7 +18,7 @@ SHORT = LONG.with_values(steps=30, eval_every=3)
 DENSE = SHORT.with_values(eval_every=1)  # for what is learned within three steps: to be timed it must be seen
 COMMON = {"task": TASK, "model": "cbr_tiny_small", "train": SHORT, "seeds": (0, 1, 2)}
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.training, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ ONE_THREAD = Machine(accelerator="cpu", threads=1, checkpoint_s=1e9)
 SEEDS = (0, 1, 2, 3, 4)
 DONOR_SEED = 1_000_000
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.training, pytest.mark.slow]
 
 
 class Plain(nn.Module):

@@ -16,6 +16,8 @@ from PIL import Image
 
 from tests.e2e.test_browser import browser, find, show  # noqa: F401
 
+pytestmark = pytest.mark.browser
+
 FOLDER = os.fsdecode(b'Bilder-M\xe9lanome & <b>"x"</b>'.replace(b"/", b"_"))
 CLASSES = ("<script>", "</td><img src=x onerror=document.title='pwned'>".replace("/", "_"), os.fsdecode(b"n\xe6vus"))
 COMMAND = [sys.executable, "-c", "from transfusion.cli import main; main()"]

@@ -13,6 +13,8 @@ from transfusion.runs.machine import Machine
 from transfusion.runs.status import StudyStatus
 from transfusion.spec import StudySpec, TaskSpec, TrainSpec
 
+pytestmark = pytest.mark.training
+
 distributed = pytest.importorskip("distributed", reason="no distributed: pip install 'weight-transfusion[cluster]'")
 ONE_THREAD = Machine(accelerator="cpu", threads=1)
 

@@ -14,6 +14,8 @@ from transfusion.runs.machine import Machine
 from transfusion.runs.status import StudyStatus
 from transfusion.spec import StudySpec, TaskSpec, TrainSpec
 
+pytestmark = pytest.mark.training
+
 ONE_THREAD = Machine(accelerator="cpu", threads=1)
 
 

@@ -11,6 +11,8 @@ import pytest
 from tests.tasks.published_sets import NAMES, SETS, build
 from transfusion.cli import main
 
+pytestmark = pytest.mark.training
+
 SAMPLE = ("chexpert", "vindr_cxr", "ham10000_dataverse", "aptos", "nih")  # the others run with make torture
 CASES = [name if name in SAMPLE else pytest.param(name, marks=pytest.mark.torture) for name in SETS]
 TINY = ["--model", "cbr_tiny_small", "--schemes", "random", "--seeds", "1", "--steps", "2", "--batch-size", "8"]

@@ -11,6 +11,8 @@ from scipy.ndimage import gaussian_filter
 from transfusion.errors import InputError
 from transfusion.filters import gabor, gabor_score
 
+pytestmark = pytest.mark.slow
+
 
 def _gabor(turn_deg, frequency, phase=0.3, centre=(3, 3), sigma=(1.6, 2.2), side=7):
     """``turn_deg`` anticlockwise, rows going down."""

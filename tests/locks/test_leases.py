@@ -55,6 +55,7 @@ def is_free(lock):
         return mine
 
 
+@pytest.mark.slow
 def test_a_lease_keeps_others_out_while_its_holder_lives_and_no_longer(leased):
     lock = leased / "runs" / "a" / "lock"
     lock.parent.mkdir(parents=True)

@@ -41,6 +41,7 @@ def study(generator, n, own_images):
 
 
 @pytest.mark.parametrize("n", [3, 10])
+@pytest.mark.slow
 def test_two_starts_that_are_equal_over_patients_are_not_called_different(n):
     generator, wrong, blind = np.random.default_rng(n), 0, 0
     for _ in range(300):

@@ -15,6 +15,8 @@ from transfusion.paper.grids import PAPER, Choices
 from transfusion.runs.store import write_tensors
 from transfusion.spec import TrainSpec
 
+pytestmark = pytest.mark.training
+
 
 def test_every_item_of_the_paper_is_in_one_recipe():
     names = [item.name for recipe in PAPER.values() for item in recipe.items]

@@ -84,6 +84,7 @@ def test_variants_share_a_colour_and_differ_in_dash_and_marker():
     assert styles_of({"a": "random", "b": "pretrained", "c": "random"})["c"] == style_of("random", 1)
 
 
+@pytest.mark.slow
 def test_a_saved_figure_is_the_same_every_time_and_its_words_are_words(tmp_path):
     for folder in ("a", "b"):
         figures.save(figures.convergence(course()), tmp_path / folder, "convergence")

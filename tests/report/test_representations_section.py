@@ -98,6 +98,7 @@ def test_one_seed_has_no_pair_of_different_seeds_and_that_is_said(tmp_path):
     assert any("cannot be told from n = 1 seed: it takes pairs of different seeds" in text for text in words)
 
 
+@pytest.mark.slow
 def test_the_heatmaps_pair_different_seeds_and_one_run_with_its_own_start(tmp_path):
     """0.9 for one run before and after, 0.6 for trained networks of different seeds, 0.1 for untrained ones, and 0.99
     for pairs of one seed, which share random numbers and are never shown."""
@@ -182,6 +183,7 @@ def test_saturated_stages_are_named_with_the_channels_of_both(store):
     )
 
 
+@pytest.mark.slow
 def test_the_page_holds_it_and_no_markup_of_the_stages(store):
     page = write_page(store).read_text(encoding="utf-8")
     assert "What the networks learned" in page

@@ -14,6 +14,8 @@ from transfusion.runs.machine import Machine
 from transfusion.spec import StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study
 
+pytestmark = pytest.mark.training
+
 TASK = TaskSpec(data="embedded:fundus", image_size=32, num_images=(24, 8, 16))
 QUICK = TrainSpec(steps=2, batch_size=4, eval_every=1, precision="float32")
 

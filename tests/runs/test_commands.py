@@ -14,6 +14,8 @@ from transfusion.files import write_text
 from transfusion.locks import claimed, held, holder
 from transfusion.runs.commands import joined
 
+pytestmark = pytest.mark.training
+
 HOLD = """
 import sys, time
 from pathlib import Path

@@ -21,6 +21,8 @@ from transfusion.runs.store import write_tensors
 from transfusion.spec import RepresentationSpec, RunSpec, StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study
 
+pytestmark = pytest.mark.training
+
 FUNDUS = TaskSpec(data="embedded:fundus", image_size=32, num_images=(40, 8, 40))
 SETTINGS = RepresentationSpec(images=32, positions=8, measures=("cca", "linear_cka"))
 

@@ -17,6 +17,8 @@ from transfusion.runs.store import Store, read_tensors, write_tensors
 from transfusion.spec import RepresentationSpec, RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study
 
+pytestmark = pytest.mark.training
+
 TASK = TaskSpec(data="embedded:fundus", image_size=16, num_images=(16, 4, 12))
 TRAIN = TrainSpec(steps=6, batch_size=4, eval_every=2, precision="float32")
 CPU = Machine(accelerator="cpu", threads=1, checkpoint_s=0.0)

@@ -9,6 +9,8 @@ from transfusion.runs.machine import Machine
 from transfusion.spec import DonorRunSpec, RepresentationSpec, RunSpec, StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study
 
+pytestmark = pytest.mark.training
+
 FUNDUS = TaskSpec(data="embedded:fundus", image_size=16, num_images=(40, 8, 24))
 ONE_THREAD = Machine(accelerator="cpu", threads=1)
 TRAIN = TrainSpec(steps=4, batch_size=8, eval_every=2, precision="float32")

@@ -25,6 +25,8 @@ from transfusion.spec import DonorRunSpec, Normalization, StudySpec, TaskSpec, T
 from transfusion.study import Study
 from transfusion.tasks.load import IMAGENET
 
+pytestmark = pytest.mark.training
+
 HALF = Normalization(mean=(0.5,) * 3, std=(0.5,) * 3)
 LITE = "timm:tf_efficientnet_lite0"
 QUICK = TrainSpec(steps=2, eval_every=1, batch_size=4)

@@ -14,6 +14,8 @@ from transfusion.runs.run import Job, carry_out
 from transfusion.runs.store import Store
 from transfusion.spec import RunSpec, SchemeSpec, TaskSpec, TrainSpec
 
+pytestmark = pytest.mark.training
+
 TASK = TaskSpec(data="embedded:fundus", image_size=32, num_images=(24, 4, 13))
 TRAIN = TrainSpec(steps=4, batch_size=8, eval_every=2, precision="float32")
 

@@ -13,6 +13,8 @@ from transfusion.runs.store import Store
 from transfusion.runs.trackers import check, following
 from transfusion.spec import RunSpec, SchemeSpec, TaskSpec, TrainSpec
 
+pytestmark = pytest.mark.training
+
 RUN = RunSpec(
     task=TaskSpec(data="embedded:fundus", image_size=32, num_images=(24, 4, 13)),
     model="cbr_tiny_small",

@@ -15,6 +15,8 @@ from transfusion.runs.store import Store
 from transfusion.runs.train import Trainer, evaluate, fit, learning_rate, loss_of
 from transfusion.spec import RunSpec, TaskSpec, TrainSpec
 
+pytestmark = pytest.mark.training
+
 
 def network(num_outputs=2) -> nn.Module:
     with torch.random.fork_rng():

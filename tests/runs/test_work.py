@@ -20,6 +20,8 @@ from transfusion.runs.work import work
 from transfusion.spec import DonorRunSpec, RepresentationSpec, StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study
 
+pytestmark = pytest.mark.training
+
 FUNDUS = TaskSpec(data="embedded:fundus", image_size=16, num_images=(40, 8, 24))
 NATURAL = TaskSpec(data="embedded:natural", image_size=16, num_images=(32, 8, 16))
 QUICK = TrainSpec(steps=4, batch_size=8, eval_every=2, precision="float32")

@@ -17,6 +17,8 @@ from transfusion.runs.store import Store
 from transfusion.runs.workers import Crew, Inline, carry_out_all
 from transfusion.spec import RunSpec, TaskSpec
 
+pytestmark = pytest.mark.training
+
 CPU = Machine(accelerator="cpu")
 
 

@@ -129,6 +129,7 @@ def _white(n=100_000, d=64):
 
 
 @pytest.mark.parametrize(("kind", "offset"), [("float32", 0), ("float32", 1000), ("float16", 0)])
+@pytest.mark.slow
 def test_many_well_conditioned_rows_are_multiplied_in_float32(singles, kind, offset):
     x, y = ((each + offset).astype(kind) for each in _white())
     found, expected = cca(x, y), reference.canonical_correlations(x, y)
@@ -292,6 +293,7 @@ def test_a_float32_partner_keeps_its_rank_on_the_exact_route():
     assert cca(x, y).ranks == (10, 6)
 
 
+@pytest.mark.slow
 def test_ill_conditioned_rows_are_not(singles):
     x, y = _white()
     x[:, 1] = x[:, 0] + 1e-3 * x[:, 1]
@@ -300,6 +302,7 @@ def test_ill_conditioned_rows_are_not(singles):
 
 
 @pytest.mark.parametrize("late", ["collinear", "huge", "far away"])
+@pytest.mark.slow
 def test_rows_unlike_the_first_are_summed_again_in_float64(singles, late):
     x, y = _white()
     if late == "collinear":

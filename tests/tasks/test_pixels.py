@@ -174,6 +174,7 @@ def test_light_pictures_beside_12_bits_stay(tmp_path: Path, load_task: Loader) -
     assert values["a/x0.png"] == round(4000 / 4095 * 65535)
 
 
+@pytest.mark.slow
 def test_big_pictures_have_a_switch(tmp_path: Path, load_task: Loader) -> None:
     root = deep_folders(tmp_path / "set", 65535)
     Image.new("1", (14_000, 13_000)).save(root / "a" / "slide.png")

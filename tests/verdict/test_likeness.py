@@ -181,6 +181,7 @@ def test_one_seed_has_no_yardstick_and_two_have_no_interval():
     assert "than chance" not in said(couple)["unknown"].text, "there is no interval to say so"
 
 
+@pytest.mark.slow
 def test_the_interval_of_pairs_of_seeds_covers_the_truth():
     """Seeds with an effect of their own: 100 studies of 5 seeds, nominal 95 %; two standard errors are 4.4 points."""
     draw, hits = np.random.default_rng(1), 0

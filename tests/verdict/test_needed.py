@@ -25,6 +25,7 @@ def test_the_power_is_the_one_that_repeating_the_study_has():
 
 
 @pytest.mark.parametrize("n", [3, 10])
+@pytest.mark.slow
 def test_the_range_holds_the_right_number_as_often_as_it_says(n):
     truth = to_confirm(Evidence(1.0, 1.0, n, n - 1)).best
     generator, above, below = np.random.default_rng(n), 0, 0

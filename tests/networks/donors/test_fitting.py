@@ -129,6 +129,7 @@ def test_other_candidates_are_named(model, resnet, one, other):
     assert f"file:PATH#{other[:-1]}" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_of_two_networks_the_one_that_fits_is_taken(model, resnet):
     wide = torchvision.models.wide_resnet50_2(num_classes=2).state_dict()
     assert has_body(fit(named("small.", resnet) | named("large.", wide), model), resnet)
@@ -138,6 +139,7 @@ def test_of_two_networks_the_one_that_fits_is_taken(model, resnet):
 
 
 @pytest.mark.parametrize("name", ["resnet34", "resnet50", "wide_resnet50_2", "vgg11", "densenet121"])
+@pytest.mark.slow
 def test_another_network_is_refused(model, name):
     with pytest.raises(DonorMismatchError, match="does not fit the model"):
         fit(torchvision.models.get_model(name).state_dict(), model)
@@ -184,6 +186,7 @@ def test_children_of_other_families(name):
     assert torch.equal(found.state[first], own.state_dict()[first])
 
 
+@pytest.mark.slow
 def test_children_of_children_by_order():
     own = torchvision.models.vgg11_bn()
     flat = nn.Sequential(*own.features.children(), nn.AdaptiveAvgPool2d(7), nn.Flatten(), *own.classifier.children())
@@ -226,6 +229,7 @@ def test_another_head(name, attribute, head):
     ("name", "width", "replaced"),
     [("vgg11", 25088, ("classifier.0.", "classifier.3.")), ("mobilenet_v3_small", 576, ("classifier.0.",))],
 )
+@pytest.mark.slow
 def test_layers_that_were_replaced_together_with_the_head(name, width, replaced):
     """They are the model's own: a scheme finds a whole donor, and the note says what is new in it."""
     own, model = torchvision.models.get_model(name), build(name, 3)
@@ -254,6 +258,7 @@ def test_absolute_positions_are_timms(name):
 
 @pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "beit_base_patch16_224"])
 @pytest.mark.filterwarnings("ignore:.*non-tuple sequence", "ignore:.*non-contiguous")
+@pytest.mark.slow
 def test_relative_tables_are_timms(name):
     own = timm.create_model(name)
     model = build(f"timm:{name}", 3, image_size=64)
