@@ -10,6 +10,8 @@ import pytest
 
 from transfusion.tasks import Task
 
+pytestmark = pytest.mark.slow
+
 Loader = Callable[..., Task]
 
 
