@@ -28,7 +28,7 @@ def quotas(root: Path = Path("/")) -> Iterator[float]:
     """Cores of every processor quota of this process's control groups, versions 1 and 2.
 
     A quota holds for all groups below its own, and a container may see its own group as the root: so every folder
-    on the way is looked at.
+    on the way is read.
     """
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()

@@ -9,7 +9,7 @@ from transfusion.spec import DonorRunSpec, StudySpec, TaskSpec, TrainSpec
 
 @dataclass(frozen=True)
 class Recipe:
-    """A study, and what it is to show.
+    """A study, and what it shows.
 
     Attributes:
         shows: one line for people.

@@ -38,7 +38,7 @@ class Outcome:
     """What a call of ``Study.run`` did.
 
     Attributes:
-        ran: runs that it carried out or went on with.
+        ran: runs that it trained or resumed.
         kept: runs that had ended before it.
         failed: run id -> message, of runs that failed now or, where trying again is no use, before.
         unseen: why some comparisons of representations failed.
@@ -107,7 +107,7 @@ class Study:
         """Look at data, model and donor, once; a run's id stands for their content.
 
         Raises:
-            TransfusionError: for anything that would make a run fail and can be seen before.
+            TransfusionError: for anything that would make a run fail and can be detected before training.
         """
         if self._plan is None:
             self._plan = make_plan(self.spec, self.store, self.cache)
@@ -125,7 +125,7 @@ class Study:
             workers: runs side by side here; None decides, 0 runs them in this process.
 
         Raises:
-            TransfusionError: for anything that would make a run fail and can be seen before.
+            TransfusionError: for anything that would make a run fail and can be detected before training.
         """
         machine = machine or Machine()
         machine.check(self.spec.train.batch_size, self.spec.train.precision)
@@ -144,7 +144,7 @@ class Study:
     ) -> Outcome:
         """Carry out every run that is not finished; safe to interrupt, and to call again.
 
-        A study ``until="decided"`` goes on with one seed more, and records it, as long as it is not decided, there are
+        A study ``until="decided"`` adds one seed, and records it, as long as it is not decided, there are
         fewer than ``max_seeds``, and the budget lasts.
 
         Args:
@@ -154,7 +154,7 @@ class Study:
             machine: how each run uses its machine; None decides.
             workers: runs side by side here; None decides, 0 runs them in this process.
             progress: show a live display on a terminal, and a line per finished run elsewhere.
-            trackers: who else is told of the curves: ``tensorboard``, ``csv``, ``wandb``, ``mlflow``.
+            trackers: that also receive the curves: ``tensorboard``, ``csv``, ``wandb``, ``mlflow``.
             budget_s: seconds after which no seed is added; what has begun is finished.
 
         Raises:

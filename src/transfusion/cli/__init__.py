@@ -120,7 +120,7 @@ def transfusion(context: click.Context) -> None:
 @click.option(
     "--channels", type=click.IntRange(1), help="Of the images: 1 (grey) or 3. [default: as stored, or as the donor has]"
 )
-@click.option("--representations", is_flag=True, help="Also compare what the networks make of images, by stage.")
+@click.option("--representations", is_flag=True, help="Also compare the networks' representations, stage by stage.")
 @click.option("--dry-run", is_flag=True, help="Say what it would be, and take in time and on disk; train nothing.")
 @click.option("--details", is_flag=True, help="At the end, print the curves as a table and every conclusion too.")
 @click.option("--out", metavar="DIR", help="Where the study is kept. [default: studies/NAME]")

@@ -106,7 +106,7 @@ def _of_network(prefix: str, module: nn.Module, outermost: nn.Module | None = No
 
     Args:
         prefix: the name of ``module``.
-        module: what is looked at.
+        module: the network or part that is examined.
         outermost: what wraps it, which may have a say.
     """
     config = getattr(module, "pretrained_cfg", None)
@@ -220,7 +220,7 @@ def _below(prefix: str, name: str) -> str:
 
 
 def _widths(layer: nn.Module) -> tuple[int | None, int | None]:
-    """Channels that a layer takes and gives, where its type tells."""
+    """Channels that a layer takes and gives, if its type says."""
     takes = getattr(layer, "in_features", getattr(layer, "in_channels", None))
     gives = getattr(layer, "out_features", getattr(layer, "out_channels", None))
     return takes, gives

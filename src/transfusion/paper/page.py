@@ -26,7 +26,7 @@ TABLE_OF = {"t1": "T1", "t2": "T2", "t4": "T4", "t5": "T5"}
 
 
 def write_page(replication: Replication, judged: Sequence[tuple[Claim, Finding]]) -> Path:
-    """Make ``replication.html`` in the recipe's folder from what lies on disk; returns its path."""
+    """Make ``replication.html`` in the recipe's folder from what is on disk; returns its path."""
     path, evidence = replication.folder / "replication.html", replication.evidence()
     sections = [
         _claims(replication, judged),

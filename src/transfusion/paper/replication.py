@@ -66,7 +66,7 @@ class Replication:
         return {path.parent.name: Store(path.parent) for path in folders}
 
     def evidence(self, *, progress: bool = False) -> Evidence:
-        """What lies on disk, part by part."""
+        """What is on disk, part by part."""
         return Evidence({name: _part(name, store, progress) for name, store in self.stores.items()})
 
     def findings(self, claims: tuple[Claim, ...], *, progress: bool = False) -> list[tuple[Claim, Finding]]:

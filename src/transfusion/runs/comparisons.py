@@ -1,4 +1,4 @@
-"""What a study's networks make of images: which of them are compared on which images, in units that can be cut off.
+"""Representations of a study's networks: which are compared on which images, in units that can be interrupted.
 
 A unit is a set of weights, all of the largest data size, that see the held-out images together:
 
@@ -328,7 +328,7 @@ def _strongest(maps: Tensor) -> Tensor:
 
 
 def _small(maps: Tensor) -> Tensor:
-    """Maps small enough to be looked at, each from 0, its darkest, to 1, its brightest: float16 ends at 65,504."""
+    """Maps small enough to be drawn, each from 0, its darkest, to 1, its brightest: float16 ends at 65,504."""
     height, width = (min(side, LONGEST_SIDE) for side in maps.shape[2:])
     pooled = nn.functional.adaptive_avg_pool2d(maps.double(), (height, width))
     low, high = pooled.amin((2, 3), keepdim=True), pooled.amax((2, 3), keepdim=True)

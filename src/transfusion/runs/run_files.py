@@ -317,7 +317,7 @@ class RunFiles:
 
     @property
     def failed_at(self) -> int:
-        """A stamp that tells one failure from another; 0 where there is none."""
+        """A stamp that distinguishes one failure from another; 0 where there is none."""
         try:
             return self.failure_path.stat().st_mtime_ns
         except FileNotFoundError:

@@ -30,7 +30,7 @@ from transfusion.runs.queue import Queue
 
 J = TypeVar("J", bound=Job)
 DIED = (
-    "The process of this run died: for want of memory (lower --batch-size or --workers), or because a script starts "
+    "The process of this run died: out of memory (lower --batch-size or --workers), or because a script starts "
     "the study outside `if __name__ == '__main__':`."
 )
 MAX_DEATHS = 2  # of a process, before the run that it was busy with is given up
@@ -129,7 +129,7 @@ def _settle(parent: int, cards: Any) -> None:
 
 
 def _end(pool: ProcessPoolExecutor) -> None:
-    """Stop at once: a run that is cut off goes on from its last checkpoint."""
+    """Stop at once: a run that is interrupted resumes from its last checkpoint."""
     processes = list((pool._processes or {}).values())
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:

@@ -199,7 +199,7 @@ def _first_tensor(output: Any, num_images: int | None) -> Tensor | None:
 
 
 def _num_channels(modules: Sequence[nn.Module]) -> int | None:
-    """Channels that the last layer with weights gives, where its type tells."""
+    """Channels that the last layer with weights gives, if its type says."""
     for module in (layer for last in reversed(modules) for layer in reversed(list(last.modules()))):
         for attribute in ("out_channels", "out_features", "num_features"):
             if isinstance(found := getattr(module, attribute, None), int):

@@ -10,7 +10,7 @@ Ingredient: TypeAlias = int | float | str
 
 TEMPLATES = {
     "few samples": "n = {} samples are fewer than 5 x {} dimensions: compare with the baseline, not with 0.",
-    "saturated": "Saturated: {} coefficients are 1 whatever the data, for want of samples.",
+    "saturated": "Saturated: {} coefficients are 1 whatever the data, with so few samples.",
     "no value": "No value: this measure needs {}; n = {}.",
     "constant": "No value: {side} is constant{}.",
     "dead features": "{} of {} features of {side} are constant{} and left out.",
@@ -57,6 +57,6 @@ def unpacked(text: str) -> list[Caution]:
 
     Examples:
         >>> unpacked(packed([Caution("saturated", (3,))]))
-        ['Saturated: 3 coefficients are 1 whatever the data, for want of samples.']
+        ['Saturated: 3 coefficients are 1 whatever the data, with so few samples.']
     """
     return [Caution(code, parts, side) for code, side, parts in json.loads(text)] if text else []

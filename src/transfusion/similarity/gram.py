@@ -1,6 +1,6 @@
 """Sums of products of stacked rows on the processor, in as many threads as PyTorch has.
 
-Our threads and not the BLAS library's: its own wait for work by spinning, and so do PyTorch's, and two such pools on
+We thread ourselves: the idle threads of a BLAS library wait by spinning, and so do PyTorch's, and two such pools on
 the same cores cost several times the products.
 """
 
@@ -23,7 +23,7 @@ from transfusion.similarity.blas import NUMPY, Blas, Products, add_up, faster, o
 
 Floats = npt.NDArray[np.float64]
 T = TypeVar("T")
-# Overflow is told by who looks at the sums. Threads do not inherit NumPy's error state.
+# The caller checks the sums for overflow. Threads do not inherit NumPy's error state.
 _silently = np.errstate(over="ignore", invalid="ignore")
 
 # The limit on BLAS is of the whole process: two that set it and set it back at once would leave it in place.

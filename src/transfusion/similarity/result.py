@@ -85,7 +85,9 @@ def _warnings(measure: Measure, pair: Pair, score: Score) -> Iterator[Caution]:
     if measure.whitens and always_one > 0:
         yield Caution("saturated", (always_one,))
     if math.isnan(score.value) and min(score.ranks):
-        needs = "at least 4 samples and variation between them" if measure.unbiased else "numbers of a moderate size"
+        needs = "values whose squares float64 can hold"
+        if measure.unbiased:
+            needs = "at least 4 samples and variation between them"
         yield Caution("no value", (needs, pair.n))
 
 

@@ -108,7 +108,7 @@ class DonorRunSpec(Spec):
 
 
 class RepresentationSpec(Spec):
-    """What a study finds out about what its networks make of images.
+    """Which representations of a study's networks are compared.
 
     Attributes:
         images: held-out images that all networks look at, drawn once; fewer where the split is smaller.

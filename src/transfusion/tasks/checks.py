@@ -1,4 +1,4 @@
-"""What a listing must fulfil before its pictures are looked at, and what the user's settings override."""
+"""What a listing must fulfil before its pictures are decoded, and what the user's settings override."""
 
 from __future__ import annotations
 

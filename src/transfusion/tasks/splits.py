@@ -55,7 +55,7 @@ def cut(labels: np.ndarray, patients: Sequence[str], fraction: float, seed: int)
 
     Patients are sorted into strata by their rarest class or label. Within a stratum they are drawn in random
     order, and one is taken whenever that brings the number of images nearer to its target; what a stratum lacks
-    or has too much is made good by the next, commoner one.
+    or has too much is carried to the next, commoner one.
 
     Args:
         labels: (n,) or (n, labels).

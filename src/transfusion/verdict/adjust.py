@@ -30,7 +30,7 @@ def primary(contest: Contest, effect: Effect, looks: Looks | None = None) -> tup
     Args:
         contest: that it is part of.
         effect: of the main start.
-        looks: the plan, where the study is looked at after every training.
+        looks: the plan, where the study is judged after every training.
     """
     alpha = PRIMARY if looks is None else looks.level(effect.evidence.n)
     name, other = effect.start.name, effect.against

@@ -28,7 +28,7 @@ FINAL_PART = 5  # the settled level is that of the last fifth of the evaluations
 
 @dataclass(frozen=True)
 class Start:
-    """Where runs begin, and what a person calls it."""
+    """Where runs begin, and its label."""
 
     name: str
     scheme: str

@@ -39,7 +39,7 @@ def limits(shares: Sequence[float], costs: Sequence[float]) -> Floats:
         shares: of the information at each look, increasing, (looks,).
         costs: probability to be spent at each look under no effect, (looks,).
 
-    Source: Armitage, McPherson and Rowe 1969: the density of those that went on is integrated from look to look.
+    Source: Armitage, McPherson and Rowe 1969: the density of those that continued is integrated from look to look.
 
     Examples:
         >>> import numpy as np

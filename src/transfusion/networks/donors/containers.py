@@ -287,7 +287,7 @@ def _walk(value: Any, path: str, above: frozenset[int]) -> Iterator[tuple[str, T
 
 
 def _shared(found: Mapping[str, Tensor]) -> str | None:
-    """The first part of all names, where all have the same and go on after it."""
+    """The first part of all names, where all share one and continue after it."""
     first = next(iter(found)).partition(".")
     prefix = f"{first[0]}."
     return prefix if first[2] and all(name.startswith(prefix) for name in found) else None

@@ -80,7 +80,7 @@ def read(spec: TaskSpec, root: Path) -> Listing:
 
 
 def _unused_workbook(path: Path) -> str:
-    return f"{path.name} was not looked at: class folders have the labels, unless --set task.labels='{path}'."
+    return f"{path.name} was not read: class folders give the labels, unless --set task.labels='{path}'."
 
 
 def _without_unused(found: Found, spec: TaskSpec) -> Found:

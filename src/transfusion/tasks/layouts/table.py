@@ -68,7 +68,7 @@ def read(spec: TaskSpec, root: Path) -> Listing:
     the folders' that the pictures lie in.
 
     Raises:
-        TaskError: if the files or their columns cannot be made out, or tell splits that are not understood.
+        TaskError: if the files or their columns are not recognised, or name splits that are not understood.
         UnknownNameError: if a column that the spec names is not there.
     """
     folder = root if root.is_dir() else root.parent
