@@ -144,7 +144,7 @@ def write_table(path: Path, text: str) -> None:
 
 
 def is_whole_table(path: Path) -> bool:
-    """Whether a table is what was written; one whose digest is gone cannot be told from it."""
+    """Whether a table is what was written; one whose digest is gone cannot be distinguished from it."""
     try:
         noted = _digest_path(path).read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -266,7 +266,7 @@ def test_grades_that_are_words_have_no_order(
 ) -> None:
     root = tree([f"{name}/{name}{k}.png" for name in names for k in range(6)])
     assert load_task(root).kind == "multiclass"
-    with pytest.raises(SpecError, match="needs an order, and .* tell none"):
+    with pytest.raises(SpecError, match="needs an order, and .* have none"):
         load_task(root, kind="graded")
 
 

@@ -43,7 +43,7 @@ def test_one_name_of_another_sort_is_named() -> None:
 
 
 def test_a_form_that_few_names_have_is_asked_about() -> None:
-    with pytest.raises(TaskError, match=r"2 of 5 names tell a patient, as 10_left does.*patient_pattern"):
+    with pytest.raises(TaskError, match=r"2 of 5 names hold a patient, as 10_left does.*patient_pattern"):
         patients_of(["10_left.png", "10_right.png", "cat.png", "dog.png", "cow.png"])
 
 

@@ -65,7 +65,7 @@ def auc_interval(
 
     One event is judged by ``delong``, over whole patients where they are known. Several share the
     same cases, so whole patients (or cases) are drawn with all their outcomes, and the mean is taken draw by draw.
-    Where an event is separated perfectly or has fewer than two independent pairs, draws cannot tell how surely: the
+    Where an event is separated perfectly or has fewer than two independent pairs, draws cannot say how surely: the
     ends are then means of the events' own ends at a level that holds for all of them together (Bonferroni), which is
     wide, and ``reason`` says so.
 

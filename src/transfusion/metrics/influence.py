@@ -140,7 +140,7 @@ def _judged(index: str, kind: Kind, scores: Floats, labels: ArrayLike, positive:
 
 
 def _right(kind: Kind, scores: Floats, labels: NDArray[np.float64]) -> Floats:
-    """Which (examples, 1) or (examples, labels) were told right, NaN where unlabelled."""
+    """Which (examples, 1) or (examples, labels) were classified correctly, NaN where unlabelled."""
     if kind != "multilabel":
         return np.asarray(scores.argmax(1) == labels, np.float64)[:, None]
     return np.where(np.isnan(labels), np.nan, (scores >= 0.5) == (labels == 1))

@@ -1,7 +1,7 @@
 """Means over trainings on one set of patients, judged for other trainings *and* other patients.
 
 Trainings are to networks what readers are to radiology: a difference between two starts that was seen with every seed
-may still be one between these test images only, and no number of seeds tells.
+may still be one between these test images only, whatever the number of seeds.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def evidence(values: Floats, influences: Sequence[Influence] | None = None) -> E
     trainings, which no number of trainings reduces. Degrees of freedom by Satterthwaite: those of the first term as
     in Hillis (2007), and those of the second from the number of patients, so that few patients are few. Three or more
     trainings that agree exactly have no spread, and a reason that says so: independent trainings do so only where the
-    metric cannot tell them apart.
+    metric cannot separate them.
 
     Args:
         values: one per training, (n,).

@@ -29,7 +29,7 @@ MOST_NAMED = 4  # candidates in a message
 
 
 class _UnclearError(InputError):
-    """More than one layer may make the outputs, or none that can be told."""
+    """More than one layer may make the outputs, or none that can be identified."""
 
     def __init__(self, *candidates: str) -> None:
         self.candidates = candidates
@@ -64,7 +64,7 @@ def head(model: nn.Module) -> tuple[str, ...]:
 
 
 def head_if_clear(model: nn.Module) -> tuple[str, ...] | InputError:
-    """The head, or why it cannot be told.
+    """The head, or why it cannot be identified.
 
     Raises:
         InputError: ``transfusion_head`` names what does not exist.
@@ -160,7 +160,7 @@ def _searched(prefix: str, module: nn.Module, is_whole: bool = False) -> tuple[s
 
 
 def _at_the_end(prefix: str, module: nn.Module, children: dict[str, nn.Module]) -> tuple[str, ...]:
-    """The head where no name tells it: the last child is a linear layer, a 1x1 convolution, or ends in a head."""
+    """The head where no name says it: the last child is a linear layer, a 1x1 convolution, or ends in a head."""
     if not children:
         return ()
     key, last = list(children.items())[-1]

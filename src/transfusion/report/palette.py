@@ -16,7 +16,7 @@ class Style:
     Attributes:
         colour: apart from black, stands out 3 to 1 from a white page and from a dark one alike (WCAG 2.1, 1.4.11), and
             is at least 25 units of CIELAB from every other, also under protanopia, deuteranopia and tritanopia.
-        dash: matplotlib line style; what tells schemes apart in greyscale, together with the marker.
+        dash: matplotlib line style; what distinguishes schemes in greyscale, together with the marker.
         marker: matplotlib marker.
     """
 
@@ -42,7 +42,7 @@ DASHES: tuple[Dash, ...] = (*(style.dash for style in SCHEMES.values()), (0, (8,
 
 
 def style_of(scheme: str, variant: int = 0) -> Style:
-    """The style of a scheme; ``variant`` tells its variants apart by dash and marker, never by colour."""
+    """The style of a scheme; ``variant`` distinguishes its variants by dash and marker, never by colour."""
     style = SCHEMES.get(scheme, UNKNOWN)
     if variant == 0:
         return style

@@ -28,7 +28,7 @@ class Fleet:
         machine: how each run uses its machine.
         cache: of decoded images; None is the user's. All nodes must see it, and the study's folder.
         progress: show how far it is.
-        trackers: who else is told of the curves.
+        trackers: that also receive the curves.
     """
 
     def __init__(

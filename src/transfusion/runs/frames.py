@@ -10,7 +10,7 @@ from transfusion.errors import StoreError
 from transfusion.files import is_whole_table
 from transfusion.runs.store import RunFiles, Store
 
-PAIR = ["stage", "a_run", "a_step", "b_run", "b_step", "measure"]  # what tells two comparisons apart
+PAIR = ["stage", "a_run", "a_step", "b_run", "b_step", "measure"]  # what distinguishes two comparisons
 FOUND = ["value", "reverse", "baseline", "rank_a", "rank_b", "n", "images", "warnings", "cautions"]
 
 

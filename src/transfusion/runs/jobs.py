@@ -16,7 +16,7 @@ class Job(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether it is still to be done, as far as a quick look tells: another process may have done it."""
+        """Whether it is still to be done, as far as a quick look shows: another process may have done it."""
 
     def carry_out(self) -> Outcome:
         """Carry it out, or resume it; what goes wrong inside is recorded, not raised.

@@ -166,7 +166,7 @@ def end_with_parent(parent: int) -> None:
 
 
 def keep_memory() -> None:
-    """Tell the C allocator of this process what ``environment`` tells those that are started here; glibc only."""
+    """Tell the C allocator of this process what ``environment`` sets for those that are started here; glibc only."""
     values = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1}
     with contextlib.suppress(AttributeError, OSError, TypeError):
         allocator = ctypes.CDLL(None)

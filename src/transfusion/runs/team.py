@@ -28,7 +28,7 @@ class Team:
         cache: of decoded images; None is the user's.
         executor: see ``Study.run``; None starts processes here.
         workers: processes here; None decides.
-        trackers: who else is told of the curves.
+        trackers: that also receive the curves.
         patient: wait for runs that other processes hold, which may die; else they are left to them. A donor's run is
             always waited for.
     """

@@ -46,7 +46,7 @@ NUM_HALVINGS = 8  # of a run, for its snapshots
 
 
 def snapshot_steps(train: TrainSpec) -> tuple[int, ...]:
-    """Steps whose weights tell how a run came about: a half, a quarter, ... of it, since most happens early.
+    """Steps whose weights are kept to follow a run: a half, a quarter, ... of it, since most happens early.
 
     Example:
         >>> snapshot_steps(TrainSpec(steps=40))

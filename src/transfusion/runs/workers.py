@@ -147,7 +147,7 @@ def carry_out_all(
         jobs: in the order in which they should start.
         crew: processes to use here when ``executor`` is None; started again when one of them dies.
         executor: takes every job at once, as a cluster's does.
-        waits: is told of a job that another process holds; None leaves such jobs to it.
+        waits: is called with a job that another process holds; None leaves such jobs to it.
 
     Raises:
         ClusterError: if ``executor`` takes no more jobs, or gives no futures.

@@ -131,7 +131,7 @@ def outputs_of(model: nn.Module, stages: Stages, batch: Any, forward: Forward | 
 def outputs_or_reasons(
     model: nn.Module, stages: Stages, batch: Any, forward: Forward | None = None
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """As ``outputs_of``, but stages without an output to compare are told in a sentence each, by stage."""
+    """As ``outputs_of``, but stages without an output to compare are described in a sentence each, by stage."""
     weight, num = next(model.parameters(), None), num_images(batch)
     with _watched(model, stages, num) as (found, watches), _evaluation(model), torch.no_grad():
         placed = batch if weight is None else mapped(lambda each: _placed(each, weight), batch)

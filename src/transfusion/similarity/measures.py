@@ -43,7 +43,7 @@ class Measure:
     Attributes:
         score: from a pair to its numbers.
         chance: from a pair and its score to the value expected under random pairing; None where only re-matched
-            sums can tell.
+            sums can give.
         whitens: whether it divides by small eigenvalues, and so gains from the exact route.
         single: whether products in float32 change it by a sum of many small errors, and so by next to nothing; what
             depends on single canonical vectors, or on where a spectrum is cut, can jump.

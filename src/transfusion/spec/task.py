@@ -79,7 +79,7 @@ class TaskSpec(Spec):
         blank: what an empty cell in such a column counts as; None is ``zero`` where the table has no 0 beside it or
             marks doubt by -1 (CheXpert's way), else ``ignore``.
         patient_pattern: regular expression on the path below ``data`` (without suffix) whose first group (or whole
-            match) is the patient; ``none`` says that names and folders do not tell patients.
+            match) is the patient; ``none`` says that names and folders do not identify patients.
         window: lowest and highest value shown of 16-bit pictures and of DICOM files (there after rescaling, as in
             Hounsfield units), where the file's own window or the range that is used is not meant.
         max_megapixels: pictures with more pixels are refused, for they take that many megabytes of memory three times.

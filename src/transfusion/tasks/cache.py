@@ -124,7 +124,7 @@ class FactsMemo:
 
 
 def _attempt(inspect: Inspect) -> Callable[[File], Facts | Exception]:
-    """A passing trouble is handed back, so that all are told at once and none is remembered."""
+    """A passing trouble is handed back, so that all are reported at once and none is remembered."""
 
     def attempt(path: File) -> Facts | Exception:
         try:

@@ -46,7 +46,7 @@ def is_dicom(content: bytes, suffix: str = "") -> bool:
 
 
 def header(content: bytes) -> dict[str, Any]:
-    """What the header tells: ``mode``, ``width``, ``height``, ``error``, ``note``, and a hash of the patient.
+    """What the header says: ``mode``, ``width``, ``height``, ``error``, ``note``, and a hash of the patient.
 
     The identifier of the patient is never kept in clear.
     """

@@ -49,7 +49,7 @@ class Labels:
 
 
 def of_one(values: Sequence[str], column: str, spec: TaskSpec) -> Labels:
-    """Labels that one column (or the folders) tell.
+    """Labels in one column (or the folders).
 
     Several labels joined in a cell are ``multilabel``. Otherwise every value is a class: spellings that differ in
     case are one; whole numbers from 0 on in a column called grade, level, diagnosis or severity are ``graded``,
@@ -76,7 +76,7 @@ def of_one(values: Sequence[str], column: str, spec: TaskSpec) -> Labels:
     wordy = [name for name in classes if not re.search(r"\d", name)]
     if kind == "graded" and wordy and len(classes) > 2:
         raise SpecError(
-            f"task.kind 'graded' needs an order, and {listed(wordy)} in {column} tell none. Put numbers into the names "
+            f"task.kind 'graded' needs an order, and {listed(wordy)} in {column} have none. Put numbers into the names "
             "(0_none, 1_mild), or leave task.kind out."
         )
     return Labels(kind, classes, [text or None for text in texts], [()] * len(texts), dropped, (*notes, *doubt, *gap))
@@ -190,7 +190,7 @@ def _grades(counts: Counter[str], column: str, spec: TaskSpec) -> tuple[tuple[st
 
 
 def of_flags(columns: Mapping[str, Sequence[str]], spec: TaskSpec) -> Labels:
-    """Labels that several columns of 0 and 1 tell.
+    """Labels in several columns of 0 and 1.
 
     They are classes where every row has exactly one 1, and labels of their own otherwise. -1 is a label in doubt
     (``task.uncertain``), or 0 where a table has -1 and 1 alone. An empty cell is 0 where a column has no 0 or the

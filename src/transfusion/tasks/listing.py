@@ -41,7 +41,7 @@ class Member:
     file: Path
     row: int
     read: Callable[[int], bytes] = field(compare=False, repr=False)
-    suffix = ""  # its bytes tell what it is
+    suffix = ""  # its bytes say what it is
 
     def __str__(self) -> str:
         return f"{self.file}#{self.row}"
@@ -63,7 +63,7 @@ class Entry(NamedTuple):
     """One picture: its file or its row among the arrays, and what is known about it.
 
     ``label`` is a class name, or the tuple of all positive labels of a multilabel task, of which ``unjudged`` are the
-    labels that nobody judged. ``folders`` are those that may tell whom it shows: below the class's, without splits.
+    labels that nobody judged. ``folders`` are those that may say whom it shows: below the class's, without splits.
     """
 
     name: str

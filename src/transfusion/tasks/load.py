@@ -1,4 +1,4 @@
-"""From a spec to a task: list, look, cut, decode, and tell everything that is wrong at once."""
+"""From a spec to a task: list, look, cut, decode, and report everything that is wrong at once."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _look(memo: store.FactsMemo, folder: Path, listing: Listing, progress: bool,
 
 
 def _row_hashes(folder: Path, arrays: Arrays, digest: str, rows: Sequence[int]) -> list[str]:
-    """Hashes of pictures among arrays, remembered: identical ones are told as identical files are."""
+    """Hashes of pictures among arrays, remembered: identical ones are reported as identical files are."""
 
     def make() -> list[str]:
         found: list[str] = []
@@ -152,7 +152,7 @@ def _read_rows(arrays: Arrays, rows: Sequence[int]) -> Sequence[np.ndarray]:
 
 
 def _clashes(listing: Listing, facts: Sequence[Facts], spec: TaskSpec) -> tuple[Listing, list[Problem], set[int]]:
-    """Pictures of one content with different labels. Among arrays, which nobody can correct, they are told and kept."""
+    """Pictures of one content with different labels. Among arrays, which nobody can correct, they are kept and noted."""
     problems, rows = contradictions(listing, facts)
     if listing.arrays is None or spec.leave_out_bad or not problems:
         return listing, problems, rows

@@ -50,7 +50,7 @@ def notes(found: Sequence[str], digests: Sequence[str], splits: np.ndarray) -> l
 
     Args:
         found: n hashes.
-        digests: n hashes of the files; identical ones are told elsewhere.
+        digests: n hashes of the files; identical ones are reported elsewhere.
         splits: (n,) names.
     """
     told = []

@@ -98,7 +98,7 @@ def assign(listing: Listing, spec: TaskSpec) -> Listing:
 
 
 def from_headers(listing: Listing, facts: Sequence[Facts], spec: TaskSpec) -> Listing:
-    """Patients that DICOM files name themselves, as a hash, where nothing else told them.
+    """Patients that DICOM files name themselves, as a hash, where nothing else names them.
 
     Raises:
         TaskError: if some files name a patient and others do not.
@@ -109,7 +109,7 @@ def from_headers(listing: Listing, facts: Sequence[Facts], spec: TaskSpec) -> Li
     if named <= {""}:
         return listing
     if len(named) == 1 and len(facts) > 1:
-        return replace(listing, notes=(*listing.notes, "All DICOM files have one PatientID, which tells nothing."))
+        return replace(listing, notes=(*listing.notes, "All DICOM files have one PatientID, which separates nobody."))
     bare = [entry.name for entry, fact in zip(listing.entries, facts, strict=True) if not (fact.patient or fact.error)]
     if bare:
         raise TaskError(
@@ -207,7 +207,7 @@ def _are_patients(names: set[str], labels: set[object]) -> bool:
 
 
 def _by_names(entries: Sequence[Entry], listing: Listing, spec: TaskSpec) -> Groups | None:
-    """What the forms of well-known names tell, where most names have one of them."""
+    """The patients in names of well-known forms, where most names have one of them."""
     stems = [_bare(entry.name.rpartition("/")[2]) for entry in entries]
     for forms in (KNOWN_PATTERNS, PERSON_IN_NAME):
         known = re.compile("|".join(f"^{form}$" for form in forms))
@@ -225,7 +225,7 @@ def _by_names(entries: Sequence[Entry], listing: Listing, spec: TaskSpec) -> Gro
             return Groups(found, f"names such as {example}")
         if len(set(fitting)) < len(fitting):
             raise TaskError(
-                f"{len(fitting)} of {len(entries)} names tell a patient, as {example} does, and the others do not. "
+                f"{len(fitting)} of {len(entries)} names hold a patient, as {example} does, and the others do not. "
                 + HOW.format(pattern="([^/]+)_[^/]*$")
             )
     _refuse_counted(stems, entries, listing)

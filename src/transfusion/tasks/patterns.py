@@ -40,7 +40,7 @@ def search(setting: str, pattern: re.Pattern[str], name: str) -> re.Match[str] |
 @contextlib.contextmanager
 def _patience(message: str) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield  # only a signal can stop it, and only the main thread is told of signals
+        yield  # only a signal can stop it, and only the main thread receives signals
         return
 
     def give_up(_: int, __: FrameType | None) -> None:

@@ -34,7 +34,7 @@ def reading_of(data: str, digests: Sequence[str], labels: np.ndarray, splits: np
 
 
 def notes(folder: Path, digests: Sequence[str], now: Reading) -> list[str]:
-    """Remember how pictures are read now, and tell how the same pictures were read before.
+    """Remember how pictures are read now, and say how the same pictures were read before.
 
     Args:
         folder: of the cache.

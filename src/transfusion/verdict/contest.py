@@ -167,7 +167,7 @@ class Contest:
         return self._speedup(self.grid.find(start), self.grid.find(against), RISE_SHARE, level)
 
     def pace_p(self, start: str, against: str) -> float:
-        """Two-sided p-value of "no faster and no slower"; NaN where that cannot be told."""
+        """Two-sided p-value of "no faster and no slower"; NaN where it cannot be determined."""
         if not self.rise.is_clear:
             return float("nan")
         return ratio_p(self.crossings(against, start), self.crossings(start, against))

@@ -35,7 +35,7 @@ class GaborShares:
     @property
     def words(self) -> str:
         """One sentence."""
-        trend = "cannot be told from no change"
+        trend = "is not shown to differ from no change"
         if self.change.low > 0 or self.change.high < 0:
             trend = "more" if self.change.estimate > 0 else "fewer"
             trend += f" than the {100 * self.before.estimate:.0f} % before"

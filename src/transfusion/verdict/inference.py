@@ -64,7 +64,7 @@ def ratio_interval(baseline: Sequence[Crossing], scheme: Sequence[Crossing], lev
     """Geometric mean over seeds of steps(baseline) / steps(scheme), known to lie between evaluations or beyond them.
 
     Student's t of the logs, with a standard error that also holds what the gaps between evaluations leave open, since
-    all seeds may lie on the same side of what was read off, and other patients, where the crossings tell how far each
+    all seeds may lie on the same side of what was read off, and other patients, where the crossings say how far each
     patient moves them: no number of seeds averages either out. A run that never got
     there, or was there at its first evaluation, leaves an end open (0 or inf) instead of being dropped.
     """

@@ -62,7 +62,7 @@ def influences_of(
     found: dict[str, dict[Hashable, dict[int, Influence]]] = {column: {} for column in (judged, *classes)}
     kept = {files.id: files for files in runs if files.state == "done" and files.predictions_path.exists()}
     for run, files in kept.items() if card.get("kind") else ():
-        with contextlib.suppress(OSError, StoreError, SafetensorError, KeyError):  # damaged: the report tells
+        with contextlib.suppress(OSError, StoreError, SafetensorError, KeyError):  # damaged: the report says
             end = files.final_step()
             scores, labels, patients = files.predictions()
             by_step = {**files.scores(), end: scores}

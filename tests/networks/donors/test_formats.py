@@ -159,7 +159,7 @@ def test_a_folder_that_tells_nothing(tmp_path):
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"pretrained_cfg": {"mean": 3}}'])
 def test_a_folder_that_tells_nonsense(tmp_path, text):
-    with pytest.raises(DonorError, match="does not tell an input format"):
+    with pytest.raises(DonorError, match="gives no input format"):
         written(tmp_path, "config.json", text)
 
 

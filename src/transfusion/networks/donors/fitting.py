@@ -106,7 +106,7 @@ def adapt(donor_state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tens
 
 
 def stem_channels(donor_state: Mapping[str, Tensor], model: nn.Module) -> int | None:
-    """The number of image channels that a donor's first convolution takes; None where that is not told.
+    """The number of image channels that a donor's first convolution takes; None where that is unknown.
 
     Example:
         >>> stem_channels(nn.Conv2d(1, 4, 3).state_dict(), nn.Conv2d(3, 4, 3))
@@ -370,7 +370,7 @@ def _other_channels(name: str, given: int, own: int) -> str:
 
 
 def _require_real(chosen: _Try, wanted: _Wanted) -> None:
-    """Integers are quantised weights in units that nobody told, and complex numbers would lose a part."""
+    """Integers are quantised weights in unknown units, and complex numbers would lose a part."""
     pairs = [(name, chosen.fitted[name].dtype) for name in wanted.body if name in chosen.fitted]
     odd = [f"{name} ({dtype})" for name, dtype in pairs if dtype.is_complex != wanted.tensors[name].is_complex()]
     odd += [

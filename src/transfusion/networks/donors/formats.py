@@ -91,10 +91,10 @@ def of_config(config: Mapping[str, Any], source: str) -> InputFormat:
 
 
 def of_folder(folder: Path) -> InputFormat | None:
-    """The format that a Hugging Face folder tells beside its weights: timm's or transformers'; None without one.
+    """The format that a Hugging Face folder gives beside its weights: timm's or transformers'; None without one.
 
     Raises:
-        DonorError: a file that should tell it is no JSON, or lacks what it should hold.
+        DonorError: a file that should give it is not JSON, or lacks what it should hold.
     """
     for name, read in (("config.json", _of_timm_json), ("preprocessor_config.json", _of_transformers)):
         path = folder / name
@@ -102,7 +102,7 @@ def of_folder(folder: Path) -> InputFormat | None:
             try:
                 found = read(json.loads(path.read_text(encoding="utf-8")), str(path))
             except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-                raise DonorError(f"{path} does not tell an input format ({error}). Restore or remove it.") from error
+                raise DonorError(f"{path} gives no input format ({error}). Restore or remove it.") from error
             if found is not None:
                 return found
     return None

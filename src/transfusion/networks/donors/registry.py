@@ -1,4 +1,4 @@
-"""What torchvision and timm publish, by name: which weights there are, and what is told of them."""
+"""What torchvision and timm publish, by name: which weights there are, and what is known of them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def timm_config(name: str) -> dict[str, Any]:
 def fetched(action: Callable[[], T], source: str) -> T:
     """What an action that may need the network gives; its failure is one line."""
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # the hub's client tells of every retry
+    logging.disable(logging.WARNING)  # the hub's client reports every retry
     try:
         return action()
     except Exception as error:  # as many kinds as there are layers between here and the server

@@ -21,7 +21,7 @@ def fitted(name: str, tensor: Tensor, wanted: Tensor, model: nn.Module) -> tuple
         name: of both.
         tensor: the donor's.
         wanted: the model's.
-        model: tells its first convolutions and its grid.
+        model: read for its first convolutions and its grid.
 
     Returns:
         The tensor, with the donor's shape where no rule applies, and what was done to it ("" for nothing).

@@ -28,7 +28,7 @@ OTHER_SUFFIXES = frozenset(
 )
 FOREIGN = {
     ".nii": "NIfTI volumes",
-    ".gz": "NIfTI volumes",  # of .nii.gz; other archives are told apart by their full name
+    ".gz": "NIfTI volumes",  # of .nii.gz; other archives are recognised by their full name
     ".mha": "MetaImage volumes",
     ".mhd": "MetaImage volumes",
     ".nrrd": "NRRD volumes",
@@ -276,7 +276,7 @@ def subfolders(root: Path) -> list[Path]:
 
 
 def by_folder(sort: str, paths: Iterable[Path], root: Path, detail: str = "") -> Iterator[Problem]:
-    """The same problem of many pictures, told once for each folder that has more than three of them."""
+    """The same problem of many pictures, reported once for each folder that has more than three of them."""
     folders: dict[Path, list[Path]] = defaultdict(list)
     for path in paths:
         folders[path.parent].append(path)

@@ -106,7 +106,7 @@ def _class_level(root: Path, folders: Sequence[tuple[str, ...]]) -> int:
     """0 where the outer folders are the classes, 1 where they are patients.
 
     Raises:
-        TaskError: if a folder holds the others a second time, or classes and patients cannot be told apart.
+        TaskError: if a folder holds the others a second time, or classes and patients cannot be distinguished.
     """
     below: dict[str, set[str]] = defaultdict(set)
     for parts in folders:

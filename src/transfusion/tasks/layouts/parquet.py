@@ -110,10 +110,10 @@ def _names(splits: Sequence[str | None], paths: Sequence[str]) -> list[str]:
 
 
 def _splits(paths: Sequence[Path], root: Path, spec: TaskSpec) -> list[str | None]:
-    """The split that each file's name tells, or the folder that it lies in.
+    """The split that each file's name gives, or the folder that it lies in.
 
     Raises:
-        TaskError: if some tell one and others do not, or several sets lie there.
+        TaskError: if some give one and others do not, or several sets lie there.
     """
     names = SplitNames(spec)
     base = root if root.is_dir() else root.parent
@@ -135,7 +135,7 @@ def _splits(paths: Sequence[Path], root: Path, spec: TaskSpec) -> list[str | Non
 
 
 class Shard(NamedTuple):
-    """One file: what it tells of each picture as text, and the pictures."""
+    """One file: what it says of each picture as text, and the pictures."""
 
     frame: pd.DataFrame
     members: list[Member]

@@ -48,7 +48,7 @@ def is_workbook(path: Path) -> bool:
 def read_table(path: Path) -> pd.DataFrame:
     """Read a table as text; missing values are empty strings, and columns without name and content are dropped.
 
-    Workbooks and lines of JSON are told by their suffix; anything else is CSV. UTF-8, UTF-16 and UTF-32 are told by
+    Workbooks and lines of JSON are recognised by their suffix; anything else is CSV. UTF-8, 16 and 32 are recognised by
     their first bytes, and what is not UTF-8 is read as Windows' code page 1252. Fields are separated by the comma,
     semicolon, tab or bar that the header has most of; Excel's ``sep=;`` line is obeyed.
 

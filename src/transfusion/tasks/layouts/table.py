@@ -148,7 +148,7 @@ def join(paths: Sequence[Path], spec: TaskSpec, root: Path, index: PictureIndex)
     """Read tables that are the splits of one set: train.csv, val.csv, test.csv; metadata in a table of their own too.
 
     Raises:
-        TaskError: if several tables cannot be told apart by their names, or differ in their columns.
+        TaskError: if several tables cannot be distinguished by their names, or differ in their columns.
     """
     samples = [path for path in paths if "submission" in path.name.lower()]
     paths = [path for path in paths if path not in samples] or list(paths)
@@ -203,7 +203,7 @@ def _splits(sheets: Sheets, column: str | None, spec: TaskSpec) -> list[str | No
 
 
 def _with_metadata(paths: Sequence[Path], frames: dict[Path, pd.DataFrame]) -> list[Path]:
-    """Add the groups that a metadata table tells to the labels beside it, where both begin with the same column."""
+    """Add the groups that a metadata table gives to the labels beside it, where both begin with the same column."""
     extra = next((path for path in paths if "metadata" in path.name.lower()), None)
     others = [path for path in paths if path != extra]
     if extra is None or len(others) != 1 or frames[extra].columns[0] != frames[others[0]].columns[0]:
@@ -238,7 +238,7 @@ def with_folder_splits(entries: Sequence[Entry], found: Found, spec: TaskSpec, c
 
 
 def _with_folders(entries: Sequence[Entry], found: Found, spec: TaskSpec) -> tuple[Entry, ...]:
-    """Note the folders that may tell whom a picture shows."""
+    """Note the folders that may say whom a picture shows."""
     inner = inner_folders([found.place(Path(str(entry.source))) for entry in entries], spec)
     return tuple(entry._replace(folders=folders) for entry, folders in zip(entries, inner, strict=True))
 

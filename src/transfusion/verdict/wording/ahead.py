@@ -8,7 +8,7 @@ from transfusion.verdict.findings import Findings
 from transfusion.verdict.statement import Statement
 from transfusion.verdict.wording import course, more
 
-ENOUGH = 5  # trainings each, that a first look is told to come back with
+ENOUGH = 5  # trainings each, that a first look is advised to come back with
 MOST_SEEDS = 100  # that a command is offered for
 Step = tuple[str, str | None]
 

@@ -10,7 +10,7 @@ HOW = f"Each with {number(POWER, SHARE)} power; the ranges are what the spread s
 
 
 def trainings_needed(effect: Effect) -> str:
-    """To confirm the difference seen; empty where as many as there are should have done, or none can tell."""
+    """To confirm the difference seen; empty where as many as there are should have done, or no number is enough."""
     range_ = _range(effect.to_confirm, effect.evidence.n)
     seen = number(effect.evidence.estimate, SIGNED)
     return f"to confirm {seen}, if it is real, {range_}." if range_ else ""
