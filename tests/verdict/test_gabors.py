@@ -24,7 +24,7 @@ def test_fewer_is_told_and_no_difference_is_not_called_one():
     fewer = gabor_shares("pretrained", {"before": [0.7, 0.71, 0.7], "after": [0.5, 0.52, 0.49], "difference": [0] * 3})
     assert "fewer than the 70 % before" in fewer.words
     unclear = gabor_shares("random", {"before": [0.0, 0.2], "after": [0.1, 0.15], "difference": [0.1, 0.2]})
-    assert "cannot be told from no change" in unclear.words
+    assert "is not shown to differ from no change" in unclear.words
 
 
 def test_one_seed_and_seeds_without_a_score():

@@ -152,7 +152,7 @@ def _read_rows(arrays: Arrays, rows: Sequence[int]) -> Sequence[np.ndarray]:
 
 
 def _clashes(listing: Listing, facts: Sequence[Facts], spec: TaskSpec) -> tuple[Listing, list[Problem], set[int]]:
-    """Pictures of one content with different labels. Among arrays, which nobody can correct, they are kept and noted."""
+    """Equal pictures with different labels. Among arrays, which nobody can correct, they are kept and noted."""
     problems, rows = contradictions(listing, facts)
     if listing.arrays is None or spec.leave_out_bad or not problems:
         return listing, problems, rows

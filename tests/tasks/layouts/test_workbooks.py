@@ -68,7 +68,7 @@ def test_beside_class_folders_it_is_told_not_used(tree: Tree, load_task: Loader)
         save(root / f"{label}.metadata.xlsx", {"Sheet1": rows})
     task = load_task(root)
     assert (task.classes, sum(len(split) for split in task.splits.values())) == (("COVID", "Normal"), 16)
-    assert sum("was not looked at" in note for note in task.card["warnings"]) == 2
+    assert sum("was not read" in note for note in task.card["warnings"]) == 2
 
 
 def test_csv_beside_a_workbook_counts(tree: Tree, load_task: Loader) -> None:
