@@ -6,8 +6,8 @@ import sys
 import zlib
 
 import pytest
-from corpus import CASES
 
+from tests.e2e.corpus import CASES
 from transfusion.cli import main
 
 pytestmark = pytest.mark.slow
