@@ -20,7 +20,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities import rank_zero_only
 
-from transfusion import cores
+from transfusion import __version__, cores
 from transfusion.errors import SpecError
 
 CUBLAS_WORKSPACE = ":4096:8"  # what cuBLAS needs to give the same bits every time
@@ -130,7 +130,7 @@ def best_precision(device_type: str) -> str:
 
 def describe(machine: Machine, precision: str) -> dict[str, Any]:
     """What is worth knowing about this machine when a number looks odd."""
-    packages = ("weight-transfusion", "torch", "torchvision", "timm", "numpy", "lightning-fabric")
+    packages = ("torch", "torchvision", "timm", "numpy", "lightning-fabric")
     return {
         **asdict(machine),
         "accelerator": machine.device_type(),
@@ -140,7 +140,7 @@ def describe(machine: Machine, precision: str) -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in packages},
+        "versions": {"transfusion": __version__, **{name: version(name) for name in packages}},
     }
 
 

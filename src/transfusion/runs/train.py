@@ -28,7 +28,10 @@ from transfusion.tasks import Task
 
 JUDGED = ("loss", *(name for name, metric in metrics.METRICS.items() if metric.higher_is_better))  # on validation
 NOTE_S = 0.5  # between two notes of the step, for displays
+NUM_HALVINGS = 8  # of a run, for its snapshots
 EVAL_BATCH = 128  # images; larger batches only cost memory on a processor
+
+Follow = Callable[[dict[str, Any]], None]
 
 
 def learning_rate(train: TrainSpec, step: int) -> float:
@@ -40,9 +43,6 @@ def learning_rate(train: TrainSpec, step: int) -> float:
     if train.schedule == "step":
         return rate * train.gamma ** sum(progress >= milestone for milestone in train.milestones)
     return rate
-
-
-NUM_HALVINGS = 8  # of a run, for its snapshots
 
 
 def snapshot_steps(train: TrainSpec) -> tuple[int, ...]:
@@ -215,12 +215,53 @@ class Trainer:
         self.fabric.strategy.precision.load_state_dict(state["precision"])
 
 
+class Record:
+    """What a run leaves on disk along its way. Of several devices that share a run, the first one writes."""
+
+    def __init__(self, trainer: Trainer, files: RunFiles, checkpoint_s: float, follow: Follow | None) -> None:
+        self.trainer, self.files, self.checkpoint_s, self.follow = trainer, files, checkpoint_s, follow
+        self.is_writer = trainer.fabric.is_global_zero
+        self.began = time.monotonic() - trainer.time_s
+        self.saved = self.noted = time.monotonic()
+        self.best = max((row[PICKED_BY] for row in files.curve() if row.get(PICKED_BY) is not None), default=-math.inf)
+
+    def snapshot(self) -> None:
+        """Keep the weights of this step."""
+        if self.is_writer:
+            self.files.save_snapshot(self.trainer.step, self.trainer.module.state_dict())
+
+    def evaluation(self) -> None:
+        """Measure, and keep the row last: what it speaks of must be on disk before it."""
+        row, found = self.trainer.measure()
+        if not self.is_writer:
+            return
+        row["time_s"] = time.monotonic() - self.began
+        kept = found.scores, found.labels, self.trainer.held_out.patients
+        if row.get(PICKED_BY, math.nan) > self.best:
+            self.best = row[PICKED_BY]
+            self.files.save_predictions(*kept, picked=True)
+        if self.trainer.step == self.trainer.run.train.steps:
+            self.files.save_predictions(*kept)
+            self.files.save_scores(self.trainer.scores)
+        self.files.append(row)
+        if self.follow:
+            self.follow(row)
+
+    def progress(self) -> None:
+        """Keep a checkpoint if the last one is old enough, and the step's number for displays more often."""
+        now = time.monotonic()
+        if now - self.saved >= self.checkpoint_s:
+            self.trainer.time_s = now - self.began
+            if self.is_writer:
+                self.files.save_checkpoint(self.trainer.state())
+            self.saved = time.monotonic()
+        if self.is_writer and now - self.noted >= NOTE_S:
+            self.files.note_step(self.trainer.step)
+            self.noted = now
+
+
 def fit(
-    trainer: Trainer,
-    files: RunFiles,
-    checkpoint_s: float,
-    snapshots: bool = False,
-    tell: Callable[[dict[str, Any]], None] | None = None,
+    trainer: Trainer, files: RunFiles, checkpoint_s: float, snapshots: bool = False, follow: Follow | None = None
 ) -> None:
     """Train to the end, evaluating on a fixed schedule; safe to kill at any moment.
 
@@ -229,38 +270,16 @@ def fit(
         files: where everything is kept.
         checkpoint_s: least time in seconds between two checkpoints.
         snapshots: keep the weights at ``snapshot_steps`` too.
-        tell: takes each new row of the curve, for trackers.
+        follow: takes each new row of the curve, for trackers.
     """
-    train, first, began = trainer.run.train, trainer.fabric.is_global_zero, time.monotonic() - trainer.time_s
-    saved = noted = time.monotonic()
+    train, record = trainer.run.train, Record(trainer, files, checkpoint_s, follow)
     due = set(train.evaluations) - {row["step"] for row in files.curve()}
-    best = max((row[PICKED_BY] for row in files.curve() if row.get(PICKED_BY) is not None), default=-math.inf)
-    wanted = snapshot_steps(train) if snapshots and first else ()
-    while True:
-        if trainer.step in wanted:
-            files.save_snapshot(trainer.step, trainer.module.state_dict())
-        if trainer.step in due:
-            row, found = trainer.measure()
-            if first:
-                row["time_s"] = time.monotonic() - began
-                kept = found.scores, found.labels, trainer.held_out.patients
-                if row.get(PICKED_BY, math.nan) > best:
-                    best = row[PICKED_BY]
-                    files.save_predictions(*kept, picked=True)
-                if trainer.step == train.steps:
-                    files.save_predictions(*kept)
-                    files.save_scores(trainer.scores)
-                files.append(row)
-                if tell:
-                    tell(row)
-        if trainer.step == train.steps:
-            return
-        if time.monotonic() - saved >= checkpoint_s:
-            trainer.time_s = time.monotonic() - began
-            if first:
-                files.save_checkpoint(trainer.state())
-            saved = time.monotonic()
-        if first and time.monotonic() - noted >= NOTE_S:
-            files.note_step(trainer.step)
-            noted = time.monotonic()
-        trainer.train_step()
+    kept = snapshot_steps(train) if snapshots else ()
+    for step in range(trainer.step, train.steps + 1):
+        if step in kept:
+            record.snapshot()
+        if step in due:
+            record.evaluation()
+        if step < train.steps:
+            record.progress()
+            trainer.train_step()
