@@ -147,13 +147,13 @@ def _without_doubt(texts: Sequence[str], spec: TaskSpec) -> tuple[list[str], lis
         return list(texts), [False] * len(texts), []
     if spec.uncertain != "ignore":
         value = {"zero": "0", "one": "1"}[spec.uncertain]
-        return [value if text == "-1" else text for text in texts], [False] * len(texts), [_doubt(count, value)]
+        return (
+            [value if text == "-1" else text for text in texts],
+            [False] * len(texts),
+            [f"{count} labels of -1 count as {value} (task.uncertain)."],
+        )
     note = f"{count} pictures labelled -1 are taken as not judged and left out; task.uncertain says otherwise."
     return list(texts), [text == "-1" for text in texts], [note]
-
-
-def _doubt(count: int, value: str) -> str:
-    return f"{count} labels of -1 count as {value} (task.uncertain)."
 
 
 def _refuse_measurements(counts: Counter[str], column: str, spec: TaskSpec) -> None:

@@ -149,7 +149,7 @@ def _shard(path: Path, spec: TaskSpec) -> Shard:
         features = _features(schema)
         picture = _picture_column(path, schema, features, spec)
         others = [field.name for field in schema if field.name != picture and not _has_bytes(field.type)]
-        named = [f"{picture}.path"] if _has_path(schema.field(picture).type) else []
+        named = [f"{picture}.path"] if _is_struct_with(schema.field(picture).type, "path") else []
         rows = file.read([*others, *named]).to_pylist()
         num_rows = file.metadata.num_rows
     frame = pd.DataFrame(
@@ -188,10 +188,6 @@ def _has_bytes(kind: DataType) -> bool:
 
     inner = kind.field("bytes").type if _is_struct_with(kind, "bytes") else kind
     return bool(types.is_binary(inner) or types.is_large_binary(inner))
-
-
-def _has_path(kind: DataType) -> bool:
-    return _is_struct_with(kind, "path")
 
 
 def _is_struct_with(kind: DataType, name: str) -> bool:
