@@ -113,6 +113,17 @@ def test_predictions_round_trip(files):
     assert np.array_equal(back[1], labels)
 
 
+def test_scores_on_the_validation_split_are_kept_beside_those_of_the_same_network(files):
+    scores, labels = np.random.default_rng(0).random((5, 2)), np.array([0, 1, 1, 0, 1])
+    files.save_predictions(scores, labels)
+    assert files.validation() is None
+    files.save_predictions(scores, labels, None, (scores[:2] / 2, labels[:2]), picked=True)
+    files.save_predictions(scores, labels, None, (scores[2:], labels[2:]))
+    kept = files.validation()
+    assert np.array_equal(kept[0], scores[:2] / 2)
+    assert np.array_equal(kept[1], labels[:2])
+
+
 def test_the_frame_has_one_row_per_run_and_evaluation(files):
     files.append({"step": 0, "loss": 0.7, "auc": 0.5, "auprc": 0.4, "train_loss": math.nan, "time_s": 1.0})
     files.append({"step": 5, "loss": 0.6, "auc": 0.6, "auprc": 0.5, "train_loss": 0.65, "time_s": 2.0})

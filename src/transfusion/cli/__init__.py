@@ -123,6 +123,7 @@ def transfusion(context: click.Context) -> None:
 @click.option("--representations", is_flag=True, help="Also compare the networks' representations, stage by stage.")
 @click.option("--dry-run", is_flag=True, help="Say what it would be, and take in time and on disk; train nothing.")
 @click.option("--details", is_flag=True, help="At the end, print the curves as a table and every conclusion too.")
+@click.option("--examples/--no-examples", default=None, help="Show test images on the page. [default: examples]")
 @click.option("--out", metavar="DIR", help="Where the study is kept. [default: studies/NAME]")
 @click.option(
     "--workers", type=click.IntRange(0), help="Runs side by side; 0: in this process. [default: a run per core or GPU]"
@@ -247,7 +248,8 @@ def settings() -> None:
     metavar="FILE",
     help="The page; figures go beside it. [default: DIR/report.html, of several studies ./report.html]",
 )
-def report(folders: tuple[str, ...], out: str | None) -> None:
+@click.option("--examples/--no-examples", default=None, help="Show test images on the page. [default: as the study]")
+def report(folders: tuple[str, ...], out: str | None, examples: bool | None) -> None:
     """Rebuild figures and page of a study from what is on disk, finished or not.
 
     Of several studies it makes one page that sets them side by side.
@@ -259,7 +261,7 @@ def report(folders: tuple[str, ...], out: str | None) -> None:
     stores = [Store(Path(folder)) for folder in dict.fromkeys(folders)]
     page = Path(out) if out else None
     if len(stores) == 1:
-        click.echo(f"Report: {write_page(stores[0], page)}")
+        click.echo(f"Report: {write_page(stores[0], page, examples=examples)}")
     else:
         click.echo(f"Report: {write_side_by_side(stores, page or Path('report.html'))}")
 

@@ -12,6 +12,7 @@ from transfusion.metrics.delong import delong, delong_test
 from transfusion.metrics.evaluation import evaluate, events, is_constant
 from transfusion.metrics.influence import Influence, influence, weighted
 from transfusion.metrics.interval import Interval
+from transfusion.metrics.operating import Roc, confusion, rate_interval, rates, roc, threshold_at
 from transfusion.metrics.readers import Evidence, contrast, evidence, shared_covariance
 from transfusion.metrics.registry import AUC, METRICS, Metric, judging, metric_of
 
@@ -23,8 +24,10 @@ __all__ = [
     "Interval",
     "Metric",
     "Reliability",
+    "Roc",
     "auc_interval",
     "bootstrap_auc",
+    "confusion",
     "contrast",
     "delong",
     "delong_test",
@@ -35,7 +38,11 @@ __all__ = [
     "is_constant",
     "judging",
     "metric_of",
+    "rate_interval",
+    "rates",
     "reliability",
+    "roc",
     "shared_covariance",
+    "threshold_at",
     "weighted",
 ]

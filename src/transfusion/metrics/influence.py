@@ -96,7 +96,7 @@ def influence(
     values = np.asarray(scores, np.float64)
     owners, num = _numbered(patients, len(values))
     if metric == "accuracy":
-        return _mean(_right(kind, values, np.asarray(labels)), owners, num)
+        return mean_influence(_right(kind, values, np.asarray(labels)), patients)
     name, _, index = metric.partition("_")
     if name not in RANKED or (index and not (name == "auc" and index.isdigit())):
         raise UnknownNameError.of("metric with a variance over patients", metric, ["accuracy", "auc_<index>", *RANKED])
@@ -146,7 +146,17 @@ def _right(kind: Kind, scores: Floats, labels: NDArray[np.float64]) -> Floats:
     return np.where(np.isnan(labels), np.nan, (scores >= 0.5) == (labels == 1))
 
 
-def _mean(right: Floats, owners: Integers, num: int) -> Influence:
+def mean_influence(right: Floats, patients: ArrayLike | None = None) -> Influence:
+    """Influence of each patient on a share of cases, such as those that are told right.
+
+    Args:
+        right: 0, 1 or NaN (not counted), (examples, columns).
+        patients: who each example belongs to, (examples,); None takes each for its own patient.
+
+    Raises:
+        InputError: if the patients do not fit.
+    """
+    owners, num = _numbered(patients, len(right))
     known = ~np.isnan(right)
     if not known.any():
         return Influence(float("nan"), np.zeros((1, num)), np.zeros(1), 0)

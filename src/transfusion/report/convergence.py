@@ -14,28 +14,29 @@ from transfusion.report.intervals import intervals, upto_intervals
 from transfusion.report.layers import stage_order
 from transfusion.report.material import Material
 from transfusion.report.palette import Style, styles_of, variants_of
-from transfusion.report.parts import Cell, Chart, Part, Picture, Section, Series, Table, Trace
+from transfusion.report.parts import Cell, Chart, Fold, Part, Picture, Section, Series, Table, Trace
 from transfusion.report.table import CurveTable, Row, schemes_of
 from transfusion.verdict import Verdict
 from transfusion.verdict.findings import WHOLE
-from transfusion.verdict.numbers import RATIO, SHARE, SIGNED, brief, mean_and_sd, span
+from transfusion.verdict.numbers import RATIO, SHARE, SIGNED, brief, span
 
 
 def section(material: Material) -> Section | None:
-    """Curves of all runs, means over seeds, and every start against the baseline; None without a single value."""
+    """Every run in one chart; means by data size and stage, and all numbers, folded; None without a single value."""
     frame, judge = material.frame, material.judge
     if not frame[judge.column].notna().any():
         return None
     styles = styles_of(schemes_of(frame))
+    chart = (chart_of_runs(material),) if len(material.whole) else ()
     parts = [
-        *([chart_of_runs(material)] if len(material.whole) else []),
         *_convergence(material, styles),
         *_forest(material.verdict, styles),
-        *_upto(material.verdict, stage_order(material)),
         *_modes(material.verdict, material.whole, styles),
         _table(material),
     ]
-    return Section("convergence", "Convergence", tuple(parts))
+    stages = _upto(material.verdict, stage_order(material))
+    fold = Fold("Means with their spread, and every start in figures and numbers for a paper", tuple(parts))
+    return Section("convergence", "Every training", (*chart, *stages, fold))
 
 
 def chart_of_runs(material: Material, name: str = "curves") -> Chart:
@@ -116,28 +117,6 @@ def _forest(verdict: Verdict, styles: Mapping[str, Style]) -> Iterator[Part]:
         end, speed = brief(main.final_difference, SIGNED), brief(main.speedup, RATIO)
         alt += f" {main.start.name}: difference in final {title} {end}, speed-up {speed}."
     yield Picture("verdict", draw, caption, alt)
-    yield _verdict_table(verdict)
-
-
-def _verdict_table(verdict: Verdict) -> Table:
-    title = verdict.judge.title
-    rows = tuple(
-        (
-            name,
-            Cell(str(c.final_n), c.final_n),
-            Cell(mean_and_sd(c.final_mean, c.final_std), c.final_mean),
-            Cell.interval(c.final_difference, SIGNED),
-            Cell.interval(c.speedup, RATIO),
-            Cell.interval(c.area, SIGNED),
-        )
-        for name, c in verdict.schemes.items()
-    )
-    columns = ("start", "n", f"final {title}", "difference", "speed-up", f"mean {title}, difference")
-    caption = (
-        f"The same in numbers: final {title} as mean ± sd over n seeds; differences to {verdict.baseline} and speed-up "
-        "(times) with 95 % intervals, paired over seeds."
-    )
-    return Table("verdict-table", caption, columns, rows)
 
 
 def _upto(verdict: Verdict, order: Sequence[str]) -> Iterator[Picture]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -59,7 +60,9 @@ class Model:
         recorded: metrics of that evaluation.
         interval: of its AUC; NaN with a reason where it cannot be had.
         outcomes, probabilities: (images, events); no rows where they are unknown.
-        has_patients: whether it is known whom the images show.
+        scores, labels: what they were made from.
+        patients: (images,) whom the images show; None where that is not known.
+        validation: outcomes and probabilities of the same network on the validation split; None where not kept.
     """
 
     start: str
@@ -68,16 +71,31 @@ class Model:
     interval: Interval
     outcomes: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 1)))
     probabilities: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 1)))
-    has_patients: bool = False
+    scores: NDArray[Any] = field(default_factory=lambda: np.zeros((0, 1)))
+    labels: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
+    patients: NDArray[Any] | None = None
+    validation: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+
+    @property
+    def has_patients(self) -> bool:
+        """Whether it is known whom the images show."""
+        return self.patients is not None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its predictions are."""
+        return len(self.outcomes) > 0
 
 
+@lru_cache(maxsize=8)
 def judged(material: Material) -> tuple[Rule | None, list[Model]]:
     """The finished runs of the largest data size, in order, and how they are judged; None where nothing tells."""
     rows = end_rows(material)
-    kept = {files.id: _kept(files) for files in material.finished if files.id in set(rows["run"])}
+    by_id = {files.id: files for files in material.finished if files.id in set(rows["run"])}
+    kept = {run: _kept(files) for run, files in by_id.items()}
     usable = {run: found for run, found in kept.items() if not isinstance(found, str)}
     rule = _rule(material.card, usable, rows)
-    models = ((1, _model(row, kept[row["run"]], rule)) for _, row in rows.iterrows())
+    models = ((1, _model(row, by_id[row["run"]], kept[row["run"]], rule)) for _, row in rows.iterrows())
     return rule, list(track(models, "Intervals of single models", len(rows), show=True))
 
 
@@ -151,7 +169,7 @@ def _reproduces(rule: tuple[Kind, int | None], scores: Any, labels: Any, recorde
     return np.allclose([measured[name] for name in known], recorded[known].astype(float), 0, TOLERANCE, equal_nan=True)
 
 
-def _model(row: pd.Series, kept: Kept | str, rule: Rule | None) -> Model:
+def _model(row: pd.Series, files: RunFiles, kept: Kept | str, rule: Rule | None) -> Model:
     start, seed = str(row["start"]), int(row["seed"])
     if isinstance(kept, str) or rule is None:
         why = kept if isinstance(kept, str) else "what counts as positive is not known"
@@ -160,6 +178,8 @@ def _model(row: pd.Series, kept: Kept | str, rule: Rule | None) -> Model:
     try:
         outcomes, probabilities = metrics.events(rule.kind, scores, labels, rule.positive)
         interval = metrics.auc_interval(outcomes, probabilities, patients)
+        picks = files.validation()
+        validation = None if picks is None else metrics.events(rule.kind, *picks, rule.positive)
     except (InputError, UnknownNameError) as error:
         return Model(start, seed, row, Interval.undefined(0, f"its predictions do not fit the task: {error}"))
-    return Model(start, seed, row, interval, outcomes, probabilities, patients is not None)
+    return Model(start, seed, row, interval, outcomes, probabilities, scores, labels, patients, validation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -21,14 +22,29 @@ from transfusion.verdict.stored import class_columns, conclude_study
 
 @dataclass(frozen=True)
 class Material:
-    """A study as it lies on disk, finished or not. Sections are functions of it."""
+    """A study as it lies on disk, finished or not. Sections are functions of it.
+
+    Attributes:
+        store: the study.
+        folder: where the page goes; the study's own if not given.
+        examples: whether test images are shown; as the study says if not given.
+        cache: of decoded images; None is the user's cache folder.
+    """
 
     store: Store
+    folder: Path | None = None
+    examples: bool | None = None
+    cache: Path | None = None
 
     @cached_property
     def spec(self) -> StudySpec:
         """What was asked for."""
         return self.store.spec()
+
+    @property
+    def shows_images(self) -> bool:
+        """Whether test images may be shown."""
+        return self.spec.examples if self.examples is None else self.examples
 
     @cached_property
     def card(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from transfusion.metrics import Metric
 from transfusion.report.material import Material
-from transfusion.report.opening import name_of
+from transfusion.report.opening import name_of, without_paths
 from transfusion.report.parts import Cell, Listing, Part, Section, Source, Table
 from transfusion.runs.store import RunFiles
 from transfusion.spec import StudySpec
@@ -36,7 +36,7 @@ def section(material: Material) -> Section:
         *_durations(material),
         *_failures(material.runs),
     ]
-    return Section("how", "How it was done", tuple(parts))
+    return Section("how", "How it was done", tuple(parts), is_folded=True)
 
 
 def _data(card: dict[str, Any]) -> Iterator[Part]:
@@ -46,9 +46,10 @@ def _data(card: dict[str, Any]) -> Iterator[Part]:
     if card.get("classes"):
         yield _classes(card["classes"], card["images"])
     yield Listing(tuple(_facts(card)), "About the images")
-    yield from _list_of(card.get("notes", []), "About the donor")
-    yield from _list_of(card.get("left_out", []), "Files left out")
-    yield Source("Data card, as it lies on disk", json.dumps(card, indent=2, ensure_ascii=False))
+    for key, title in (("notes", "About the donor"), ("left_out", "Files left out")):
+        yield from _list_of([without_paths(text) for text in card.get(key, [])], title)
+    shown = without_paths(json.dumps(card, indent=2, ensure_ascii=False))
+    yield Source("Data card; data.json has it with full paths", shown)
 
 
 def _splits(card: dict[str, Any]) -> Table:
@@ -83,7 +84,7 @@ def _count(value: Any) -> Cell:
 
 
 def _facts(card: dict[str, Any]) -> Iterator[str]:
-    yield f"Source: {card.get('source', 'unknown')}, read as {card.get('layout', 'unknown')}."
+    yield f"Source: {without_paths(str(card.get('source', 'unknown')))}, read as {card.get('layout', 'unknown')}."
     given = card.get("splits_given", [])
     yield f"Splits given by the data: {', '.join(given) or 'none'}; others were cut off by patient where known."
     sizes = card.get("sizes")
@@ -118,11 +119,11 @@ def _list_of(items: list[str], title: str) -> Iterator[Part]:
 
 def _settings(spec: StudySpec) -> Iterator[Part]:
     values, defaults = settings_of(spec), settings_of(StudySpec())
-    chosen = tuple((key, value) for key, value in values.items() if defaults.get(key) != value)
+    chosen = tuple((key, without_paths(value)) for key, value in values.items() if defaults.get(key) != value)
     usual = tuple((key, value) for key, value in values.items() if defaults.get(key) == value)
     yield Table("settings", "Settings of this study", ("setting", "value"), chosen)
     yield Table("defaults", f"Settings left at their defaults (n = {len(usual)})", ("setting", "value"), usual, True)
-    yield Source("Full spec of the study: save it as a file and give it to transfusion study", spec.to_json())
+    yield Source("Full spec of the study; study.json has it with full paths", without_paths(spec.to_json()))
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -200,7 +201,7 @@ def _run_row(files: RunFiles, judge: Metric, name: str) -> tuple[Cell | str, ...
 def _failures(runs: list[RunFiles]) -> Iterator[Part]:
     failed = [files for files in runs if files.state == "failed"]
     if failed:
-        lines = (f"{name_of(files)}: {files.failure()['error']}" for files in failed)
+        lines = (f"{name_of(files)}: {without_paths(files.failure()['error'])}" for files in failed)
         yield Listing(tuple(lines), f"Failed runs (n = {len(failed)})")
     for files in failed:
-        yield Source(f"Traceback of {name_of(files)}", "\n".join(files.failure().get("traceback", [])))
+        yield Source(f"Traceback of {name_of(files)}", without_paths("\n".join(files.failure().get("traceback", []))))

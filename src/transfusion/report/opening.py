@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePath
 
 from transfusion.report.material import Material
-from transfusion.report.parts import Listing, Said
+from transfusion.report.parts import Said
 from transfusion.runs import comparisons as representations
 from transfusion.runs.store import RunFiles
-from transfusion.verdict.statement import OPENING, TITLES, Statement
+from transfusion.verdict.statement import Statement
+
+PATH = re.compile(r"""(?<![\w/\\.])(?:[A-Za-z]:)?(?:[/\\][^/\\\s"'<>|:;,]+){2,}""")
+SERIOUS = ("stand in both", "are identical in", "look nearly the same", "has no picture of")
 
 
 def summary(material: Material) -> str:
@@ -23,26 +27,35 @@ def summary(material: Material) -> str:
     return f"{spec.model} on {data}{images}{donor}; {len(material.finished)} of {total} runs finished."
 
 
-def verdict(material: Material) -> list[Said | Listing]:
-    """What is read first, then the other statements under their titles."""
-    first: list[Said] = []
-    groups: dict[str, list[Said]] = {}
-    for statement in material.verdict.statements:
-        if statement.topic in OPENING:
-            first.append(said(statement))
-        else:
-            groups.setdefault(TITLES[statement.topic], []).append(said(statement))
-    return [*first, *(Listing(tuple(items), title) for title, items in groups.items())]
-
-
 def said(statement: Statement) -> Said:
     """A statement as the page shows it."""
     return Said(statement.text, statement.soft)
 
 
+def cautions(material: Material) -> list[str]:
+    """What about the data touches every number: images or patients that the networks had seen, classes that lack."""
+    return [warning for warning in _of_card(material) if any(sign in warning for sign in SERIOUS)]
+
+
 def notes(material: Material) -> list[str]:
-    """Warnings about the data, and every run that is not finished or cannot be read."""
+    """What else is known about the data, and every run that is not finished or cannot be read."""
     return [*_about_data(material), *_about_runs(material), *_about_comparisons(material)]
+
+
+def _of_card(material: Material) -> list[str]:
+    """Warnings and notes of the data card, without paths of this machine."""
+    card = material.card
+    return [without_paths(text) for text in (*card.get("warnings", []), *card.get("notes", []))]
+
+
+def without_paths(text: str) -> str:
+    """The text with the last part of every absolute path in it.
+
+    Examples:
+        >>> without_paths("file:/home/me/a.pth does not say; see https://docs/a/b and 1/2.")
+        'file:a.pth does not say; see https://docs/a/b and 1/2.'
+    """
+    return PATH.sub(lambda found: PurePath(found.group().replace("\\", "/")).name, text)
 
 
 def name_of(files: RunFiles) -> str:
@@ -58,7 +71,7 @@ def _short(place: str) -> str:
 def _about_data(material: Material) -> Iterator[str]:
     if not material.card:
         yield f"The data card {material.store.card_path.name} is missing or damaged: what the images were is not known."
-    yield from (*material.card.get("warnings", []), *material.card.get("notes", []))
+    yield from (warning for warning in _of_card(material) if not any(sign in warning for sign in SERIOUS))
     left_out = material.card.get("left_out", [])
     if left_out:
         yield f"{len(left_out)} files were left out; they are listed below."
@@ -82,12 +95,12 @@ def _about_comparisons(material: Material) -> Iterator[str]:
 
 def _about_runs(material: Material) -> Iterator[str]:
     for run_id, why in material.lost.items():
-        yield f"Run {run_id} is left out: {why}"
+        yield f"Run {run_id} is left out: {without_paths(why)}"
     waiting = 0
     for files in material.runs:
         curve = files.curve()
         if files.state == "failed":
-            yield f"{name_of(files)} failed: {files.failure()['error']}"
+            yield f"{name_of(files)} failed: {without_paths(files.failure()['error'])}"
         elif files.state != "done" and curve:
             yield f"{name_of(files)} is at step {curve[-1]['step']} of {files.spec().train.steps}."
         elif files.state != "done":

@@ -1,5 +1,5 @@
 "use strict";
-/* Charts that can be questioned, tables that can be sorted, and printing with everything unfolded. */
+/* Charts that can be questioned, tables that can be sorted, text that can be copied. */
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const MARGIN = { left: 58, right: 14, top: 10, bottom: 46 };
@@ -310,10 +310,24 @@
   document.querySelectorAll("figure.chart").forEach((figure) => new Chart(figure));
   document.querySelectorAll("table.sortable").forEach(makeSortable);
 
-  let unfolded = [];
-  addEventListener("beforeprint", () => {
-    unfolded = [...document.querySelectorAll("details:not([open])")];
-    unfolded.forEach((details) => (details.open = true));
-  });
-  addEventListener("afterprint", () => unfolded.forEach((details) => (details.open = false)));
+  for (const button of document.querySelectorAll(".copy")) {
+    const text = button.previousElementSibling;
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const range = document.createRange();
+      range.selectNodeContents(text);
+      getSelection().removeAllRanges();
+      getSelection().addRange(range);
+      button.textContent = document.execCommand("copy") ? "Copied" : "Press Ctrl-C"; // works from a file, too
+      setTimeout(() => (button.textContent = "Copy"), 2000);
+    });
+  }
+
+  /* A link to a folded section opens it. */
+  const unfold = () => {
+    const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let fold = target && target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  };
+  addEventListener("hashchange", unfold);
+  unfold();
 })();

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -69,6 +69,7 @@ class Picture:
         caption: what is seen, with n.
         alt: the message of the picture, for those who cannot see it.
         is_photo: show the PNG, because a vector of so many pixels would be larger and no sharper.
+        narrow: the same for a phone, some 350 px wide; the usual one is shown there too if not given.
     """
 
     name: str
@@ -76,14 +77,39 @@ class Picture:
     caption: str
     alt: str
     is_photo: bool = False
+    narrow: Callable[[], Figure] | None = None
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An interval on an axis that all bars of a column share.
+
+    Attributes:
+        low, middle, high: shares of the axis, 0 to 1; an end that goes on beyond it is 0 or 1.
+        neutral: where "no effect" is.
+        is_cut: whether the left and the right end go on beyond the axis.
+    """
+
+    low: float
+    middle: float
+    high: float
+    neutral: float
+    is_cut: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table: what it shows, and what it is sorted by."""
+    """One cell of a table: what it shows, and what it is sorted by.
+
+    Attributes:
+        note: what stands below it in smaller letters.
+        bar: drawn beside the text.
+    """
 
     text: str
     key: float | str
+    note: str = ""
+    bar: Bar | None = None
 
     @classmethod
     def number(cls, value: float, form: str = ".3f", unknown: str = "-") -> Cell:
@@ -102,6 +128,7 @@ class Table:
 
     Attributes:
         is_folded: only the caption is seen until the table is asked for.
+        is_stacked: on a phone every row is a block of its own, with the columns' names before the cells.
     """
 
     name: str
@@ -109,6 +136,7 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell | str, ...], ...]
     is_folded: bool = False
+    is_stacked: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,7 +163,85 @@ class Source:
     text: str
 
 
-Part: TypeAlias = str | Chart | Picture | Table | Listing | Source
+@dataclass(frozen=True)
+class Quote:
+    """Text to take along, with a button that copies it.
+
+    Attributes:
+        is_command: it is for a terminal, and shown in letters of one width.
+    """
+
+    text: str
+    is_command: bool = False
+
+
+@dataclass(frozen=True)
+class Card:
+    """One picture of the data, as its PNG, with a line that stands out and others below it."""
+
+    png: bytes
+    alt: str
+    title: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Cards side by side, as many as fit."""
+
+    caption: str
+    cards: tuple[Card, ...]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Parts that are folded away, and not printed, until they are asked for."""
+
+    title: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One of the numbers that stand beside the first picture.
+
+    Attributes:
+        title: what it is.
+        value: the number, large.
+        note: how sure, or what it is made of.
+        mark: ``clear``, ``likely``, ``open`` or ``caution``; empty for none.
+    """
+
+    title: str
+    value: str
+    note: str
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class First:
+    """What is seen without scrolling.
+
+    Attributes:
+        cautions: what must be known before anything else is read.
+        decision: one line.
+        numbers: what it rests on, one or two sentences.
+        picture: what says it all; None where there is nothing to draw.
+        tiles: at most three.
+        certainty: how sure, and what next, a paragraph each.
+        command: the next step; empty where there is none.
+    """
+
+    cautions: tuple[str | Said, ...]
+    decision: str
+    numbers: str
+    picture: Picture | None
+    tiles: tuple[Tile, ...]
+    certainty: tuple[str | Said, ...] = ()
+    command: str = ""
+
+
+Part: TypeAlias = "str | Chart | Picture | Table | Listing | Source | Quote | Gallery | Fold"
 
 
 @dataclass(frozen=True)
@@ -144,8 +250,18 @@ class Section:
 
     Attributes:
         anchor: unique on the page.
+        is_folded: only the title is seen until the section is asked for; folded sections are not printed.
     """
 
     anchor: str
     title: str
     parts: tuple[Part, ...] = field(default_factory=tuple)
+    is_folded: bool = False
+
+
+def flat(parts: Iterable[Part]) -> Iterator[Part]:
+    """All parts, also those within folds."""
+    for part in parts:
+        yield part
+        if isinstance(part, Fold):
+            yield from flat(part.parts)

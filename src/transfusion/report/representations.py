@@ -129,6 +129,8 @@ def _dynamics(material: Material) -> Iterator[Part]:
 
 
 def _activations(material: Material) -> Iterator[Part]:
+    if not material.shows_images:
+        return
     for unit in representations.units(material.store):
         path = material.store.representation_path(unit.id, "safetensors")
         if unit.kind != "activations" or not path.exists():

@@ -51,11 +51,11 @@ def write_side_by_side(stores: Sequence[Store], out: Path) -> Path:
 
 
 def _named(materials: list[Material]) -> Named:
-    """Studies by their names, with their folders where names are shared."""
+    """Studies by their names, with their places in the order given where names are shared."""
     names = [material.spec.name for material in materials]
     return {
-        name if names.count(name) == 1 else f"{name} in {material.store.folder}": material
-        for name, material in zip(names, materials, strict=True)
+        name if names.count(name) == 1 else f"{name} ({place})": material
+        for place, (name, material) in enumerate(zip(names, materials, strict=True), 1)
     }
 
 
@@ -99,8 +99,8 @@ def _differences(studies: Named) -> Section:
     settings = [settings_of(material.spec) for material in studies.values()]
     keys = dict.fromkeys(key for values in settings for key in values)
     rows = [(key, *(values.get(key, "-") for values in settings)) for key in keys]
-    differing = tuple(row for row in rows if len(set(row[1:])) > 1)
+    differing = tuple(tuple(map(opening.without_paths, row)) for row in rows if len(set(row[1:])) > 1)
     caption = f"Settings in which the studies differ (n = {len(differing)} of {len(rows)})"
-    folders = tuple(f"{name}: {material.store.folder}" for name, material in studies.items())
+    folders = tuple(f"{name}: {material.store.folder.absolute().name}" for name, material in studies.items())
     parts = (Table("differences", caption, ("setting", *studies), differing), Listing(folders, "Folders"))
     return Section("how", "How they differ", parts)

@@ -47,7 +47,7 @@ def section(material: Material) -> Section | None:
         *_classes(material, rows, rule),
         *_calibration(material, models, rule),
     ]
-    return Section("models", "Single models", tuple(parts))
+    return Section("models", "Single models", tuple(parts), is_folded=True)
 
 
 def _about_rule(rule: Rule | None) -> Iterator[str]:

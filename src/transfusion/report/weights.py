@@ -92,7 +92,7 @@ def section(material: Material) -> Section | None:
         layers = [_layers(run) for run in every if run.is_finite and run.first]
         parts += _table(material.store, layers, _donor(material, str(trained[0].first)))
     parts += _histograms(trained, styles, seed)
-    return Section("weights", TITLE, tuple(parts)) if parts else None
+    return Section("weights", TITLE, tuple(parts), is_folded=True) if parts else None
 
 
 def _finished(material: Material) -> list[Trained]:

@@ -188,7 +188,13 @@ class RunFiles:
         return ends | found
 
     def save_predictions(
-        self, scores: np.ndarray, labels: np.ndarray, patients: np.ndarray | None = None, *, picked: bool = False
+        self,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        patients: np.ndarray | None = None,
+        validation: tuple[np.ndarray, np.ndarray] | None = None,
+        *,
+        picked: bool = False,
     ) -> None:
         """Keep scores (images, outputs) and labels of an evaluation, for intervals over images.
 
@@ -196,11 +202,15 @@ class RunFiles:
             scores: (images, outputs), probabilities.
             labels: (images,) or (images, labels).
             patients: (images,) who each image shows, if known; kept as numbers, without the names.
+            validation: scores and labels of the same network on the validation split, where a threshold is chosen.
             picked: whether it is the best by the validation split so far, and not the last one.
         """
         kept = {"scores": torch.from_numpy(scores), "labels": torch.from_numpy(np.array(labels))}
         if patients is not None:
             kept["patients"] = torch.from_numpy(np.unique(patients, return_inverse=True)[1])
+        if validation is not None:
+            kept |= {f"validation_{name}": torch.from_numpy(np.array(values)) for name, values in
+                     zip(("scores", "labels"), validation, strict=True)}  # fmt: skip
         write_tensors(self.picked_path if picked else self.predictions_path, kept)
 
     def predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -215,6 +225,12 @@ class RunFiles:
         rows = self.curve()
         judged = [row for row in rows if row.get(PICKED_BY) is not None] if self.picked_path.exists() else []
         return int(max(judged, key=lambda row: row[PICKED_BY], default=rows[-1])["step"])
+
+    def validation(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Scores and labels of the same network on the validation split; None where they are not kept."""
+        tensors = read_tensors(self.picked_path if self.picked_path.exists() else self.predictions_path)
+        kept = [tensors.get(f"validation_{name}") for name in ("scores", "labels")]
+        return None if kept[0] is None or kept[1] is None else (kept[0].numpy(), kept[1].numpy())
 
     def last_predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """The same of the last evaluation."""

@@ -179,8 +179,8 @@ class Trainer:
         self.losses.clear()
         return float(losses.mean())
 
-    def measure(self) -> tuple[dict[str, Any], Evaluation]:
-        """Evaluate: a row of the curve, and the scores on held-out images behind it.
+    def measure(self) -> tuple[dict[str, Any], Evaluation, Evaluation | None]:
+        """Evaluate: a row of the curve, the scores behind it, and those on the validation split where there is one.
 
         Raises:
             DivergedError: if the loss or the outputs are not finite.
@@ -189,10 +189,10 @@ class Trainer:
         found = evaluate(self.fabric, self.model, self.task, self.held_out)
         self.scores[self.step] = torch.from_numpy(found.scores)
         row = {"step": self.step, **found.values}
-        if self.validation is not None:
-            judged = evaluate(self.fabric, self.model, self.task, self.validation).values
-            row |= {f"{VALIDATION}{name}": judged[name] for name in JUDGED if name in judged}
-        return {**row, "train_loss": train_loss}, found
+        judged = None if self.validation is None else evaluate(self.fabric, self.model, self.task, self.validation)
+        if judged is not None:
+            row |= {f"{VALIDATION}{name}": judged.values[name] for name in JUDGED if name in judged.values}
+        return {**row, "train_loss": train_loss}, found, judged
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
@@ -232,11 +232,12 @@ class Record:
 
     def evaluation(self) -> None:
         """Measure, and keep the row last: what it speaks of must be on disk before it."""
-        row, found = self.trainer.measure()
+        row, found, judged = self.trainer.measure()
         if not self.is_writer:
             return
         row["time_s"] = time.monotonic() - self.began
-        kept = found.scores, found.labels, self.trainer.held_out.patients
+        picks = None if judged is None else (judged.scores, judged.labels)
+        kept = found.scores, found.labels, self.trainer.held_out.patients, picks
         if row.get(PICKED_BY, math.nan) > self.best:
             self.best = row[PICKED_BY]
             self.files.save_predictions(*kept, picked=True)

@@ -155,6 +155,8 @@ class StudySpec(Spec):
         until: ``decided`` adds seeds until the main start is shown to end apart from the baseline, or to end equal and
             be faster, slower or as fast. What is claimed allows for the repeated looks.
         max_seeds: at which ``until`` gives up.
+        examples: whether the page shows some test images.
+        sensitivity: at which the page states the specificity.
     """
 
     name: str = "study"
@@ -176,6 +178,8 @@ class StudySpec(Spec):
     pairs: tuple[tuple[str, str], ...] | None = None
     until: Literal["decided"] | None = None
     max_seeds: Annotated[int, Field(ge=3)] = 20
+    examples: bool = True
+    sensitivity: Annotated[float, Field(gt=0, le=1)] = 0.95
 
     @field_validator("name")
     @classmethod

@@ -1,0 +1,104 @@
+"""The section on starts: each against the baseline, one row each, and every finding as a sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from transfusion.metrics import Interval
+from transfusion.report.costs import reaches
+from transfusion.report.glossary import plain
+from transfusion.report.material import Material
+from transfusion.report.opening import said
+from transfusion.report.parts import Bar, Cell, Fold, Listing, Part, Said, Section, Table
+from transfusion.verdict.effects import Effect
+from transfusion.verdict.numbers import RATIO, SIGNED, brief, mean_and_sd
+from transfusion.verdict.statement import OPENING, TITLES
+
+MOST_SENTENCES = 3
+SHOWN = ("overfitting", "scaling", "upto")  # what the table does not say
+REACH = 2.5  # half-widths beyond the outermost estimate, past which a bar is cut
+
+
+def section(material: Material) -> Section | None:
+    """Every start in one table; None while there is nothing to compare."""
+    if not material.verdict.levels:
+        return None
+    groups = list(_groups(material))
+    fold = (Fold(f"Every finding as a sentence ({sum(len(g.items) for g in groups)})", tuple(groups)),)
+    return Section("starts", "Every start", (_table(material), *_sentences(material), *(fold if groups else ())))
+
+
+def _sentences(material: Material) -> Iterator[Part]:
+    shown = [said(one) for topic in SHOWN for one in material.verdict.about(topic)]
+    if shown:
+        yield Listing(tuple(shown[:MOST_SENTENCES]))
+
+
+def _groups(material: Material) -> Iterator[Listing]:
+    groups: dict[str, list[Said]] = {}
+    for statement in material.verdict.statements:
+        if statement.topic not in OPENING:
+            groups.setdefault(TITLES[statement.topic], []).append(said(statement))
+    yield from (Listing(tuple(items), title) for title, items in groups.items())
+
+
+def _table(material: Material) -> Table:
+    verdict, title = material.verdict, material.judge.title
+    effects, reach = verdict.schemes, reaches(material)
+    ends = _bars([each.final_difference for each in effects.values()], is_ratio=False)
+    paces = _bars([each.speedup for each in effects.values()], is_ratio=True)
+    columns = ["start", f"final {title}", f"difference to {verdict.baseline}", "times sooner"]
+    columns += ["to the threshold"] if reach else []
+    rows = []
+    for name, level in verdict.levels.items():
+        effect = effects.get(name)
+        place = list(effects).index(name) if effect else -1
+        row = [
+            Cell(name, name, plain(name)),
+            Cell(mean_and_sd(level.mean, level.std), level.mean, f"n = {level.n}"),
+            *_against(effect, ends[place] if effect else None, paces[place] if effect else None),
+        ]
+        if reach:
+            found = reach.get(name)
+            row.append(Cell(found.time, found.steps, f"{found.steps:,.0f} steps") if found else Cell("-", math.nan))
+        rows.append(tuple(row))
+    caption = (
+        f"Every start against {verdict.baseline}, paired over seeds: mean ± standard deviation, and 95 % intervals. A "
+        "bar that leaves out the grey line excludes no effect; an arrow goes on."
+    )
+    return Table("starts", caption, tuple(columns), tuple(rows), is_stacked=True)
+
+
+def _against(effect: Effect | None, end: Bar | None, pace: Bar | None) -> tuple[Cell, Cell]:
+    if effect is None:
+        return Cell("baseline", 0.0), Cell("baseline", 1.0)
+    return (
+        Cell(brief(effect.final_difference, SIGNED), effect.final_difference.estimate, bar=end),
+        Cell(brief(effect.speedup, RATIO), effect.speedup.estimate, bar=pace),
+    )
+
+
+def _bars(intervals: Sequence[Interval], *, is_ratio: bool) -> list[Bar | None]:
+    """Bars on one axis, which holds the neutral line and every estimate, and cuts intervals that are much longer."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ends = np.array([[each.low, each.estimate, each.high] for each in intervals]).reshape(-1, 3)
+        ends = np.log(ends) if is_ratio else ends
+    middle = ends[:, 1][np.isfinite(ends[:, 1])]
+    if not len(middle):
+        return [None] * len(intervals)
+    widths = (ends[:, 2] - ends[:, 0])[np.isfinite(ends[:, 2] - ends[:, 0])]
+    room = max(REACH * float(np.median(widths)) / 2 if len(widths) else 0.0, 0.15 * float(np.ptp([0.0, *middle])), 1e-6)
+    left, right = min(0.0, middle.min()) - room, max(0.0, middle.max()) + room
+    return [_bar(row, left, right) for row in ends]
+
+
+def _bar(ends: np.ndarray, left: float, right: float) -> Bar | None:
+    low, middle, high = ends
+    if not np.isfinite(middle):
+        return None
+    low, high = (middle if np.isnan(end) else end for end in (low, high))
+    places = [float((np.clip(value, left, right) - left) / (right - left)) for value in (low, middle, high, 0.0)]
+    return Bar(*places, (bool(low < left), bool(high > right)))

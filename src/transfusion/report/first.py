@@ -1,0 +1,183 @@
+"""What is seen without scrolling: the decision, the picture that says it all, three numbers, how sure, what next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from transfusion.metrics import Interval
+from transfusion.report import operating
+from transfusion.report.costs import reaches
+from transfusion.report.figures.headline import Gap, Headline, Line, headline
+from transfusion.report.material import Material
+from transfusion.report.next_step import command
+from transfusion.report.opening import cautions, said
+from transfusion.report.palette import styles_of
+from transfusion.report.parts import First, Picture, Said, Tile
+from transfusion.report.table import schemes_of
+from transfusion.verdict import Verdict
+from transfusion.verdict.effects import RISE_SHARE, Effect
+from transfusion.verdict.numbers import RATIO, SIGNED, inverse, level, measured, number
+from transfusion.verdict.statement import OPENING
+
+MOST_LINES = 6
+LEAD = ("decision", "numbers")
+
+
+def first(material: Material) -> First:
+    """Everything above the first scroll."""
+    verdict = material.verdict
+    topics = {topic: [said(one) for one in verdict.about(topic)] for topic in OPENING}
+    rest = [one for topic in OPENING if topic not in (*LEAD, "runs") for one in topics[topic]]
+    return First(
+        cautions=(*topics["runs"], *cautions(material)),
+        decision=" ".join(one.text for one in topics["decision"]),
+        numbers=" ".join(one.text for one in topics["numbers"]),
+        picture=_picture(material),
+        tiles=tuple(_tiles(material)),
+        certainty=tuple(Said(one.text, (one.text,)) for one in rest),
+        command=command(material),
+    )
+
+
+def _picture(material: Material) -> Picture | None:
+    """Mean curves of the largest data size, the leading start and the baseline in front."""
+    lines = tuple(_lines(material))
+    if not lines:
+        return None
+    verdict = material.verdict
+    reach = verdict.rise.level(RISE_SHARE) if verdict.rise.is_clear else math.nan
+    shown = Headline(material.judge.title, lines, reach, _sooner(material, lines, reach), _apart(verdict, lines))
+    draw, narrow = (partial(headline, shown, is_narrow) for is_narrow in (False, True))
+    reached = f" Dotted: the threshold, {material.judge.title} {level(reach)}." if not math.isnan(reach) else ""
+    caption = f"Mean over the trainings of each start, with the range of all.{reached}"
+    return Picture("headline", draw, caption, _alt(verdict, lines), narrow=narrow)
+
+
+def _lines(material: Material) -> Iterator[Line]:
+    rows, judge = material.whole, material.judge
+    rows = rows[rows[judge.column].notna() & (rows["upto"].isna() | ~rows["upto"].notna().all())]
+    styles, leading = styles_of(schemes_of(material.frame)), _pair(material.verdict)
+    starts = [str(start) for start in rows["start"].unique()]
+    starts.sort(key=lambda start: start not in leading)
+    for start in starts[:MOST_LINES]:
+        over_seeds = rows[rows["start"] == start].groupby("step")[judge.column].agg(["mean", "min", "max"])
+        mean, low, high = (over_seeds[name].to_numpy(float) for name in ("mean", "min", "max"))
+        steps = over_seeds.index.to_numpy(float)
+        if len(steps) > 1:
+            yield Line(start, styles[start], steps, mean, low, high, start in leading)
+
+
+def _pair(verdict: Verdict) -> tuple[str, ...]:
+    """The start that the decision is about, and the baseline."""
+    effect = verdict.advice.effect
+    return (effect.start.name, effect.against) if effect else (verdict.baseline,)
+
+
+def _sooner(material: Material, lines: tuple[Line, ...], reach: float) -> Gap | None:
+    """Where the mean curves of both reach the threshold; nothing where one of them does not, or no speed is shown."""
+    effect = material.verdict.advice.effect
+    if effect is None or math.isnan(reach) or effect.pace == "unknown":
+        return None
+    named = {line.name: line for line in lines}
+    places = [_crossing(named[name], reach) for name in _pair(material.verdict) if name in named]
+    if len(places) < 2 or None in places:
+        return None
+    own, other = (float(place or 0) for place in places)
+    speed = effect.claim("speedup")
+    if effect.pace == "same":
+        return None
+    words = _times(speed) if effect.pace == "faster" else _times(inverse(speed))
+    return Gap(own, other, f"{words} {'sooner' if effect.pace == 'faster' else 'later'}")
+
+
+def _times(speed: Interval) -> str:
+    """Short enough for a picture; a bound by the end that is known."""
+    return f"≥ {number(speed.low, '.1f')} times" if math.isinf(speed.high) else f"{number(speed.estimate, '.1f')} times"
+
+
+def _crossing(line: Line, reach: float) -> float | None:
+    above = np.flatnonzero(line.mean >= reach)
+    if not len(above):
+        return None
+    after = int(above[0])
+    if after == 0:
+        return float(line.steps[0])
+    steps, mean = line.steps[after - 1 : after + 1], line.mean[after - 1 : after + 1]
+    return float(np.interp(reach, mean, steps))
+
+
+def _apart(verdict: Verdict, lines: tuple[Line, ...]) -> Gap | None:
+    """The bracket at the last step; only where what is claimed is of that step."""
+    effect = verdict.advice.effect
+    named = {line.name: float(line.mean[-1]) for line in lines}
+    if effect is None or not set(_pair(verdict)) <= set(named):
+        return None
+    own, other = (named[name] for name in _pair(verdict))
+    return Gap(own, other, number(own - other, SIGNED))
+
+
+def _alt(verdict: Verdict, lines: tuple[Line, ...]) -> str:
+    ends = ", ".join(f"{line.name} {level(float(line.mean[-1]))}" for line in lines)
+    return f"Learning curves; mean {verdict.judge.title} at the last step: {ends}."
+
+
+def _tiles(material: Material) -> Iterator[Tile]:
+    effect = material.verdict.advice.effect
+    if effect is None or math.isnan(effect.final_difference.estimate):
+        return
+    yield _end(material, effect)
+    if tile := _pace(material, effect):
+        yield tile
+    yield operating.tile(material) or _scale(material)
+
+
+def _end(material: Material, effect: Effect) -> Tile:
+    found = effect.claim("final_difference")
+    mark = "clear" if effect.ends != "unknown" else _mark(effect.final_difference.low, effect.final_difference.high, 0)
+    note = f"{measured(found, SIGNED)}: {_END_WORDS[effect.ends]}"
+    value = f"{level(effect.final_mean)} against {level(effect.against_mean)}"
+    return Tile(f"Final {material.judge.title}, {effect.start.name} against {effect.against}", value, note, mark)
+
+
+_END_WORDS = {
+    "higher": "higher",
+    "slightly higher": "higher, by too little to matter",
+    "equal": "equally good",
+    "slightly lower": "lower, by too little to matter",
+    "lower": "lower",
+    "unknown": "which is higher is not known",
+}
+_PACE_WORDS = {
+    "faster": "faster",
+    "same": "about the same",
+    "slower": "slower",
+    "unknown": "which is faster is not known",
+}
+
+
+def _mark(low: float, high: float, neutral: float) -> str:
+    """Of a claim that is not shown: likely where only the interval that stands alone leaves out "no effect"."""
+    return "likely" if low > neutral or high < neutral else "open"
+
+
+def _pace(material: Material, effect: Effect) -> Tile | None:
+    found, speed = reaches(material), effect.claim("speedup")
+    own, other = found.get(effect.start.name), found.get(effect.against)
+    if own is None or other is None:
+        return None
+    title = f"To {material.judge.title} {level(material.verdict.rise.level(RISE_SHARE))}"
+    mark = "clear" if effect.pace != "unknown" else _mark(effect.speedup.low, effect.speedup.high, 1)
+    note = f"{measured(speed, RATIO)} times fewer steps: {_PACE_WORDS[effect.pace]}"
+    return Tile(title, f"{own.time} against {other.time}", note, mark)
+
+
+def _scale(material: Material) -> Tile:
+    """What there is to say where no predictions are on disk."""
+    rows: pd.DataFrame = material.whole
+    n = int(rows["run"].nunique())
+    return Tile("Trainings", f"{n:,}", f"of {rows['start'].nunique()} starts, {int(rows['step'].max()):,} steps each")

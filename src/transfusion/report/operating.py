@@ -1,0 +1,380 @@
+"""The section on use: whom each network finds and spares at a threshold, and what AUC does not say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from transfusion.metrics import Interval, confusion, rate_interval, rates, roc, threshold_at
+from transfusion.report.figures.roc import RocLine
+from transfusion.report.figures.roc import roc as draw_roc
+from transfusion.report.glossary import plain
+from transfusion.report.judged import Model, Rule, judged
+from transfusion.report.material import Material
+from transfusion.report.palette import styles_of
+from transfusion.report.parts import Cell, Fold, Part, Picture, Section, Table, Tile
+from transfusion.report.table import schemes_of
+from transfusion.verdict.inference import mean_interval
+from transfusion.verdict.numbers import SHARE, level, listed, number, span
+
+HALF = 0.5  # the threshold that comes with a network
+LOW, WORSE = 0.7, 0.05  # a share that a reader is warned of, and a fall against the baseline
+MOST_CLASSES = 10  # of a matrix that is shown, and of rows of single classes that are not folded
+MOST_PANELS = 6
+MANY = ("multiclass", "multilabel")
+Row = tuple[Cell | str, ...]
+
+
+@dataclass(frozen=True)
+class Point:
+    """An operating point of one start for one event, over its trainings: mean shares with 95 % intervals."""
+
+    sensitivity: Interval
+    specificity: Interval
+    span: tuple[str, str]
+
+    @classmethod
+    def of(cls, models: Sequence[Model], event: int, thresholds: Sequence[float]) -> Point:
+        """At a threshold per training."""
+        found = [
+            rates(model.outcomes[:, event], model.probabilities[:, event], threshold, model.patients)
+            for model, threshold in zip(models, thresholds, strict=True)
+        ]
+        sides = list(zip(*found, strict=True))
+        spans = [_span([one.value for one in side]) for side in sides]
+        return cls(rate_interval(sides[0]), rate_interval(sides[1]), (spans[0], spans[1]))
+
+
+def _span(values: Sequence[float]) -> str:
+    low, high = number(min(values), SHARE), number(max(values), SHARE)
+    return low if low == high else f"{low} to {high}"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is known of the networks at their thresholds.
+
+    Attributes:
+        rule: how predictions are judged.
+        by_start: start -> its trainings whose predictions are known.
+        names: of the events.
+        sensitivity: that the second threshold is to have.
+        pair: the start that the decision is about, and the baseline, as far as they are known.
+    """
+
+    rule: Rule
+    by_start: Mapping[str, list[Model]]
+    names: tuple[str, ...]
+    sensitivity: float
+    pair: tuple[str, ...]
+
+    @classmethod
+    def of(cls, material: Material) -> Judged | None:
+        """None where no predictions can be judged."""
+        rule, models = judged(material)
+        by_start: dict[str, list[Model]] = {}
+        for model in models:
+            if model.is_known:
+                by_start.setdefault(model.start, []).append(model)
+        if rule is None or not by_start:
+            return None
+        effect = material.verdict.advice.effect
+        wanted = (effect.start.name, effect.against) if effect else tuple(by_start)
+        names = rule.classes if rule.kind in MANY else (rule.what,)
+        return cls(rule, by_start, names, material.spec.sensitivity, tuple(name for name in wanted if name in by_start))
+
+    @property
+    def num_outputs(self) -> int:
+        """Events that are judged."""
+        return len(self.names)
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether thresholds are chosen on images that do not judge them."""
+        return all(model.validation is not None for models in self.by_start.values() for model in models)
+
+    def at_half(self, start: str, event: int = 0) -> Point:
+        """Where the network says more likely than not."""
+        models = self.by_start[start]
+        return Point.of(models, event, [HALF] * len(models))
+
+    def at_sensitivity(self, start: str, event: int = 0) -> Point | None:
+        """At the stated sensitivity; None where there is no positive case to choose by."""
+        models = self.by_start[start]
+        chosen = [self.threshold(model, event) for model in models]
+        return None if None in chosen else Point.of(models, event, [each for each in chosen if each is not None])
+
+    def threshold(self, model: Model, event: int = 0) -> float | None:
+        """The threshold of one network that has the stated sensitivity, on validation images where there are any."""
+        use = self.has_validation and model.validation is not None
+        outcomes, probabilities = (
+            model.validation if use and model.validation else (model.outcomes, model.probabilities)
+        )
+        if not (outcomes[:, event] == 1).any():
+            return None
+        return threshold_at(outcomes[:, event], probabilities[:, event], self.sensitivity)
+
+    @property
+    def chosen_on(self) -> str:
+        """Where thresholds come from, as a sentence."""
+        if self.has_validation:
+            return "Each network's second threshold is chosen on the validation images, and judged on the test images."
+        return (
+            "There are no validation images, so each network's second threshold is chosen on the very test images that "
+            "judge it: its numbers are better than new patients will give (--set task.val_fraction=0.1 cuts some off)."
+        )
+
+
+def section(material: Material) -> Section | None:
+    """Operating points, ROC and confusion matrices; None where no predictions can be judged."""
+    found = Judged.of(material)
+    if found is None:
+        return None
+    parts: list[Part] = [*_reconciled(material, found)]
+    if found.rule.kind in MANY:
+        parts += _of_classes(material, found)
+    else:
+        parts += [_points(found), *_roc(material, found)]
+    parts += _matrices(found)
+    return Section("use", "If you used it: thresholds and errors", tuple(parts))
+
+
+def tile(material: Material) -> Tile | None:
+    """What a reader must know of thresholds before anything else; None where no predictions can be judged."""
+    found = Judged.of(material)
+    if found is None or not found.pair:
+        return None
+    if found.rule.kind in MANY:
+        return _accuracy_tile(found)
+    own, *others = (found.at_half(start) for start in found.pair)
+    for what in ("specificity", "sensitivity"):
+        share = getattr(own, what).estimate
+        other = max((getattr(one, what).estimate for one in others), default=math.nan)
+        if share < LOW or share < other - WORSE:
+            beside = f"{found.pair[1]} {number(other, SHARE)}; " if others else ""
+            note = f"{found.pair[0]}, of {found.names[0]}. {beside}choose a threshold on validation images before use."
+            return Tile(f"Caution: {what} at 0.5", number(share, SHARE), note, "caution")
+    points = [found.at_sensitivity(start) for start in found.pair]
+    known = [point.specificity for point in points if point is not None and not math.isnan(point.specificity.estimate)]
+    if len(known) < len(found.pair):
+        return None
+    value = " against ".join(number(one.estimate, SHARE) for one in known)
+    reach = f"{number(known[0].low, SHARE)} to {number(known[0].high, SHARE)}"
+    where = "" if found.has_validation else ", threshold chosen on the test images"
+    return Tile(f"Specificity at {number(found.sensitivity, SHARE)} sensitivity", value, f"{reach}{where}")
+
+
+def _accuracy_tile(found: Judged) -> Tile:
+    own, majority = _accuracy(found, found.pair[0]), _majority(found)
+    if found.rule.kind == "multiclass" and own <= majority:
+        note = f"{found.pair[0]}; always saying the most common class gives {level(majority)}."
+        return Tile("Caution: accuracy", level(own), note, "caution")
+    beside = " against ".join(level(_accuracy(found, start)) for start in found.pair)
+    what = "always the most common class" if found.rule.kind == "multiclass" else "always the more common answer"
+    return Tile("Accuracy", beside, f"{what}: {level(majority)}")
+
+
+def _accuracy(found: Judged, start: str) -> float:
+    return float(np.mean([model.recorded["accuracy"] for model in found.by_start[start]]))
+
+
+def _majority(found: Judged) -> float:
+    """Accuracy of always giving the most common answer of these test images."""
+    model = next(iter(found.by_start.values()))[0]
+    if found.rule.kind == "multilabel":
+        known = model.outcomes[~np.isnan(model.outcomes).all(axis=1)]
+        share = np.nanmean(known, axis=0)
+        weights = (~np.isnan(known)).sum(axis=0)
+        return float(np.average(np.maximum(share, 1 - share), weights=weights))
+    return float(np.bincount(model.labels.astype(int)).max() / len(model.labels))
+
+
+def _reconciled(material: Material, found: Judged) -> Iterator[str]:
+    """Whether ranking, calls and probabilities tell one story."""
+    if len(found.pair) < 2:
+        return
+    own, other = found.pair
+    said, better = [], {}
+    for name, what, sign in (
+        ("auc", "Ranking (AUC", 1),
+        ("accuracy", "calls (accuracy", 1),
+        ("brier", "probabilities (Brier", -1),
+    ):
+        pairs = [_by_seed(found, start, name) for start in found.pair]
+        seeds = sorted(set(pairs[0]) & set(pairs[1]))
+        gaps = np.array([sign * (pairs[0][seed] - pairs[1][seed]) for seed in seeds])
+        gap = mean_interval(gaps)
+        better[name] = "better" if gap.low > 0 else "worse" if gap.high < 0 else "not shown to differ"
+        means = [level(float(np.mean(list(values.values())))) for values in pairs]
+        said.append(f"{what} {means[0]} against {means[1]}): {better[name]}")
+    tail = ""
+    if better["auc"] != "worse" and "worse" in better.values():
+        tail = (
+            " It ranks better than it calls: choose its threshold on held-out images, or recalibrate it, before use. "
+            "AUC looks at no threshold, so both can be true."
+        )
+    yield f"{own} against {other} on these test images. {'; '.join(said)}.{tail}"
+
+
+def _by_seed(found: Judged, start: str, name: str) -> dict[int, float]:
+    return {model.seed: float(model.recorded[name]) for model in found.by_start[start] if name in model.recorded}
+
+
+def _points(found: Judged) -> Table:
+    stated = number(found.sensitivity, SHARE)
+    columns = ["start", "sensitivity at 0.5", "specificity at 0.5"]
+    columns += [f"sensitivity at the {stated} threshold"] if found.has_validation else []
+    columns += [f"specificity at {stated} sensitivity", "accuracy"]
+    rows = [_point_row(found, start) for start in found.by_start]
+    blank = Cell("-", math.nan)
+    always = Cell(level(_majority(found)), _majority(found))
+    rows.append(("always the most common class", *[blank] * (len(columns) - 2), always))
+    return Table("points", f"{_about(found)} {found.chosen_on}", tuple(columns), tuple(rows), is_stacked=True)
+
+
+def _about(found: Judged) -> str:
+    models = [model for models in found.by_start.values() for model in models]
+    whom = (
+        "other trainings and other patients"
+        if all(model.has_patients for model in models)
+        else ("other trainings and other images; patients are not known")
+    )
+    counts = span([len(models) for models in found.by_start.values()])
+    return (
+        f"Positive is {found.names[0]}. Means over n = {counts} trainings with 95 % intervals over {whom}; below them "
+        "the range of the trainings."
+    )
+
+
+def _point_row(found: Judged, start: str, event: int = 0) -> Row:
+    half, stated = found.at_half(start, event), found.at_sensitivity(start, event)
+    row: list[Cell | str] = [Cell(start, start, plain(start)), *_cells(half)]
+    if stated is None:
+        row += [Cell("-", math.nan)] * (2 if found.has_validation else 1)
+    else:
+        row += _cells(stated)[0 if found.has_validation else 1 :]
+    return (*row, Cell.number(_accuracy(found, start)))
+
+
+def _cells(point: Point) -> list[Cell]:
+    return [_share(point.sensitivity, point.span[0]), _share(point.specificity, point.span[1])]
+
+
+def _share(found: Interval, spanned: str) -> Cell:
+    if math.isnan(found.estimate):
+        return Cell("-", math.nan)
+    ends = f"{number(found.low, SHARE)} to {number(found.high, SHARE)}"
+    return Cell(f"{number(found.estimate, SHARE)} ({ends})", found.estimate, spanned if found.n > 1 else "")
+
+
+def _of_classes(material: Material, found: Judged) -> Iterator[Part]:
+    """Each class against all others, by name: the pair, and folded all starts and the curves."""
+    stated = number(found.sensitivity, SHARE)
+    columns = ["class", "start", "positive images", "sensitivity at 0.5", "specificity at 0.5"]
+    columns += [f"sensitivity at the {stated} threshold"] if found.has_validation else []
+    columns += [f"specificity at {stated} sensitivity"]
+
+    def table(name: str, starts: Sequence[str], caption: str) -> Table:
+        rows = [
+            (event_name, *_class_row(found, start, event))
+            for event, event_name in enumerate(found.names)
+            for start in starts
+        ]
+        folded = len(rows) > 2 * MOST_CLASSES
+        return Table(name, caption, tuple(columns), tuple(rows), is_folded=folded, is_stacked=True)
+
+    about = _about(found).split(". ", 1)[1]
+    yield table("points", found.pair, f"Each class against all others. {about} {found.chosen_on}")
+    rest = [start for start in found.by_start if start not in found.pair]
+    more: list[Part] = [table("points-others", rest, "The other starts, each class against all others")] if rest else []
+    yield Fold("Other starts, and the curve of each class", (*more, *_roc(material, found)))
+
+
+def _class_row(found: Judged, start: str, event: int) -> Row:
+    model = found.by_start[start][0]
+    first, *rest = _point_row(found, start, event)
+    return (first, Cell.number(int((model.outcomes[:, event] == 1).sum()), "d"), *rest[:-1])
+
+
+def _roc(material: Material, found: Judged) -> Iterator[Picture]:
+    """Of the median training of the pair, or of every start for one event."""
+    styles = styles_of(schemes_of(material.frame))
+    starts = found.pair if found.rule.kind in MANY else tuple(found.by_start)
+    medians = {start: median(found.by_start[start]) for start in starts}
+    panels = {}
+    for event in _usable(found)[:MOST_PANELS]:
+        lines = [
+            RocLine(start, styles[start], roc(model.outcomes[:, event], model.probabilities[:, event]),
+                    _marks(found, model, event, is_marked=start in found.pair))
+            for start, model in medians.items()
+        ]  # fmt: skip
+        panels[found.names[event]] = lines
+    if not panels:
+        return
+    stated = number(found.sensitivity, SHARE)
+    marks = {"o": "threshold 0.5", "D": f"{stated} sensitivity"}
+    draw, narrow = (partial(draw_roc, panels, marks, is_narrow) for is_narrow in (False, True))
+    caption = "ROC curves of each start's median training by AUC. The dotted line is guessing."
+    first = panels[next(iter(panels))]
+    said = [
+        f"{line.name}: specificity {line.points['o'][0]:.2f}, sensitivity {line.points['o'][1]:.2f}"
+        for line in first
+        if line.points
+    ]
+    yield Picture("roc", draw, caption, f"ROC curves. At a threshold of 0.5, {'; '.join(said)}.", narrow=narrow)
+
+
+def _usable(found: Judged) -> list[int]:
+    """Events with cases of both kinds."""
+    outcomes = next(iter(found.by_start.values()))[0].outcomes
+    return [event for event in range(outcomes.shape[1]) if {0.0, 1.0} <= set(outcomes[:, event])]
+
+
+def _marks(found: Judged, model: Model, event: int, *, is_marked: bool) -> dict[str, tuple[float, float]]:
+    if not is_marked:
+        return {}
+    chosen = {"o": HALF, "D": found.threshold(model, event)}
+    sides = {
+        marker: rates(model.outcomes[:, event], model.probabilities[:, event], threshold)
+        for marker, threshold in chosen.items()
+        if threshold is not None
+    }
+    return {marker: (specificity.value, sensitivity.value) for marker, (sensitivity, specificity) in sides.items()}
+
+
+def median(models: Sequence[Model]) -> Model:
+    """The training whose AUC is the middle one; the lower of two."""
+    ordered = sorted(models, key=lambda model: (float(model.recorded["auc"]), model.seed))
+    return ordered[(len(ordered) - 1) // 2]
+
+
+def _matrices(found: Judged) -> Iterator[Part]:
+    if found.rule.kind == "multilabel":
+        return
+    rest = [start for start in found.by_start if start not in found.pair]
+    shown = _matrix(found, found.pair or tuple(found.by_start), "confusion")
+    if len(found.rule.classes) > MOST_CLASSES:
+        yield Fold("Confusion matrices", (shown, *([_matrix(found, rest, "confusion-others")] if rest else [])))
+        return
+    yield shown
+    if rest:
+        yield Fold(f"Confusion matrices of {listed(rest)}", (_matrix(found, rest, "confusion-others"),))
+
+
+def _matrix(found: Judged, starts: Sequence[str], name: str) -> Table:
+    """Counts of each class called each; the most probable class is what a network calls an image."""
+    rows: list[Row] = []
+    for start in starts:
+        model = median(found.by_start[start])
+        counts = confusion(model.labels, model.scores.argmax(1), len(found.rule.classes))
+        for truth, own in zip(found.rule.classes, counts, strict=True):
+            shares = own / max(1, own.sum())
+            cells = [Cell(f"{num:,}", float(num), number(share, SHARE)) for num, share in zip(own, shares, strict=True)]
+            rows.append((start, truth, *cells))
+    columns = ("start", "truth", *(f"called {name}" for name in found.rule.classes))
+    caption = "Confusion matrix of each start's median training: test images by their most probable class."
+    return Table(name, caption, columns, tuple(rows))
