@@ -249,4 +249,10 @@ class Study:
         """Make page and figures from what is on disk; returns the page's path."""
         from transfusion.report.page import write_page
 
-        return write_page(self.store)
+        return write_page(self.store, cache=self.cache)
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows; nothing of its own before the study was begun."""
+        from transfusion.report.notebook import html
+
+        return html(self.store) if self.store.exists else None

@@ -1,3 +1,4 @@
+import base64
 import re
 from html.parser import HTMLParser
 
@@ -51,13 +52,16 @@ def show(*parts, folder, **options):
     return render("title", "summary", ["found"], [Section("s", "section", parts)], folder=folder, **options)
 
 
-def test_a_picture_is_saved_in_three_forms_and_linked(tmp_path):
+def test_a_picture_is_saved_in_three_forms_and_can_be_downloaded_from_the_page_alone(tmp_path):
     page = Tags(show(Picture("a dot/1", dot, "one dot", "a dot"), folder=tmp_path))
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == [
         "a-dot-1.pdf", "a-dot-1.png", "a-dot-1.svg"
     ]  # fmt: skip
-    links = [a["href"] for a in page.having("a") if a["href"].startswith("figures/")]
-    assert links == [f"figures/a-dot-1.{suffix}" for suffix in ("svg", "pdf", "png")]
+    (link,) = [a for a in page.having("a") if "download" in a]
+    assert link["download"] == "a-dot-1.svg"
+    kind, data = link["href"].split(";base64,")
+    assert kind == "data:image/svg+xml"
+    assert base64.b64decode(data) == (tmp_path / "figures" / "a-dot-1.svg").read_bytes()
     assert len(page.having("svg", role="img", **{"aria-label": "a dot"})) == 1
 
 
@@ -102,7 +106,7 @@ def test_a_table_with_a_short_row_is_an_error(tmp_path):
         show(Table("t", "", ("a", "b"), (("1", "2"), ("3",))), folder=tmp_path)
 
 
-def test_the_advice_comes_first_then_groups_then_notes_then_sections(tmp_path):
+def test_the_advice_comes_first_then_groups_then_notes_then_sections_where_nothing_else_is_first(tmp_path):
     fast = Said("fast <1. Measured: 95 % of <3, n = 3.", ("Measured: 95 % of <3, n = 3.",))
     verdict = [Listing((fast,), "Speed"), "Recommendation: go."]
     page = render("t", "s", verdict, [Section("a", "Curves", ("words",))], folder=tmp_path, notes=["a run failed"])
@@ -176,9 +180,10 @@ def test_black_and_white_follow_the_page_but_not_where_text_stands_on_colours(tm
 def test_a_finished_study_s_page_needs_nothing_to_be_kept_in_mind_but_its_data(quick, tmp_path):
     page = write_page(make_study(tmp_path)).read_text(encoding="utf-8")
     assert "6 of 6 runs finished" in page
-    notes = page[page.index('id="notes"') : page.index('id="convergence"')]
-    assert notes.count("<li>") == 2  # patients in both splits, one torn file
-    titles = ('class="advice"', "Where training ends", "How fast it gets there")
+    assert page.count('<p class="caution">') == 1  # patients in both splits
+    notes = page[page.index('id="notes"') : page.index("</main>")]
+    assert notes.count("<li>") == 1  # one torn file
+    titles = ('class="caution"', 'class="decision"', 'class="lead"', "Where training ends", "How fast it gets there")
     assert sorted(titles, key=page.index) == list(titles)
 
 

@@ -7,10 +7,10 @@ import torch
 from safetensors.torch import load_file
 
 from transfusion.files import write_text
-from transfusion.report import opening, representations
+from transfusion.report import effects, opening, representations
 from transfusion.report.material import Material
 from transfusion.report.page import write_page
-from transfusion.report.parts import Listing, Picture, Table
+from transfusion.report.parts import Listing, Picture, Table, flat
 from transfusion.runs import comparisons as units_of
 from transfusion.runs.frames import FOUND, PAIR
 from transfusion.runs.store import Store, write_tensors
@@ -145,7 +145,8 @@ def test_the_table_has_both_measures_and_marks_other_seeds(store):
 
 def test_the_verdict_speaks_of_representations(store):
     material = Material(store)
-    groups = {part.title: part.items for part in opening.verdict(material) if isinstance(part, Listing)}
+    parts = flat(effects.section(material).parts)
+    groups = {part.title: part.items for part in parts if isinstance(part, Listing)}
     assert [one.text for one in material.verdict.about("change")] == [
         said.text for said in groups["What the networks learned"][:2]
     ]

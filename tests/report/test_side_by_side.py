@@ -30,13 +30,14 @@ def test_two_studies_share_a_page(pair, tmp_path):
     table = re.search(r'id="table-comparison".*?</table>', page, re.DOTALL).group()
     assert table.count("<tr>") == 1 + 2 * 2
     assert re.search(r">\+0\.150[ <]", table)  # final difference of pretrained, planted
-    assert re.search(r">\d\.\d\d \[\d\.\d\d, \d\.\d\d\]<", table)  # a speed-up with its interval
+    assert re.search(r">\d+\.\d\d \[\d\.\d\d, \d\.\d\d\]<", table)  # a speed-up with its interval
     assert page.count('<figure class="chart"') == 2
     assert page.count("A first look, no conclusion.") == 2
-    assert f"eyes in {tmp_path / 'one'}" in page
-    assert re.search(r"eyes in \S+two: pretrained, seed 0 .* is at step 20 of 20", page)
+    assert "eyes in one" in page
+    assert str(tmp_path) not in page
+    assert re.search(r"eyes in two: pretrained, seed 0 .* is at step 20 of 20", page)
     settings = re.search(r'id="table-differences".*?</table>', page, re.DOTALL).group()
-    assert re.findall(r"<td>([\w.]+)</td>", settings) == ["train.steps", "40", "20"]
+    assert re.findall(r"<span>([\w.]+)</span>", settings) == ["train.steps", "40", "20"]
     assert (tmp_path / "figures" / "runs-2.pdf").exists()
 
 

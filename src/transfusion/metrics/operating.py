@@ -135,14 +135,14 @@ def rate_interval(influences: Sequence[Influence]) -> Interval:
         return Interval.undefined(len(values), "there is no case of this kind")
     found, cases = evidence(values, influences), float(influences[0].num_positive)
     if len(values) == 1:
-        variance, df, parts = found.shared, found.shared_df, {}
+        variance, df = found.shared, found.shared_df
     else:
-        variance, df, parts = found.error**2, found.df, found.interval().parts
+        variance, df = found.error**2, found.df
     share = found.estimate
     if variance > 0 and 0 < share < 1:
         cases = share * (1 - share) / variance * (NORMAL / float(stdtrit(df, 0.975))) ** 2
     low, high = _wilson(share, cases)
-    return Interval(share, low, high, len(values), None, parts)
+    return Interval(share, low, high, len(values))
 
 
 def confusion(labels: ArrayLike, called: ArrayLike, num_classes: int) -> NDArray[np.int64]:

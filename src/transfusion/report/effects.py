@@ -18,7 +18,7 @@ from transfusion.verdict.numbers import RATIO, SIGNED, brief, mean_and_sd
 from transfusion.verdict.statement import OPENING, TITLES
 
 MOST_SENTENCES = 3
-SHOWN = ("overfitting", "scaling", "upto")  # what the table does not say
+SHOWN = ("cost", "scaling", "upto", "overfitting", "course")  # what the table does not say
 REACH = 2.5  # half-widths beyond the outermost estimate, past which a bar is cut
 
 
@@ -48,8 +48,8 @@ def _groups(material: Material) -> Iterator[Listing]:
 def _table(material: Material) -> Table:
     verdict, title = material.verdict, material.judge.title
     effects, reach = verdict.schemes, reaches(material)
-    ends = _bars([each.final_difference for each in effects.values()], is_ratio=False)
-    paces = _bars([each.speedup for each in effects.values()], is_ratio=True)
+    ends = _bars([each.claim("final_difference") for each in effects.values()], is_ratio=False)
+    paces = _bars([each.claim("speedup") for each in effects.values()], is_ratio=True)
     columns = ["start", f"final {title}", f"difference to {verdict.baseline}", "times sooner"]
     columns += ["to the threshold"] if reach else []
     rows = []
@@ -66,8 +66,9 @@ def _table(material: Material) -> Table:
             row.append(Cell(found.time, found.steps, f"{found.steps:,.0f} steps") if found else Cell("-", math.nan))
         rows.append(tuple(row))
     caption = (
-        f"Every start against {verdict.baseline}, paired over seeds: mean ± standard deviation, and 95 % intervals. A "
-        "bar that leaves out the grey line excludes no effect; an arrow goes on."
+        f"Every start against {verdict.baseline}, paired over seeds: mean ± standard deviation, and the 95 % intervals "
+        "that claims rest on, adjusted for their number. A bar that leaves out the grey line excludes no effect; an "
+        "arrow goes on."
     )
     return Table("starts", caption, tuple(columns), tuple(rows), is_stacked=True)
 
@@ -75,9 +76,10 @@ def _table(material: Material) -> Table:
 def _against(effect: Effect | None, end: Bar | None, pace: Bar | None) -> tuple[Cell, Cell]:
     if effect is None:
         return Cell("baseline", 0.0), Cell("baseline", 1.0)
+    difference, speed = effect.claim("final_difference"), effect.claim("speedup")
     return (
-        Cell(brief(effect.final_difference, SIGNED), effect.final_difference.estimate, bar=end),
-        Cell(brief(effect.speedup, RATIO), effect.speedup.estimate, bar=pace),
+        Cell(brief(difference, SIGNED), difference.estimate, bar=end),
+        Cell(brief(speed, RATIO), speed.estimate, bar=pace),
     )
 
 
@@ -101,4 +103,4 @@ def _bar(ends: np.ndarray, left: float, right: float) -> Bar | None:
         return None
     low, high = (middle if np.isnan(end) else end for end in (low, high))
     places = [float((np.clip(value, left, right) - left) / (right - left)) for value in (low, middle, high, 0.0)]
-    return Bar(*places, (bool(low < left), bool(high > right)))
+    return Bar(places[0], places[1], places[2], places[3], (bool(low < left), bool(high > right)))

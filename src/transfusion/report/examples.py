@@ -57,21 +57,23 @@ def section(material: Material) -> Section | None:
     found = Judged.of(material) if material.shows_images else None
     if found is None or not found.pair:
         return None
-    try:
-        task = _task(material)
-    except TransfusionError:
+    labels = found.by_start[found.pair[0]][0].labels
+    task = _task(material)
+    split = None if task is None else task.splits[material.spec.train.eval_split]
+    if task is None or split is None or not np.array_equal(split.labels, labels, equal_nan=True):
         said = "They are left out: the images are not where the study found them, or have changed since."
         return Section("examples", TITLE, (said,))
-    split = task.splits[material.spec.train.eval_split]
     cases = list(_cases(found))
-    if not cases or max(case.row for case in cases) >= len(split):
-        return None
     return Section("examples", TITLE, tuple(_parts(material, found, task, split, cases)))
 
 
-def _task(material: Material) -> Task:
-    """The images of the study, checked against the fingerprint that its runs carry."""
-    return tasks.load(material.finished[0].spec().task, material.cache, progress=True)
+def _task(material: Material) -> Task | None:
+    """The images of the study, by the fingerprint that its runs carry; None where these are no longer there."""
+    spec = material.finished[0].spec().task
+    try:
+        return tasks.load(spec, material.cache, progress=True) if spec.fingerprint else None
+    except TransfusionError:
+        return None
 
 
 def _parts(material: Material, found: Judged, task: Task, split: Split, cases: Sequence[Case]) -> Iterator[Part]:

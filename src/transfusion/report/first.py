@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator
 from functools import partial
 
@@ -14,7 +15,6 @@ from transfusion.report import operating
 from transfusion.report.costs import reaches
 from transfusion.report.figures.headline import Gap, Headline, Line, headline
 from transfusion.report.material import Material
-from transfusion.report.next_step import command
 from transfusion.report.opening import cautions, said
 from transfusion.report.palette import styles_of
 from transfusion.report.parts import First, Picture, Said, Tile
@@ -40,8 +40,19 @@ def first(material: Material) -> First:
         picture=_picture(material),
         tiles=tuple(_tiles(material)),
         certainty=tuple(Said(one.text, (one.text,)) for one in rest),
-        command=command(material),
+        command=_command(material),
     )
+
+
+def _command(material: Material) -> str:
+    """The next step for a terminal: to finish what was begun, or what the verdict says.
+
+    The folder is given by its last part, so that no path of this machine is on the page.
+    """
+    study = f"transfusion study {shlex.quote(material.store.folder.absolute().name)}"
+    if any(tally.unfinished or tally.failed for tally in material.verdict.tallies.values()):
+        return study
+    return next((f"{study} {one.option}" for one in material.verdict.about("next") if one.option), "")
 
 
 def _picture(material: Material) -> Picture | None:
@@ -60,8 +71,9 @@ def _picture(material: Material) -> Picture | None:
 
 def _lines(material: Material) -> Iterator[Line]:
     rows, judge = material.whole, material.judge
-    rows = rows[rows[judge.column].notna() & (rows["upto"].isna() | ~rows["upto"].notna().all())]
-    styles, leading = styles_of(schemes_of(material.frame)), _pair(material.verdict)
+    rows, leading = rows[rows[judge.column].notna()], _pair(material.verdict)
+    rows = rows[rows["upto"].isna() | rows["start"].isin(leading)]
+    styles = styles_of(schemes_of(material.frame))
     starts = [str(start) for start in rows["start"].unique()]
     starts.sort(key=lambda start: start not in leading)
     for start in starts[:MOST_LINES]:
@@ -97,7 +109,7 @@ def _sooner(material: Material, lines: tuple[Line, ...], reach: float) -> Gap | 
 
 def _times(speed: Interval) -> str:
     """Short enough for a picture; a bound by the end that is known."""
-    return f"≥ {number(speed.low, '.1f')} times" if math.isinf(speed.high) else f"{number(speed.estimate, '.1f')} times"
+    return f"≥ {short(speed.low)} times" if math.isinf(speed.high) else f"{short(speed.estimate)} times"
 
 
 def _crossing(line: Line, reach: float) -> float | None:
@@ -118,7 +130,7 @@ def _apart(verdict: Verdict, lines: tuple[Line, ...]) -> Gap | None:
     if effect is None or not set(_pair(verdict)) <= set(named):
         return None
     own, other = (named[name] for name in _pair(verdict))
-    return Gap(own, other, number(own - other, SIGNED))
+    return Gap(own, other, f"gap {number(own - other, SIGNED)}")
 
 
 def _alt(verdict: Verdict, lines: tuple[Line, ...]) -> str:
@@ -141,7 +153,7 @@ def _end(material: Material, effect: Effect) -> Tile:
     mark = "clear" if effect.ends != "unknown" else _mark(effect.final_difference.low, effect.final_difference.high, 0)
     note = f"{measured(found, SIGNED)}: {_END_WORDS[effect.ends]}"
     value = f"{level(effect.final_mean)} against {level(effect.against_mean)}"
-    return Tile(f"Final {material.judge.title}, {effect.start.name} against {effect.against}", value, note, mark)
+    return Tile(f"Final {material.judge.title} against {effect.against}", value, note, mark)
 
 
 _END_WORDS = {
@@ -172,8 +184,27 @@ def _pace(material: Material, effect: Effect) -> Tile | None:
         return None
     title = f"To {material.judge.title} {level(material.verdict.rise.level(RISE_SHARE))}"
     mark = "clear" if effect.pace != "unknown" else _mark(effect.speedup.low, effect.speedup.high, 1)
-    note = f"{measured(speed, RATIO)} times fewer steps: {_PACE_WORDS[effect.pace]}"
+    note = f"{_fewer(speed)}: {_PACE_WORDS[effect.pace]}"
     return Tile(title, f"{own.time} against {other.time}", note, mark)
+
+
+def _fewer(speed: Interval) -> str:
+    """The speed-up in as many digits as a reader can use."""
+    if math.isnan(speed.estimate) or not speed.low <= speed.high:
+        return "times fewer steps: not known"
+    if math.isinf(speed.high) or speed.low == 0:
+        return f"{measured(speed, RATIO)} times fewer steps"
+    return f"{short(speed.estimate)} ({short(speed.low)} to {short(speed.high)}) times fewer steps"
+
+
+def short(value: float) -> str:
+    """A ratio in two digits or more.
+
+    Examples:
+        >>> short(32.13), short(4.126), short(0.456), short(250.06)
+        ('32', '4.1', '0.46', '250')
+    """
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}" if value < 1 else f"{value:.1f}"
 
 
 def _scale(material: Material) -> Tile:

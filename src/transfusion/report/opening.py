@@ -19,7 +19,7 @@ SERIOUS = ("stand in both", "are identical in", "look nearly the same", "has no 
 def summary(material: Material) -> str:
     """Network, data and how many runs, in a sentence."""
     spec = material.spec
-    counts = ", ".join(f"{count} {split}" for split, count in material.card.get("images", {}).items())
+    counts = ", ".join(f"{count:,} {split}" for split, count in material.card.get("images", {}).items() if count)
     images = f" ({counts} images)" if counts else ""
     donor = f", pretrained weights from {_short(spec.donor)}" if isinstance(spec.donor, str) else ""
     total = len(material.runs) + len(material.lost)
@@ -33,8 +33,8 @@ def said(statement: Statement) -> Said:
 
 
 def cautions(material: Material) -> list[str]:
-    """What about the data touches every number: images or patients that the networks had seen, classes that lack."""
-    return [warning for warning in _of_card(material) if any(sign in warning for sign in SERIOUS)]
+    """What touches every number: lost records, images or patients that the networks had seen, classes that lack."""
+    return [*_about_lost(material), *(text for text in _of_card(material) if any(sign in text for sign in SERIOUS))]
 
 
 def notes(material: Material) -> list[str]:
@@ -68,9 +68,14 @@ def _short(place: str) -> str:
     return PurePath(place).name or place
 
 
-def _about_data(material: Material) -> Iterator[str]:
+def _about_lost(material: Material) -> Iterator[str]:
     if not material.card:
         yield f"The data card {material.store.card_path.name} is missing or damaged: what the images were is not known."
+    for run_id, why in material.lost.items():
+        yield f"Run {run_id} is left out: {without_paths(why)}"
+
+
+def _about_data(material: Material) -> Iterator[str]:
     yield from (warning for warning in _of_card(material) if not any(sign in warning for sign in SERIOUS))
     left_out = material.card.get("left_out", [])
     if left_out:
@@ -94,8 +99,6 @@ def _about_comparisons(material: Material) -> Iterator[str]:
 
 
 def _about_runs(material: Material) -> Iterator[str]:
-    for run_id, why in material.lost.items():
-        yield f"Run {run_id} is left out: {without_paths(why)}"
     waiting = 0
     for files in material.runs:
         curve = files.curve()

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from transfusion.metrics import Interval, confusion, rate_interval, rates, roc, threshold_at
+from transfusion.metrics import METRICS, Interval, confusion, rate_interval, rates, roc, threshold_at
 from transfusion.report.figures.roc import RocLine
 from transfusion.report.figures.roc import roc as draw_roc
 from transfusion.report.glossary import plain
@@ -18,6 +18,7 @@ from transfusion.report.material import Material
 from transfusion.report.palette import styles_of
 from transfusion.report.parts import Cell, Fold, Part, Picture, Section, Table, Tile
 from transfusion.report.table import schemes_of
+from transfusion.verdict.effects import Ends
 from transfusion.verdict.inference import mean_interval
 from transfusion.verdict.numbers import SHARE, level, listed, number, span
 
@@ -26,6 +27,11 @@ LOW, WORSE = 0.7, 0.05  # a share that a reader is warned of, and a fall against
 MOST_CLASSES = 10  # of a matrix that is shown, and of rows of single classes that are not folded
 MOST_PANELS = 6
 MANY = ("multiclass", "multilabel")
+COMPARED = {"auc": "Ranking (AUC", "accuracy": "calls (accuracy", "brier": "probabilities (Brier"}
+ENDS: dict[Ends, str] = {
+    "higher": "better", "slightly higher": "no difference that matters", "equal": "no difference that matters",
+    "slightly lower": "no difference that matters", "lower": "worse", "unknown": "not shown to differ",
+}  # fmt: skip
 Row = tuple[Cell | str, ...]
 
 
@@ -198,18 +204,13 @@ def _reconciled(material: Material, found: Judged) -> Iterator[str]:
     if len(found.pair) < 2:
         return
     own, other = found.pair
-    said, better = [], {}
-    for name, what, sign in (
-        ("auc", "Ranking (AUC", 1),
-        ("accuracy", "calls (accuracy", 1),
-        ("brier", "probabilities (Brier", -1),
-    ):
-        pairs = [_by_seed(found, start, name) for start in found.pair]
-        seeds = sorted(set(pairs[0]) & set(pairs[1]))
-        gaps = np.array([sign * (pairs[0][seed] - pairs[1][seed]) for seed in seeds])
-        gap = mean_interval(gaps)
-        better[name] = "better" if gap.low > 0 else "worse" if gap.high < 0 else "not shown to differ"
-        means = [level(float(np.mean(list(values.values())))) for values in pairs]
+    better = {name: _direction(found, name) for name in COMPARED}
+    effect = material.verdict.advice.effect
+    if effect is not None and material.judge.name == "auc":
+        better["auc"] = ENDS[effect.ends]  # one judgement of one difference
+    said = []
+    for name, what in COMPARED.items():
+        means = [level(float(np.mean(list(_by_seed(found, start, name).values())))) for start in found.pair]
         said.append(f"{what} {means[0]} against {means[1]}): {better[name]}")
     tail = ""
     if better["auc"] != "worse" and "worse" in better.values():
@@ -217,7 +218,15 @@ def _reconciled(material: Material, found: Judged) -> Iterator[str]:
             " It ranks better than it calls: choose its threshold on held-out images, or recalibrate it, before use. "
             "AUC looks at no threshold, so both can be true."
         )
-    yield f"{own} against {other} on these test images. {'; '.join(said)}.{tail}"
+    yield f"{own} against {other}. {'; '.join(said)}.{tail}"
+
+
+def _direction(found: Judged, name: str) -> str:
+    """Of a metric, over seeds on these test images."""
+    own, other = (_by_seed(found, start, name) for start in found.pair)
+    sign = 1 if METRICS[name].higher_is_better else -1
+    gap = mean_interval(np.array([sign * (own[seed] - other[seed]) for seed in sorted(set(own) & set(other))]))
+    return "better" if gap.low > 0 else "worse" if gap.high < 0 else ENDS["unknown"]
 
 
 def _by_seed(found: Judged, start: str, name: str) -> dict[int, float]:
@@ -377,4 +386,4 @@ def _matrix(found: Judged, starts: Sequence[str], name: str) -> Table:
             rows.append((start, truth, *cells))
     columns = ("start", "truth", *(f"called {name}" for name in found.rule.classes))
     caption = "Confusion matrix of each start's median training: test images by their most probable class."
-    return Table(name, caption, columns, tuple(rows))
+    return Table(name, caption, columns, tuple(rows), is_stacked=True)

@@ -44,18 +44,24 @@ def write_side_by_side(stores: Sequence[Store], out: Path) -> Path:
         [Listing(tuple(_said(material)), name) for name, material in studies.items()],
         [Section("comparison", "Every start of every study", (_table(studies),)), *curves, _differences(studies)],
         folder=out.parent,
-        notes=[f"{name}: {note}" for name, material in studies.items() for note in opening.notes(material)],
+        notes=[
+            f"{name}: {note}"
+            for name, material in studies.items()
+            for note in (*opening.cautions(material), *opening.notes(material))
+        ],
     )
     write_text(out, text)
     return out
 
 
 def _named(materials: list[Material]) -> Named:
-    """Studies by their names, with their places in the order given where names are shared."""
+    """Studies by their names, with their folders where names are shared, and numbered where these are shared too."""
     names = [material.spec.name for material in materials]
+    full = [f"{material.spec.name} in {material.store.folder.absolute().name}" for material in materials]
+    longer = [name if full.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(full, 1)]
     return {
-        name if names.count(name) == 1 else f"{name} ({place})": material
-        for place, (name, material) in enumerate(zip(names, materials, strict=True), 1)
+        name if names.count(name) == 1 else long: material
+        for name, long, material in zip(names, longer, materials, strict=True)
     }
 
 

@@ -28,6 +28,7 @@ from transfusion.verdict.details import (
 )
 from transfusion.verdict.effects import ENOUGH_OF_SPEEDUP, RISE_SHARE, Effect, Rise
 from transfusion.verdict.findings import SCALING, WHOLE, Findings
+from transfusion.verdict.html import html
 from transfusion.verdict.likeness import read_likeness
 from transfusion.verdict.sequential import Looks
 from transfusion.verdict.statement import OPENING, TITLES, Statement
@@ -78,6 +79,10 @@ class Verdict(Findings):
             if one.topic not in OPENING:
                 groups.setdefault(TITLES[one.topic], []).append(f"  - {one.text}")
         return "\n".join([*first, *(line for title, said in groups.items() for line in ("", title, *said))])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return html(self, self.statements)
 
     def frame(self) -> pd.DataFrame:
         """Every number of the verdict: one row per size, start and quantity.

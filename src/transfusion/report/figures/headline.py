@@ -99,19 +99,18 @@ def _limits(shown: Headline) -> tuple[float, float]:
 def _curve(axes: Axes, line: Line) -> None:
     style, width = line.style, 2.4 if line.is_leading else 1.3
     axes.fill_between(
-        line.steps, line.low, line.high, color=style.colour, alpha=0.12 if line.is_leading else 0.05, lw=0
+        line.steps, line.low, line.high, color=style.colour, alpha=0.10 if line.is_leading else 0.04, lw=0
     )
     axes.plot(line.steps, line.mean, color=style.colour, linestyle=style.dash, linewidth=width)
 
 
 def _sooner(axes: Axes, gap: Gap, level: float, last: float) -> None:
-    """An arrow along the threshold, lettered above where it is long enough, else to its right."""
+    """An arrow along the threshold, lettered below it."""
     arrow = {"arrowstyle": "<->", "color": INK, "linewidth": 1.5, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", (gap.first, level), (gap.second, level), arrowprops=arrow, zorder=5)
     box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
-    place = max((gap.first + gap.second) / 2, 0.02 * last)
-    right = abs(gap.second - gap.first) < 0.45 * last
-    x, how = (max(gap.first, gap.second) + 0.025 * last, "left") if right else (place, "center")
+    right = max(gap.first, gap.second) < 0.62 * last  # below the threshold no mean curve lies to the right of both
+    x, how = (max(gap.first, gap.second) + 0.01 * last, "left") if right else ((gap.first + gap.second) / 2, "center")
     axes.annotate(
         gap.text, (x, level), (0, -7), textcoords="offset points", ha=how, va="top", fontsize=LETTERS,
         fontweight="bold", bbox=box, zorder=6,
