@@ -154,7 +154,7 @@ def test_a_network_that_ranks_well_and_calls_badly_is_told_apart(tmp_path):
     material = Material(store)
     said = next(part for part in operating.section(material).parts if isinstance(part, str))
     assert "Ranking" in said
-    assert "probabilities (Brier 0.301 against 0.2" in said
+    assert re.search(r"Brier 0\.301 against 0\.[12]\d\d\): worse", said)
     assert "choose its threshold on held-out images" in said
     tile = operating.tile(material)
     assert (tile.title, tile.value, tile.mark) == ("Caution: specificity at 0.5", "0 %", "caution")
@@ -188,7 +188,7 @@ def test_a_training_keeps_its_scores_on_validation_images(trained):
 def test_pictures_are_those_that_are_named(trained):
     material = Material(trained.store, cache=trained.cache)
     galleries = [part for part in flat(examples.section(material).parts) if isinstance(part, Gallery)]
-    split = examples._task(material).splits["test"]
+    split = examples.images_of(material).splits["test"]
     shown = [card for gallery in galleries for card in gallery.cards]
     assert 4 < len(shown) <= examples.RIGHT + examples.WORST
     for card in shown:
@@ -203,7 +203,7 @@ def test_pictures_are_those_that_are_named(trained):
 def test_wrong_ones_are_the_surest_first_and_their_files_are_named_on_disk_only(trained, tmp_path):
     material = Material(trained.store, tmp_path, cache=trained.cache)
     found = operating.Judged.of(material)
-    wrong = examples._worst(list(examples._cases(found)))
+    wrong = examples.worst(list(examples.judged_cases(found)))
     given = [case.leading for case in wrong]
     assert given == sorted(given)
     assert max(given) < 0.5

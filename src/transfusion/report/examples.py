@@ -58,16 +58,16 @@ def section(material: Material) -> Section | None:
     if found is None or not found.pair:
         return None
     labels = found.by_start[found.pair[0]][0].labels
-    task = _task(material)
+    task = images_of(material)
     split = None if task is None else task.splits[material.spec.train.eval_split]
     if task is None or split is None or not np.array_equal(split.labels, labels, equal_nan=True):
         said = "They are left out: the images are not where the study found them, or have changed since."
         return Section("examples", TITLE, (said,))
-    cases = list(_cases(found))
+    cases = list(judged_cases(found))
     return Section("examples", TITLE, tuple(_parts(material, found, task, split, cases)))
 
 
-def _task(material: Material) -> Task | None:
+def images_of(material: Material) -> Task | None:
     """The images of the study, by the fingerprint that its runs carry; None where these are no longer there."""
     spec = material.finished[0].spec().task
     try:
@@ -77,7 +77,7 @@ def _task(material: Material) -> Task | None:
 
 
 def _parts(material: Material, found: Judged, task: Task, split: Split, cases: Sequence[Case]) -> Iterator[Part]:
-    right, wrong = _spread([case for case in cases if case.is_right]), _worst(cases)
+    right, wrong = _spread([case for case in cases if case.is_right]), worst(cases)
     lead = found.pair[0]
     size = f"{task.image_size} x {task.image_size} px"
     yield (
@@ -98,7 +98,7 @@ def _parts(material: Material, found: Judged, task: Task, split: Split, cases: S
         yield Fold(f"The next {len(rest)} worst errors", (Gallery(f"Errors, the surest first. {where}", cards),))
 
 
-def _cases(found: Judged) -> Iterator[Case]:
+def judged_cases(found: Judged) -> Iterator[Case]:
     """Every image that is judged, of several labels each of them."""
     first = found.by_start[found.pair[0]][0]
     if found.rule.kind == "multiclass":
@@ -143,7 +143,7 @@ def _spread(cases: Sequence[Case]) -> list[Case]:
     return list({case.row: case for case in picked}.values())[:RIGHT]
 
 
-def _worst(cases: Sequence[Case]) -> list[Case]:
+def worst(cases: Sequence[Case]) -> list[Case]:
     """Errors, the surest first, each image once."""
     wrong = sorted((case for case in cases if not case.is_right), key=lambda case: (case.leading, case.row))
     first: dict[int, Case] = {}
