@@ -110,8 +110,8 @@ def _saved(draw: Callable[[], Figure], folder: Path, name: str) -> Path:
 
 
 def data_uri(kind: str, content: str | bytes) -> str:
-    """What a link needs that carries its file with it."""
-    data = content.encode() if isinstance(content, str) else content
+    """What a link needs that carries its file with it; what is not UTF-8 in a name becomes a question mark."""
+    data = content.encode("utf-8", errors="replace") if isinstance(content, str) else content
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
