@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from scipy import stats
 
 from transfusion.metrics import auc_interval, bootstrap_auc
 from transfusion.verdict import Verdict, conclude
+from transfusion.verdict.sequential import FIRST_LOOK, Looks
 from transfusion.verdict.tally import hidden_rate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -317,4 +318,61 @@ def few_positives(studies: int) -> Rows:
         yield num, images, auc, *shown
 
 
-TABLES = (pace_of_patients, full_page, margin, ends, failures, definite, disagreeing, few_positives)
+MOST = 10  # trainings
+
+
+def until_decided(studies: int) -> Rows:
+    """Item 12: whole studies with ``--until decided --max-seeds 10``, ends and pace; a fixed number beside it."""
+    yield (
+        "true final difference",
+        "true speed-up",
+        "decided",
+        "something false said",
+        "mean trainings",
+        "fixed number as often decided",
+        "looking at 5 %: something false said",
+    )
+    for gain, speedup in ((0.0, 1.0), (0.01, 1.0), (0.02, 1.0), (0.0, 1.5), (-0.02, 2.0)):
+        planted = Planted(
+            {"random": 1.0, "pretrained": speedup}, {"pretrained": 0.9 + gain}, num_seeds=MOST, every=None, budget=720
+        )
+        found, trainings, fixed = Counter[str](), [], Counter[int]()
+        for seed in range(studies):
+            frame = planted.frame(seed)
+            plain = list(_looked_at(frame, None))
+            fixed.update(n for n, verdict in enumerate(plain, FIRST_LOOK) if verdict.is_decided)
+            stopped, naive = _stopped(_looked_at(frame, Looks(MOST))), _stopped(plain)
+            trainings.append(max(level.n for level in stopped.levels.values()))
+            found["decided"] += stopped.is_decided
+            found["false"] += _says_false(stopped, gain, speedup)
+            found["naive"] += _says_false(naive, gain, speedup)
+        enough = next((n for n in range(3, MOST + 1) if fixed[n] >= found["decided"]), f"over {MOST}")
+        rates = {what: percent(found[what], studies) for what in ("decided", "false", "naive")}
+        mean = f"{np.mean(trainings):.1f}"
+        yield f"{gain:+g}", speedup, rates["decided"], rates["false"], mean, enough, rates["naive"]
+
+
+def _looked_at(frame: pd.DataFrame, looks: Looks | None) -> Iterator[Verdict]:
+    return (conclude(frame[frame["seed"] < n], looks=looks) for n in range(FIRST_LOOK, MOST + 1))
+
+
+def _stopped(verdicts: Iterable[Verdict]) -> Verdict:
+    """The one at which trainings are no longer added."""
+    for verdict in verdicts:
+        if verdict.is_decided:
+            break
+    return verdict
+
+
+def _says_false(verdict: Verdict, gain: float, speedup: float) -> bool:
+    """Whether one of the primary claims is: apart where there is no difference, or to the wrong side."""
+    main = verdict.main
+    assert main is not None
+    end, speed = main.claim("final_difference"), main.claim("speedup")
+    apart = main.is_apart and not end.low <= gain <= end.high
+    equal = main.is_equivalent and abs(gain) >= main.margin
+    timed = main.pace in ("faster", "slower") and not speed.low <= speedup <= speed.high
+    return apart or equal or timed
+
+
+TABLES = (pace_of_patients, full_page, margin, ends, failures, definite, disagreeing, few_positives, until_decided)

@@ -1,22 +1,25 @@
 """How often the verdict's intervals and claims are right where the truth is planted; see results/.
 
-Run from the repository root: OMP_NUM_THREADS=1 python benchmarks/verdict_coverage.py [STUDIES [TABLE ...]]. Rows are
-written as they are made; with names of tables, to the screen only.
+Run from the repository root: OMP_NUM_THREADS=1 python benchmarks/verdict_coverage.py [STUDIES [TABLE ...]]. Every
+table is dated, and is put in the place of the one that was there as soon as it is made.
 """
 
 from __future__ import annotations
 
 import datetime
 import platform
+import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import verdict_claims
 from scipy import stats
+from verdict_claims import CLAIMS, SEEDS, Rows, claims_of, percent
 
 from transfusion.metrics import Evidence, contrast, evidence, influence
 from transfusion.verdict import conclude
@@ -31,14 +34,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 from planted import SHAPES, Planted  # noqa: E402
 
-SEEDS = (3, 5, 10)
-Rows = Iterator[Sequence[object]]
-
-
-def percent(hits: float, of: int) -> str:
-    """A rate and its Monte Carlo standard error."""
-    rate = hits / of
-    return f"{100 * rate:.1f} ± {100 * np.sqrt(max(rate * (1 - rate), 0.25 / of) / of):.1f}"
+RESULT = Path(__file__).parent / "results" / "verdict_coverage.md"
 
 
 def pace(studies: int) -> Rows:
@@ -123,16 +119,6 @@ def _family(table: np.ndarray) -> list[float]:
     return [claim.p for claim in claims.values()]
 
 
-CLAIMS = {
-    "decision": {"better", "worse", "saves time", "slower", "another", "better but slower", "probably saves time",
-                 "stop early", "only it learns"},
-    "final": {"higher", "lower", "slightly higher", "slightly lower"},
-    "pace": {"faster", "slower"},
-    "pair": {"higher", "lower", "slightly higher", "slightly lower"},
-    "overfitting": {"falls"},
-}  # fmt: skip
-
-
 def page(studies: int) -> Rows:
     """Items 3 and 8: no effect at all, six starts and the baseline; any claim of the page is false."""
     yield "seeds", "statements", "any false claim", "a start recommended", "by topic"
@@ -149,7 +135,7 @@ def page(studies: int) -> Rows:
         study, wrong, num = Planted(dict.fromkeys(names, 1.0), {}, num_seeds=n, every=None), Counter[str](), 0
         for seed in range(studies):
             verdict = conclude(_with_upto(study.frame(seed)))
-            topics = {one.topic for one in verdict.statements if one.outcome in CLAIMS.get(one.topic, ())}
+            topics = claims_of(verdict)
             wrong.update([*topics, *["any"] * bool(topics), *["start"] * (verdict.advice.start is not None)])
             num = max(num, len(verdict.statements))
         by_topic = ", ".join(f"{topic} {wrong[topic]}" for topic in CLAIMS if wrong[topic])
@@ -191,7 +177,7 @@ def needed(studies: int) -> Rows:
 
 
 def sequential(studies: int) -> Rows:
-    """Item 12: looked at after every training from the third on; a fixed design of equal power beside it."""
+    """Item 12: one difference looked at after every training from the third on (a hundred draws a study)."""
     yield (
         "most trainings",
         "true difference (sd)",
@@ -220,17 +206,27 @@ def _fixed(effect: float, power: float) -> int:
     return next(n for n in range(2, 200) if power_to_confirm(Evidence(effect, 1.0, n, n - 1)) >= min(power, 0.999))
 
 
-TABLES = (patients, needed, sequential, dunnett, pace, page)
+TABLES = (patients, needed, sequential, dunnett, pace, page, *verdict_claims.TABLES)
 
 
-def lines(table: Callable[[int], Rows], studies: int) -> Iterator[str]:
-    yield f"## {(table.__doc__ or '').strip()}"
-    yield ""
+def lines(table: Callable[[int], Rows], studies: int, stamp: str) -> str:
+    """A section of the result: title, date, table."""
+    said = [f"## {title(table)}", "", f"{stamp}, {studies:,} simulated studies a row.", ""]
     for place, row in enumerate(table(studies)):
-        yield f"| {' | '.join(map(str, row))} |"
-        if place == 0:
-            yield "|---" * len(row) + "|"
-    yield ""
+        said += [f"| {' | '.join(map(str, row))} |", *["|---" * len(row) + "|"] * (place == 0)]
+        print(said[-1] if place else said[-2], flush=True)
+    return "\n".join(said)
+
+
+def title(table: Callable[[int], Rows]) -> str:
+    return (table.__doc__ or "").strip()
+
+
+def put(section: str, old: Sequence[str]) -> list[str]:
+    """The sections of the result with one more, in the place of the one with its title."""
+    first = section.split("\n", 1)[0]
+    places = [place for place, one in enumerate(old) if one.startswith(first + "\n")]
+    return [*old[: places[0]], section, *old[places[0] + 1 :]] if places else [*old, section]
 
 
 def main() -> None:
@@ -238,22 +234,13 @@ def main() -> None:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.strip()
-    result = Path(__file__).parent / "results" / "verdict_coverage.md"
-    text = [
-        "# Coverage of the verdict's intervals, and false claims",
-        "",
-        f"{datetime.date.today()}, commit {commit}, {platform.machine()} {platform.system()}, {studies} simulated "
-        f"studies a row ({100 * studies} for trainings added one by one). Percent, ± one Monte Carlo standard error.",
-        "",
-    ]
     for table in TABLES:
         if names and table.__name__ not in names:
             continue
-        for line in lines(table, studies):
-            print(line, flush=True)
-            text.append(line)
-            if not names:
-                result.write_text("\n".join(text) + "\n")
+        stamp = f"{datetime.date.today()}, commit {commit}, {platform.machine()} {platform.system()}"
+        section = lines(table, studies, stamp)
+        sections = [one.strip() for one in re.split(r"^(?=## )", RESULT.read_text(), flags=re.M)]
+        RESULT.write_text("\n\n".join(put(section, sections)) + "\n")
 
 
 if __name__ == "__main__":
