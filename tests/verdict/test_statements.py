@@ -5,13 +5,13 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from judged import SPEEDUPS
 from planted import Planted
 
 from transfusion.errors import UnknownNameError
 from transfusion.metrics import Metric
 from transfusion.verdict import conclude
 
-SPEEDUPS = {"random": 1.0, "pretrained": 3.0, "mean_var": 2.0}
 QUIET = Planted({"random": 1.0, "pretrained": 1.0}, tops={}, num_seeds=5, noise=0.001, spread=0.01, budget=720)
 MOST_WORDS, MOST_NUMBERS = 30, 4
 NUMBER = re.compile(r"(?<![\w.])[+-]?\d[\d,]*(?:\.\d+)?(?![\w])")
@@ -19,11 +19,6 @@ NUMBER = re.compile(r"(?<![\w.])[+-]?\d[\d,]*(?:\.\d+)?(?![\w])")
 
 def sentences(text):
     return re.split(r"(?<=[.?!]) (?=[A-Z0-9+-]|\w+ )", text)
-
-
-def outcome(verdict, topic, start=None):
-    (statement,) = verdict.about(topic, start)
-    return statement.outcome
 
 
 def collapsed(frame, *runs):

@@ -1,0 +1,26 @@
+"""What several tests of verdicts share: planted studies, and how often chance allows what."""
+
+from planted import Planted
+from scipy import stats
+
+SPEEDUPS = {"random": 1.0, "pretrained": 3.0, "mean_var": 2.0}
+STUDY = Planted(SPEEDUPS, tops={"pretrained": 0.92})
+NOTHING = Planted({"random": 1.0, "pretrained": 1.0}, tops={})
+
+
+def runs_of(frame, scheme):
+    return frame["scheme"] == scheme
+
+
+def covers(interval, truth):
+    return interval.low <= truth <= interval.high
+
+
+def outcome(verdict, topic, start=None):
+    """What a verdict says on a topic, as one word."""
+    (statement,) = verdict.about(topic, start)
+    return statement.outcome
+
+
+def band(trials, rate):
+    return stats.binom.ppf(1e-3, trials, rate), stats.binom.ppf(1 - 1e-3, trials, rate)
