@@ -23,7 +23,7 @@ from torch import Tensor
 # Orientations of the grid; the fit is refined from the best of them, the other parameters find their way.
 _NUM_TURNS = 8
 _NUM_STARTS = 3
-_NUM_STEPS = 20
+_FIRST_STEPS, _LAST_STEPS = 6, 14  # of all starts, then of the best one
 _BLOCK_PIXELS = 2048
 
 
@@ -49,13 +49,14 @@ def _fit_block(patterns: Tensor) -> tuple[Tensor, Tensor]:
     flat = patterns.flatten(1) - patterns.mean(dim=(1, 2))[:, None]
     size = flat.norm(dim=1, keepdim=True)
     targets = flat / torch.where(size > 0, size, 1)
-    repeated = targets.repeat_interleave(_NUM_STARTS, dim=0)
-    theta = _refined(_best_starts(targets, height, width).flatten(0, 1), repeated, height, width)
-    left = _residual(theta, repeated, height, width).square().sum(dim=1).reshape(-1, _NUM_STARTS)
-    best = left.argmin(dim=1)
-    chosen = torch.arange(len(best))
-    r2 = torch.where(size[:, 0] > 0, 1 - left[chosen, best], math.nan)
-    return theta.reshape(-1, _NUM_STARTS, 6)[chosen, best], r2
+    starts = _best_starts(targets, height, width)
+    theta, left = _refined(
+        starts.flatten(0, 1), targets.repeat_interleave(_NUM_STARTS, dim=0), height, width, _FIRST_STEPS
+    )
+    best = left.reshape(-1, _NUM_STARTS).argmin(dim=1)
+    theta = theta.reshape(-1, _NUM_STARTS, 6)[torch.arange(len(best)), best]
+    theta, left = _refined(theta, targets, height, width, _LAST_STEPS)
+    return theta, torch.where(size[:, 0] > 0, 1 - left, math.nan)
 
 
 def _bounds(height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -116,13 +117,16 @@ def _residual(theta: Tensor, targets: Tensor, height: int, width: int) -> Tensor
     return targets
 
 
-def _refined(theta: Tensor, targets: Tensor, height: int, width: int) -> Tensor:
-    """Levenberg-Marquardt on all problems at once, each with its own damping, within the bounds."""
+def _refined(theta: Tensor, targets: Tensor, height: int, width: int, num_steps: int) -> tuple[Tensor, Tensor]:
+    """Levenberg-Marquardt on all problems at once, each with its own damping, within the bounds.
+
+    Returns theta (M, 6) and the squares (M,) that it leaves.
+    """
     least, most = _bounds(height, width)
     theta = theta.clamp(least, most)
     residual = _residual(theta, targets, height, width)
     damping = theta.new_full((len(theta), 1), 1e-2)
-    for _ in range(_NUM_STEPS):
+    for _ in range(num_steps):
         slope = _slope(theta, residual, targets, height, width)
         normal = slope.transpose(1, 2) @ slope
         ridge = torch.diag_embed(damping * normal.diagonal(dim1=1, dim2=2) + 1e-12)
@@ -132,7 +136,7 @@ def _refined(theta: Tensor, targets: Tensor, height: int, width: int) -> Tensor:
         better = left.square().sum(1, keepdim=True) < residual.square().sum(1, keepdim=True)
         theta, residual = torch.where(better, tried, theta), torch.where(better, left, residual)
         damping = torch.where(better, damping / 3, damping * 4).clamp(1e-9, 1e6)
-    return theta
+    return theta, residual.square().sum(dim=1)
 
 
 def _slope(theta: Tensor, residual: Tensor, targets: Tensor, height: int, width: int) -> Tensor:
