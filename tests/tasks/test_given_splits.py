@@ -88,6 +88,52 @@ def test_cells_that_are_not_understood_are_named(
     assert free.card["splits_given"] == []
 
 
+@pytest.mark.parametrize(
+    ("column", "words", "meaning"),
+    [
+        ("test_set", ("0", "0", "1"), "{'1': test, '*': train}"),
+        ("is_validation", ("False", "True", "False"), "{'True': val, '*': train}"),
+        ("in_training_data", ("yes", "no", "no"), "{'yes': train, '*': test}"),
+        ("official_split", ("1", "2", "3"), "{'1': test, '*': train}"),
+        ("cv_fold", ("a", "b", "c"), "{'a': test, '*': train}"),
+        ("cohort", ("train", "external", "internal"), "{'external': test, '*': train}"),
+        ("source", ("nih_train", "nih_test", "nih_val"), "{'nih_test': test, '*': train}"),
+        ("held_out", ("0", "1", "0"), "{'1': test, '*': train}"),
+    ],
+)
+def test_columns_that_may_be_splits_are_asked_about(
+    tree: Tree, load_task: Loader, column: str, words: tuple[str, ...], meaning: str
+) -> None:
+    root = tree(NAMES, {"labels.csv": table(column, cells_of(words))})
+    with pytest.raises(TaskError, match=f"column {column} looks like the split") as caught:
+        load_task(root)
+    assert meaning in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "forms", [("train_{}", "test_{}"), ("IMG-{}-Training", "IMG-{}-Testing"), ("{}_test", "a_train{}")]
+)
+@pytest.mark.parametrize("folder", ["", "pictures/"])
+def test_file_names_that_tell_splits(tree: Tree, load_task: Loader, forms: tuple[str, str], folder: str) -> None:
+    stems = [forms[row // 3 % 2].format(row) for row in range(24)]
+    names = [f"{folder}{'ab'[row % 2]}/{stem}.png" for row, stem in enumerate(stems)]
+    task = load_task(tree(names))
+    assert sizes(task) == (12, 0, 12)
+    assert all("test" in name.lower() for name in task.splits["test"].names)
+    assert sizes(load_task(tree(names), split_column="none", patient_pattern="none", test_fraction=0.25)) == (18, 0, 6)
+
+
+def test_some_file_names_that_tell_splits_are_asked_about(tree: Tree, load_task: Loader) -> None:
+    names = [f"{'ab'[row % 2]}/{'test_' if row > 18 else ''}{row}.png" for row in range(24)]
+    with pytest.raises(TaskError, match="5 of 24 file names tell a split, as test_20 does"):
+        load_task(tree(names))
+
+
+def test_pictures_of_trains_tell_no_split(tree: Tree, load_task: Loader) -> None:
+    names = [f"{label}/{sort}_{row}.png" for label, sort in (("a", "train_wagon"), ("b", "car")) for row in range(12)]
+    assert load_task(tree(names)).card["splits_given"] == []
+
+
 def test_folds_beside_a_split_are_not_the_split(tree: Tree, load_task: Loader) -> None:
     text = table("split", cells_of(("train", "val", "test")), {"fold": cells_of(("0", "1", "2"))})
     assert sizes(load_task(tree(NAMES, {"labels.csv": text}))) == (8, 8, 8)

@@ -6,12 +6,14 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from transfusion.errors import SpecError, TaskError, UnknownNameError
 from transfusion.spec import TaskSpec
 from transfusion.tasks import patients
 from transfusion.tasks.listing import Entry, Listing, Problem
 from transfusion.tasks.pictures import Facts
+from transfusion.tasks.split_names import SplitNames
 
 FIRST_REFERABLE = 2
 NEGATIVE_NAMES = frozenset(
@@ -27,9 +29,22 @@ def usable(listing: Listing, spec: TaskSpec) -> Listing:
         SpecError: if a setting contradicts the data.
         TaskError: if too little is left to make a task.
     """
-    listing = patients.assign(_without_lone_classes(listing), spec)
+    listing = patients.assign(_without_lone_classes(_with_named_splits(listing, spec)), spec)
     _check_enough(listing)
     return _with_positive(_with_kind(listing, spec), spec)
+
+
+def _with_named_splits(listing: Listing, spec: TaskSpec) -> Listing:
+    """Splits that the names of the files tell (``train_0001.png``), where nothing else gave any."""
+    entries = listing.entries
+    if listing.arrays is not None or spec.split_column == "none" or any(entry.split for entry in entries):
+        return listing
+    splits = SplitNames(spec).of_files([PurePosixPath(entry.name).stem for entry in entries])
+    if not any(splits):
+        return listing
+    note = f"Splits are those that file names tell ({PurePosixPath(entries[0].name).name}, ...)."
+    told = tuple(entry._replace(split=split) for entry, split in zip(entries, splits, strict=True))
+    return replace(listing, entries=told, notes=(*listing.notes, note))
 
 
 def contradictions(listing: Listing, facts: Sequence[Facts]) -> tuple[list[Problem], set[int]]:

@@ -234,6 +234,11 @@ def is_flag(text: str) -> bool:
     return _code(text) != "?"
 
 
+def is_yes(text: str) -> bool:
+    """Whether a cell says yes."""
+    return _code(text) == "1"
+
+
 def _code(text: str) -> str:
     """``1``, ``0``, ``-1``, empty, or ``?`` for what is none of these."""
     text = _plain(text).lower()

@@ -16,7 +16,7 @@ from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
 from transfusion.tasks.layouts.disk import is_dicom
 from transfusion.tasks.listing import Entry, Listing, Problem
-from transfusion.tasks.names import listed, natural_order
+from transfusion.tasks.names import listed, natural_order, plain
 from transfusion.tasks.patterns import compiled, search
 from transfusion.tasks.pictures import Facts
 
@@ -29,7 +29,7 @@ KNOWN_PATTERNS = (
 )
 PERSON_IN_NAME = (
     r"(?:.*[^A-Za-z0-9])?((?:patient|pat|subject|subj|sub|participant|person|case|donor|lesion|animal|mouse)[-_ ]?\d+|"
-    r"[Pp][-_]?\d{2,})(?:[^0-9].*)?",
+    r"[Pp][-_]?\d+)(?:[^0-9].*)?",
 )
 SETTING = "task.patient_pattern"
 PERSON = re.compile(
@@ -42,9 +42,12 @@ BATCH = re.compile(
     r"slices?|all|augmented|aug|cropped|enhanced|frames?)|(.*[ _-])?(part|batch|images?|folder|set)[ _-]?\d+|\d+x",
     re.IGNORECASE,
 )
-# an identifier with a digit in it, and a counter or a side behind
-COUNTED = re.compile(r"(.*\d.*?)[-_ .]+(?:\(?\d+\)?|[A-Za-z]|aug\w*|left|right|slice\w*|view\w*|frame\w*)")
+# what comes behind an identifier: a counter, a side, a place (x1, crop2)
+COUNTER = re.compile(r"(.+?)[-_ .]+(\(?\d+\)?|[A-Za-z]{1,9}\d*)")
+PLACE = re.compile(r"[A-Za-z]{1,9}\d+")
+PLACES = re.compile(r"(?:[-_ .]+[A-Za-z]+[0-9]+)+")
 ENOUGH_GROUPS = 5
+ENOUGH_NAMES = 10  # of groups whose names have no digit
 HOW = (
     "Say it with task.patient_pattern, a regular expression on the path whose group is the patient "
     "(--set task.patient_pattern='{pattern}'), or that it is not so with --set task.patient_pattern=none."
@@ -236,13 +239,27 @@ def _refuse_counted(stems: Sequence[str], entries: Sequence[Entry], listing: Lis
     """Ask about names that share an identifier (``8863_1``, ``8863_2``) before cutting through them."""
     if any(entry.split == "test" for entry in entries):
         return
-    found = [match.group(1) if (match := COUNTED.fullmatch(stem)) else None for stem in stems]
+    classes = {plain(_class_of(entry)) for entry in entries}
+    found = [_uncounted(stem, classes) for stem in stems]
     counts = Counter(found)
-    few = max(len(set(map(_class_of, entries))), ENOUGH_GROUPS - 1)
+    named = any(re.search(r"\d", str(name)) for name in counts)
+    few = max(len(classes), (ENOUGH_GROUPS if named else ENOUGH_NAMES) - 1)
     if None in counts or not few < len(counts) <= 0.7 * len(stems):
         return
     name, count = counts.most_common(1)[0]
+    behind = stems[found.index(name)].removeprefix(str(name))
+    pattern = "([^/]+)[-_ .][^-_ ./]+$" if not PLACES.fullmatch(behind) else f"([^/]+?){PLACES.pattern}$"
     raise TaskError(
         f"{listing.source} has {count} pictures whose names begin with {name}, and {len(counts)} such groups in all: "
-        "do they belong together? " + HOW.format(pattern="([^/]+)[-_ .][^-_ ./]+$")
+        "do they belong together? " + HOW.format(pattern=pattern)
     )
+
+
+def _uncounted(stem: str, classes: set[str]) -> str | None:
+    """A name without the counter or places behind it: ``8863_idx5_x1_y51`` is 8863. A class there tells nothing."""
+    match = COUNTER.fullmatch(stem)
+    if not match or (plain(match[2]) in classes and not match[2].isdecimal()):
+        return None
+    while (further := COUNTER.fullmatch(match[1])) and PLACE.fullmatch(match[2]) and PLACE.fullmatch(further[2]):
+        match = further
+    return match[1]

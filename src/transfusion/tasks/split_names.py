@@ -113,14 +113,37 @@ class SplitNames:
         if not any(split in SPLIT_OF.values() for split in found):
             self._refuse_near_misses(places)
             return found
+        pairs = list(zip(places, found, strict=True))
+        mixed = {place.parts[0] for place, split in pairs if split}
         odd = Counter(
-            place.parts[0] for place, split in zip(places, found, strict=True) if split is None and len(place.parts) > 1
+            "/".join(place.parts[: 2 if place.parts[0] in mixed and len(place.parts) > 2 else 1])
+            for place, split in pairs
+            if split is None and len(place.parts) > 1
         )
         if odd:
             known = sorted({part for place in places for part in place.parts[:-1] if self.of(part)})
+            own = min(odd).rpartition("/")[2]
             raise TaskError(
                 f"{listed(f'{name}/ ({count} pictures)' for name, count in sorted(odd.items()))} "
-                f"beside {listed(f'{name}/' for name in known)}: which split is that? {_say(next(iter(odd)))}"
+                f"beside {listed(f'{name}/' for name in known)}: which split is that? {_say(own)}"
+            )
+        return found
+
+    def of_files(self, stems: Sequence[str]) -> list[str | None]:
+        """The split of every picture by its own name (``train_0001``), or None for all where names tell none.
+
+        Raises:
+            TaskError: if some names tell splits and others do not.
+        """
+        found = [mentioned(stem) for stem in stems]
+        if len(set(found)) == 1 or set(found) == {"train", None}:  # or the pictures are of trains
+            return [None] * len(stems)
+        if None in found:
+            example = next(stem for stem, split in zip(stems, found, strict=True) if split)
+            raise TaskError(
+                f"{len(found) - found.count(None)} of {len(found)} file names tell a split, as {example} does, and the "
+                "others do not. Put the pictures into folders train and test, or cut anew with "
+                "--set task.split_column=none."
             )
         return found
 

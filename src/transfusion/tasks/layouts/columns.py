@@ -9,10 +9,11 @@ import pandas as pd
 from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
 from transfusion.tasks import labels
+from transfusion.tasks.layouts import groups
 from transfusion.tasks.layouts.match import PictureIndex
 from transfusion.tasks.layouts.sheet import is_row_number, need_column
 from transfusion.tasks.names import listed, plain, words
-from transfusion.tasks.split_names import SplitNames
+from transfusion.tasks.split_names import SHORT, SPLIT_OF, SplitNames, looks_like_split, mentioned
 
 # ruff: noqa: SIM905
 IMAGE_COLUMNS = (
@@ -22,15 +23,11 @@ LABEL_COLUMNS = (
     "label labels class target grade level diagnosis category dx findinglabels diagnostic classname labelname"
 ).split()
 LABEL_WORDS = frozenset("label labels class target grade level diagnosis category dx finding findings".split())
-# from the widest group to the narrowest: what keeps patients together keeps their lesions together
-GROUP_COLUMNS = (
-    "patient patientid patientname ptid patid pid subject subjectid participant participantid person personid mrn "
-    "case caseid lesion lesionid eyeid study studyid exam examid accession series seriesid"
-).split()
 SPLIT_COLUMNS = frozenset(
     "split splits subset partition set fold folds kfold cvfold phase datasettype traintest trainvaltest istrain istest "
     "isval isvalid istraining train test val usage".split()
 )
+SPLIT_WORDS = frozenset((*SPLIT_OF, *"split splits fold folds kfold cv partition holdout heldout".split())) - SHORT
 META_WORDS = frozenset(
     "age sex male female gender smoker smoking smoke race ethnicity height weight bmi ruler hair marker device "
     "scanner camera hospital site center centre view frontal lateral ap pa portable laterality left right eye side "
@@ -48,6 +45,7 @@ FINDINGS = frozenset(
         "Other lesion,COPD,Lung tumor,Tuberculosis,Other disease,Other diseases"
     ).split(",")
 )
+MOST_SPLITS = 12  # values of a column that may be one of splits
 SAMPLE = 200  # rows that show which column names the pictures
 
 
@@ -82,7 +80,7 @@ def split_column(spec: TaskSpec, frame: pd.DataFrame, image: str) -> str | None:
     labels_by_name = _column(frame, LABEL_COLUMNS)
     usual = [c for c in map(str, frame.columns) if plain(c) in SPLIT_COLUMNS and c not in (spec.label_column, image)]
     others = [c for c in map(str, frame.columns) if c not in (*usual, image, labels_by_name, spec.label_column)]
-    telling = [column for column in others if _tells_splits(frame[column], names)]
+    telling = [column for column in others if _tells_splits(column, set(frame[column].unique()), names)]
     candidates = [*usual, *telling]
     whole = [column for column in candidates if all(names.of_cell(text) for text in set(frame[column]))]
     if len(whole) == 1 or (whole and all(frame[column].equals(frame[whole[0]]) for column in whole)):
@@ -94,10 +92,13 @@ def split_column(spec: TaskSpec, frame: pd.DataFrame, image: str) -> str | None:
     raise TaskError(ask_for_split(frame, candidates, names))
 
 
-def _tells_splits(column: pd.Series[str], names: SplitNames) -> bool:
-    """Whether a column of any name has few values, of which two or more are splits."""
-    values = set(column.unique())
-    return len(values) <= 12 and len({names.of(value) for value in values} - {None}) > 1
+def _tells_splits(column: str, values: set[str], names: SplitNames) -> bool:
+    """Whether a column of few values mentions splits in its name, or names them in its cells."""
+    if len(values) > MOST_SPLITS:
+        return False
+    by_name = SPLIT_WORDS & {*words(column), plain(column)} and not LABEL_WORDS & set(words(column))
+    mentions = {mentioned(value) or "?" for value in values if looks_like_split(value) and value.lower() not in SHORT}
+    return bool(by_name or mentions - {"val"}) or len({names.of(value) for value in values} - {None}) > 1
 
 
 def ask_for_split(frame: pd.DataFrame, columns: Sequence[str], names: SplitNames) -> str:
@@ -108,7 +109,8 @@ def ask_for_split(frame: pd.DataFrame, columns: Sequence[str], names: SplitNames
         return f"{listed(columns)} all look like splits and differ. Name one with {how}."
     counts = frame[column].value_counts()
     odd = [f"'{value}' ({count} rows)" for value, count in counts.items() if not names.of_cell(str(value))]
-    meaning = f"{{'{_odd(frame[column], names)}': test, '*': train}}"
+    odd_one, other = _meaning(column, set(frame[column].unique()), names)
+    meaning = f"{{'{odd_one[0]}': {odd_one[1]}, '*': {other}}}"
     return (
         f"The column {column} looks like the split, but {listed(odd)} is none that is known. Say what it means with "
         f'--set task.split_column={column} --set task.split_names="{meaning}" (or val, leave_out), '
@@ -116,18 +118,13 @@ def ask_for_split(frame: pd.DataFrame, columns: Sequence[str], names: SplitNames
     )
 
 
-def _odd(column: pd.Series[str], names: SplitNames) -> str:
-    return min(str(value) for value in column.unique() if not names.of_cell(str(value)))
-
-
-def group_column(spec: TaskSpec, frame: pd.DataFrame, taken: Sequence[str | None]) -> str | None:
-    """The column that says which pictures belong together: the patient, else the lesion or study."""
-    if spec.patient_column == "none":
-        return None
-    if spec.patient_column:
-        return need_column(frame, spec.patient_column)
-    free = frame[[column for column in frame.columns if column not in (*taken, spec.label_column)]]
-    return _column(free, GROUP_COLUMNS)
+def _meaning(column: str, values: set[str], names: SplitNames) -> tuple[tuple[str, str], str]:
+    """An example of what to say: in ``is_test`` 1 is the test."""
+    yes = sorted(value for value in values if labels.is_yes(value))
+    split = mentioned(column) or "test"
+    if len(yes) == 1 and all(map(labels.is_flag, values)):
+        return (yes[0], split), "test" if split == "train" else "train"
+    return (min(value for value in values if not names.of_cell(value)), "test"), "train"
 
 
 def label_columns(spec: TaskSpec, frame: pd.DataFrame, source: str, taken: Sequence[str | None]) -> list[str]:
@@ -139,7 +136,7 @@ def label_columns(spec: TaskSpec, frame: pd.DataFrame, source: str, taken: Seque
     if spec.label_column:
         return [need_column(frame, name.strip()) for name in spec.label_column.split(",")]
     free = [str(c) for c in frame.columns if c not in taken and not is_row_number(str(c)) and frame[c].ne("").any()]
-    free = [column for column in free if plain(column) not in GROUP_COLUMNS]
+    free = [column for column in free if groups.rank(column) is None]
     usual = _column(frame[free], LABEL_COLUMNS)
     if usual:
         return [usual]

@@ -15,12 +15,13 @@ from transfusion.tasks.layouts.disk import Found, by_folder, files_below, inner_
 from transfusion.tasks.layouts.lists import with_lists
 from transfusion.tasks.layouts.table import workbooks_at
 from transfusion.tasks.listing import Entry, Listing, Problem
-from transfusion.tasks.names import listed, shown
-from transfusion.tasks.patients import BATCH
+from transfusion.tasks.names import listed, shown, words
+from transfusion.tasks.patients import BATCH, ENOUGH_GROUPS
 from transfusion.tasks.patterns import compiled, search
 from transfusion.tasks.split_names import SplitNames
 
 SETTING = "task.label_pattern"
+PARTS = frozenset("fold folds cv split part batch site center centre hospital round version v scanner".split())  # noqa: SIM905
 
 
 def read(spec: TaskSpec, root: Path) -> Listing:
@@ -120,7 +121,7 @@ def _class_level(root: Path, folders: Sequence[tuple[str, ...]]) -> int:
     inner = set[str]().union(*below.values())
     if not _hold_the_same(below, inner):
         return 0
-    if len(below) > len(inner) and all(re.search(r"\d", name) for name in below):
+    if len(below) >= ENOUGH_GROUPS and len(below) > len(inner) and all(map(_may_be_a_person, below)):
         return 1
     raise TaskError(
         f"The folders {listed(f'{name}/' for name in sorted(below))} hold the same subfolders "
@@ -128,6 +129,10 @@ def _class_level(root: Path, folders: Sequence[tuple[str, ...]]) -> int:
         "--set task.label_pattern='([^/]+)/[^/]+$' --set task.patient_pattern='([^/]+)/[^/]+/[^/]+$'; "
         "the outer ones: --set task.label_pattern='([^/]+)/[^/]+/[^/]+$'."
     )
+
+
+def _may_be_a_person(name: str) -> bool:
+    return bool(re.search(r"\d", name)) and not PARTS & set(words(name)) and not BATCH.fullmatch(name)
 
 
 def _hold_the_same(below: Mapping[str, set[str]], inner: set[str]) -> bool:

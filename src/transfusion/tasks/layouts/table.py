@@ -13,13 +13,13 @@ from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
 from transfusion.tasks import labels
 from transfusion.tasks.labels import Labels
-from transfusion.tasks.layouts import columns
+from transfusion.tasks.layouts import columns, groups
 from transfusion.tasks.layouts.disk import Found, files_below, inner_folders, is_clutter, scan
 from transfusion.tasks.layouts.lists import with_lists
 from transfusion.tasks.layouts.match import PictureIndex, Row, match
 from transfusion.tasks.layouts.sheet import is_table, is_workbook, read_table
 from transfusion.tasks.listing import Entry, Listing
-from transfusion.tasks.names import listed, plain
+from transfusion.tasks.names import listed
 from transfusion.tasks.split_names import SplitNames, mentioned
 
 
@@ -91,16 +91,18 @@ def rows_of(sheets: Sheets, image: str, spec: TaskSpec) -> Told:
     """Read every line of tables whose column ``image`` names the pictures."""
     frame = sheets.frame
     split = columns.split_column(spec, frame, image)
-    group = columns.group_column(spec, frame, (image, split))
+    group = groups.group_column(spec, frame, (image, split))
     label = columns.label_columns(spec, frame, sheets.name, (image, group, split))
+    if group is None and split is None and len(set(sheets.splits)) == 1:
+        groups.refuse_doubtful(spec, frame, image, label)
     told = _labels(frame, label, spec)
     splits = _splits(sheets, split, spec)
-    groups = list(frame[group]) if group else [None] * len(frame)
+    people = groups.people(list(frame[group])) if group else [None] * len(frame)
     texts = list(frame[label[0]]) if len(label) == 1 else ["" if v is None else "?" for v in told.values]
     rows = [
         Row(str(name), value, text, part, person or None, gap, gone or part == "leave_out")
         for name, value, text, part, person, gap, gone in zip(
-            frame[image], told.values, texts, splits, groups, told.unjudged, told.dropped, strict=True
+            frame[image], told.values, texts, splits, people, told.unjudged, told.dropped, strict=True
         )
     ]
     return Told(rows, told, split, group)
@@ -209,7 +211,7 @@ def _with_metadata(paths: Sequence[Path], frames: dict[Path, pd.DataFrame]) -> l
     if extra is None or len(others) != 1 or frames[extra].columns[0] != frames[others[0]].columns[0]:
         return list(paths)
     key = frames[extra].columns[0]
-    new = [key, *(c for c in frames[extra] if plain(str(c)) in columns.GROUP_COLUMNS and c not in frames[others[0]])]
+    new = [key, *(c for c in frames[extra] if groups.rank(str(c)) is not None and c not in frames[others[0]])]
     frames[others[0]] = frames[others[0]].merge(frames[extra][new].drop_duplicates(key), on=key, how="left").fillna("")
     return others
 
