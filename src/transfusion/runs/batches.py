@@ -23,6 +23,7 @@ COLOUR = 0.2  # brightness, contrast and saturation are scaled by 1 - COLOUR .. 
 def derive_seed(*parts: int | str) -> int:
     """A 63-bit seed that depends on every part, the same on every machine."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    # 63 bits: a seed that is also a non-negative int64
     return int.from_bytes(digest, "big") >> 1
 
 
@@ -33,6 +34,7 @@ def order(num_images: int, batch_size: int, seed: int, step: int) -> np.ndarray:
     """
     position = np.arange(step * batch_size, (step + 1) * batch_size)
     epochs = position // num_images
+    # a batch may straddle two epochs, or span several where it is larger than the data
     batch = np.empty(batch_size, dtype=np.int64)
     for epoch in np.unique(epochs):
         here = epochs == epoch
@@ -58,20 +60,23 @@ def augment(kind: str, images: Tensor, seed: int, step: int, which: slice) -> Te
     """
     if kind == "none":
         return images
+    # drawn for the whole batch and then cut: an image gets the same draws on one device as on four
     uniform = np.random.default_rng((seed, step, 1)).random((which.stop, 7))[which]
-    draws = torch.from_numpy(uniform).to(device=images.device, dtype=torch.float32)
+    draws = torch.from_numpy(uniform).to(device=images.device, dtype=torch.float32)  # MPS has no float64
+    # every kind but "none" flips, and from the same draw: kinds differ only in what they add
     images = _flip(images, draws[:, 0] < 0.5, dim=3)
     if kind in ("crop", "pad_crop"):
         return _shift(images, draws[:, 1:3], reflect=kind == "crop")
     if kind == "resized_crop":
         return _resized_crop(images, [derive_seed(seed, step, "crop", place) for place in range(which.stop)[which]])
     if kind == "fundus":
-        images = _flip(images, draws[:, 3] < 0.5, dim=2)
+        images = _flip(images, draws[:, 3] < 0.5, dim=2)  # a fundus has no upright; an X-ray or a photograph does
         return _colour(images, 1 + COLOUR * (2 * draws[:, 4:7] - 1))
     return images
 
 
 def _flip(images: Tensor, chosen: Tensor, dim: int) -> Tensor:
+    # no index that depends on data: no wait for a GPU
     return torch.where(chosen.view(-1, 1, 1, 1), images.flip(dim), images)
 
 
@@ -81,6 +86,7 @@ def _shift(images: Tensor, draws: Tensor, *, reflect: bool) -> Tensor:
     rows = _moved(height, draws[:, 0], images.device)
     columns = _moved(width, draws[:, 1], images.device)
     batch = torch.arange(len(images), device=images.device).view(-1, 1, 1)
+    # one gather for the whole batch; a loop over images would be one kernel each
     taken = images.permute(0, 2, 3, 1)[batch, _inside(rows, height)[:, :, None], _inside(columns, width)[:, None, :]]
     if not reflect:
         seen = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
@@ -91,13 +97,13 @@ def _shift(images: Tensor, draws: Tensor, *, reflect: bool) -> Tensor:
 def _moved(side: int, draws: Tensor, device: torch.device) -> Tensor:
     """Where each pixel of a line comes from, (images, side); outside 0 .. side - 1 beyond the border."""
     reach = int(side * SHIFT)
-    offset = (draws * (2 * reach + 1)).long() - reach
+    offset = (draws * (2 * reach + 1)).long() - reach  # draws are below 1, so both ends are as likely as the middle
     return torch.arange(side, device=device)[None, :] + offset[:, None]
 
 
 def _inside(position: Tensor, side: int) -> Tensor:
     """Positions reflected at both borders."""
-    return (side - 1) - ((side - 1) - position.abs()).abs()
+    return (side - 1) - ((side - 1) - position.abs()).abs()  # the border pixel itself is not repeated
 
 
 def _resized_crop(images: Tensor, seeds: list[int]) -> Tensor:
@@ -115,7 +121,7 @@ def _colour(images: Tensor, factors: Tensor) -> Tensor:
     """Scale brightness, contrast (about the image's mean) and saturation (about its grey), per image."""
     brightness, contrast, saturation = factors.view(-1, 3, 1, 1, 1).unbind(1)
     images = images * brightness
-    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)  # after brightness: contrast must leave the new mean where it is
     images = mean + (images - mean) * contrast
     grey = images.mean(dim=1, keepdim=True)
     return grey + (images - grey) * saturation
@@ -133,17 +139,18 @@ class Batches:
         self.images = split.images
         self.patients = None if split.patients is None else np.asarray(split.patients)[self.rows]
         self.labels = torch.as_tensor(np.asarray(split.labels)).to(device)
-        self.full = float(np.iinfo(split.images.dtype).max)
+        self.full = float(np.iinfo(split.images.dtype).max)  # 255 or 65,535; images of 16 bits keep all of them
         self.mean = torch.tensor(task.mean, device=device).view(1, -1, 1, 1)
         self.std = torch.tensor(task.std, device=device).view(1, -1, 1, 1)
         self.resident = self._resident()
 
     def _resident(self) -> Tensor | None:
+        # CUDA has no gather for uint16, and on a processor the memory map is the cache already
         if self.device.type != "cuda" or self.images.dtype != np.uint8:
             return None
         if self.images.nbytes > torch.cuda.mem_get_info(self.device)[0] / 4:
             return None
-        return torch.from_numpy(np.array(self.images)).to(self.device)
+        return torch.from_numpy(np.array(self.images)).to(self.device)  # a copy: torch warns of a read-only memory map
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -165,4 +172,5 @@ class Batches:
 
         In the order of torchvision's and timm's transforms: the bits are theirs.
         """
+        # folding it into one multiply-add would be quicker, and one unit in the last place away from what the donor saw
         return images.div_(self.full).sub_(self.mean).div_(self.std)

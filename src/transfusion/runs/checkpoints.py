@@ -38,6 +38,7 @@ class Checkpoints:
         digest = _digest(temporary.read_bytes())
         with temporary.open("ab") as file:
             file.write(digest)
+        # the new one is whole on disk before the old ones move: at any moment one of the two can be read
         if self.latest.exists():
             self.latest.replace(self.previous)
 
@@ -45,6 +46,7 @@ class Checkpoints:
         """The latest that is whole, fits a curve of ``num_rows`` rows and does not lie beyond ``last_step``."""
         for path in (self.latest, self.previous):
             kept = _read(path)
+            # a state ahead of the curve would leave rows out of it for good
             if kept and kept["num_rows"] <= num_rows and kept["state"]["step"] <= last_step:
                 return kept
         return None

@@ -34,6 +34,7 @@ def joined(folder: Path, grid: Sequence[str]) -> Iterator[None]:
     try:
         mine.parent.mkdir(parents=True, exist_ok=True)
         with held(mine.parent / "begin", "begins to work on the same study"):
+            # under one lock: two commands that begin at once would each see the other as absent
             for other in _others(mine.parent):
                 _refuse_another(other, meant, folder)
             lock.acquire(timeout=0)
@@ -52,13 +53,14 @@ def joined(folder: Path, grid: Sequence[str]) -> Iterator[None]:
 
 def _others(folder: Path) -> list[Path]:
     """The locks of the commands that work here, or did when they were killed."""
-    leased = {path.with_suffix("") for path in folder.glob("*.lock.lease")}
+    leased = {path.with_suffix("") for path in folder.glob("*.lock.lease")}  # where a file system has no locks
     return sorted(leased | set(folder.glob("*.lock")))
 
 
 def _refuse_another(lock: Path, meant: str, folder: Path) -> None:
     """Remove the trace of a command that has ended; refuse to work beside one that means something else."""
     with claimed(lock) as free:
+        # the same grid twice is help; another grid would rewrite grid.json under the feet of the first
         if not free and signature(lock).get("grid") != meant:
             raise StoreError(
                 f"{folder} is in use by {holder(lock)}, which carries out another grid"

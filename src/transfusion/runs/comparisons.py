@@ -118,10 +118,10 @@ class Look:
             try:
                 _compare(self)
             except Exception as error:
-                message = " ".join(str(error).split()) or type(error).__name__
+                message = " ".join(str(error).split()) or type(error).__name__  # some exceptions have an empty text
                 self.fail(message, traceback.format_exc())
                 return "failed"
-            self.failure_path.unlink(missing_ok=True)
+            self.failure_path.unlink(missing_ok=True)  # only after the result is on disk
         return "done"
 
     def fail(self, error: str, trace: str) -> None:
@@ -150,7 +150,7 @@ def check(settings: RepresentationSpec, model: nn.Module) -> None:
 
 def looked_at(runs: list[RunSpec]) -> list[RunSpec]:
     """The runs of the largest data size, the only ones whose representations are compared."""
-    largest = max((run.size or math.inf for run in runs), default=math.inf)
+    largest = max((run.size or math.inf for run in runs), default=math.inf)  # a size of None is all images
     return [run for run in runs if (run.size or math.inf) == largest]
 
 
@@ -228,6 +228,7 @@ def _compare(look: Look) -> None:
     look.machine.here().settle()
     task = tasks.load(store.run(unit.weights[0][0]).spec().task, cache=look.cache)
     found = ((_name(run, step), _network(store, task, run, step, look.machine)) for run, step in unit.weights)
+    # one network of NaN would turn every pair with it into an error, and the unit into none
     networks = {name: network for name, network in found if are_finite(network.state_dict())}
     images = Probe(task, store.run(unit.weights[0][0]).spec().train.eval_split, settings, look.machine)
     if unit.kind == "activations":
@@ -241,6 +242,7 @@ class Probe:
 
     def __init__(self, task: Task, split: str, settings: RepresentationSpec, machine: Machine) -> None:
         held_out = task.splits[split]
+        # a fixed seed: units made on different days, or by different workers, see the same images
         rows = np.random.default_rng(0).permutation(len(held_out))[: settings.images]
         self.data = Batches(task, held_out, rows, torch.device(machine.device_type()))
         self.pictures, self.labels = held_out.images, held_out.labels
@@ -254,7 +256,7 @@ class Probe:
     def two(self) -> np.ndarray:
         """Positions of the first image and of the first one with another label."""
         labels = self.labels[self.data.rows]
-        other = [place for place in range(1, len(labels)) if np.any(labels[place] != labels[0])]
+        other = [place for place in range(1, len(labels)) if np.any(labels[place] != labels[0])]  # rows, if multilabel
         return np.array([0, other[0] if other else len(labels) - 1])
 
 
@@ -289,7 +291,7 @@ def _activations(networks: dict[str, nn.Module], images: Probe, settings: Repres
     by_run: dict[str, list[str]] = defaultdict(list)
     for name in networks:
         by_run[name.split(" ")[0]].append(name)
-    couples = [names for names in by_run.values() if len(names) == 2]
+    couples = [names for names in by_run.values() if len(names) == 2]  # before and after; a diverged end has no pair
     if not couples:
         return {}
     two = images.two()
@@ -298,6 +300,7 @@ def _activations(networks: dict[str, nn.Module], images: Probe, settings: Repres
     for names in couples:
         before, after = (_maps(networks[name], inputs, settings) for name in names)
         if after.ndim == 4:
+            # those of the trained network for both pictures, so that what changed is a channel and not the choice
             channels = _strongest(after)
             shown |= {name: _small(maps[:, channels]) for name, maps in zip(names, (before, after), strict=True)}
     return shown
@@ -323,7 +326,7 @@ def _stage(settings: RepresentationSpec, model: nn.Module) -> str:
 
 def _strongest(maps: Tensor) -> Tensor:
     """Places of the channels that vary most over both images."""
-    variance = maps.double().transpose(0, 1).flatten(1).var(dim=1)
+    variance = maps.double().transpose(0, 1).flatten(1).var(dim=1)  # float32 drops digits where the mean is large
     return variance.topk(min(NUM_CHANNELS, len(variance))).indices
 
 

@@ -40,6 +40,7 @@ class Curve:
     def whole(self) -> tuple[list[Row], str]:
         """The rows before the first damage, and what the damage is; a torn last line is none."""
         try:
+            # what follows the last newline was cut off, or is empty
             *lines, _torn = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
             return [], ""
@@ -51,6 +52,7 @@ class Curve:
             try:
                 row = json.loads(line.decode("utf-8"))
                 check = _check(check, row, row.pop(CHECK, None))
+                # a line without any checksum is let pass, but a row holds numbers: words come from elsewhere
                 if any(isinstance(value, str) for value in row.values()):
                     raise ValueError("it holds words")
             except (ValueError, AttributeError, TypeError) as error:
@@ -61,12 +63,13 @@ class Curve:
     def append(self, row: Row) -> None:
         """Add a row and flush it to the disk; NaN is written as null."""
         rows, _ = self.whole()
+        # NaN is no JSON, and other readers of the file would refuse the whole line
         row = {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(_text([*rows, row]).splitlines(keepends=True)[-1])
                 file.flush()
-                os.fsync(file.fileno())
+                os.fsync(file.fileno())  # a checkpoint that knows of this row may follow at once
         except OSError as error:
             raise unwritable(self.path, error) from error
 
@@ -90,7 +93,7 @@ def _check(before: str, row: Row, noted: str | None = None) -> str:
     Raises:
         ValueError: if another one is noted in the row.
     """
-    found = f"{zlib.crc32((before + json.dumps(row)).encode()):08x}"
+    found = f"{zlib.crc32((before + json.dumps(row)).encode()):08x}"  # against accidents, not against forgers
     if noted not in (None, found):
         raise ValueError("its checksum does not fit")
     return found

@@ -49,7 +49,7 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._not_before = 0.0
+        self._not_before = 0.0  # the last look is not spared: the bar ends where the runs ended
         self.refresh()
         if self.bar.live.is_started:  # else rich ends the line of a bar that never was
             self.bar.stop()
@@ -61,10 +61,12 @@ class Display:
             return
         steps, now = self._look()
         self.bar.update(self.task, completed=steps, runs=self._runs(), now=now)
+        # with thousands of runs on a slow disk, looking would otherwise cost more than it shows
         self._not_before = time.monotonic() + SPARING * (time.monotonic() - began)
 
     def _look(self) -> tuple[int, str]:
         """Steps done by all runs, and what runs now."""
+        # by what is on disk, not by what this process started: others may work on the same study
         running = [job for job in self.jobs if job.id not in self._ended and job.files.machine_path.exists()]
         steps = sum(job.files.last_step() for job in running)
         steps += sum(job.run.train.steps for job in self.jobs if job.id in self._ended)

@@ -54,6 +54,7 @@ class Pool:
         """
         self._attempts[job.id] += 1
         try:
+            # submit() may start a process, which inherits how this one takes Ctrl-C
             with _deaf_to_interrupts():
                 future = self._executor.submit(self._call, job, self._attempts[job.id])
         except Exception as error:
@@ -67,6 +68,7 @@ class Pool:
 
     def ended(self, futures: Collection[Any]) -> list[Any]:
         """Those that have ended, after a quarter of a second at most."""
+        # wait() wakes at once; asking each in turn costs a quarter of a second per job
         if all(isinstance(future, Future) for future in futures):
             return list(wait(futures, timeout=POLL_S, return_when=FIRST_COMPLETED).done)
         ended = [future for future in futures if future.done()]
@@ -82,6 +84,7 @@ class Pool:
         """
         try:
             outcome: Outcome = future.result()
+        # the executor's own end says nothing about the job: it is tried again and not recorded as failed
         except (BrokenExecutor, CancelledError) as error:
             raise self._broken(error) from error
         except Exception as error:
@@ -111,7 +114,7 @@ def _name(thing: object) -> str:
 @contextlib.contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
     """Processes that start meanwhile leave Ctrl-C to this one from their first moment."""
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():  # Python sets signal handlers only there
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

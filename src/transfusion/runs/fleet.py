@@ -42,12 +42,14 @@ class Fleet:
     ) -> None:
         self.store, self.machine, self.progress = store, machine, progress
         self._console = Console(stderr=True, quiet=not progress, soft_wrap=True)
+        # threads are left out: each node divides its own cores
         options = ["--accelerator", machine.accelerator, "--devices", str(machine.devices)]
         options += ["--trackers", ",".join(trackers)] if trackers else []
         self._workers = Workers(cluster, store.folder, options, images.folder(cache).absolute())
 
     def carry_out(self, grid: list[RunSpec], donor_run: RunSpec | None, damaged: Collection[str] = ()) -> int:
         """See that workers carry out what is unfinished, and watch them; returns how many runs that were."""
+        # workers skip what has a result, so a damaged run must lose its result before they look
         for run_id in damaged:
             self._reopen(run_id)
         runs = [*([donor_run] if donor_run else []), *grid]
@@ -73,8 +75,9 @@ class Fleet:
         units = representations.missing(self.store)
         looks = [representations.Look(unit, self.store.folder.absolute(), self.machine) for unit in units]
         for look in looks:
-            look.failure_path.unlink(missing_ok=True)
+            look.failure_path.unlink(missing_ok=True)  # else an old failure would end the waiting for a new try
         if looks:
+            # one worker: comparisons take minutes where trainings take hours
             with self._watching(1):
                 for _ in track(self._steps(looks), "Comparing representations", len(looks), self.progress):
                     pass

@@ -26,6 +26,7 @@ def tidy(runs: list[RunFiles]) -> pd.DataFrame:
     frame = frame.reindex(columns=[*keys, *(column for column in frame.columns if column not in keys)])
     numbers = {column: "float64" for column in frame.columns if column not in keys or column in ("loss", "auc")}
     typed: pd.DataFrame = frame.astype(
+        # Int64 has a missing value (all images); a float column would turn sizes into 1000.0
         {"start": object, "size": "Int64", "seed": "int64", "step": "int64", **numbers}
     ).copy()
     return typed
@@ -80,9 +81,11 @@ def similarity(store: Store) -> pd.DataFrame:
     read = [
         pd.read_csv(path, dtype=dict.fromkeys(("a_run", "b_run", "warnings", "cautions"), object)) for path in files
     ]
+    # pandas warns when it concatenates empty frames, whose columns have no types yet
     if full := [each for each in read if len(each)]:
         frame = pd.concat(full)
     grid = [files.id for files in store.grid()]
+    # tables of an earlier grid stay on disk; only those of the runs that the study has now count
     frame = frame[frame["a_run"].isin(grid) & frame["b_run"].isin(grid)].drop_duplicates(["kind", *PAIR])[columns]
     filled = {column: frame[column].fillna("") for column in ("warnings", "cautions")}
     found: pd.DataFrame = frame.assign(**filled).reset_index(drop=True)

@@ -104,6 +104,7 @@ class Machine:
             # filling fresh memory costs time and guards nothing here
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.deterministic = True
+        # its choice of kernel depends on timing, and the last bits on the kernel
         torch.backends.cudnn.benchmark = False
 
     def device_type(self) -> str:
@@ -130,7 +131,7 @@ def best_precision(device_type: str) -> str:
 
 def describe(machine: Machine, precision: str) -> dict[str, Any]:
     """What is worth knowing about this machine when a number looks odd."""
-    packages = ("torch", "torchvision", "timm", "numpy", "lightning-fabric")
+    packages = ("torch", "torchvision", "timm", "numpy", "lightning-fabric")  # those that can move a number
     return {
         **asdict(machine),
         "accelerator": machine.device_type(),
@@ -158,16 +159,17 @@ def end_with_parent(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
+        # an orphan is adopted by another process: this also sees a parent that was killed with SIGKILL
         while os.getppid() == parent:
             time.sleep(0.5)
-        os._exit(1)
+        os._exit(1)  # no clean-up: handlers could wait for a parent that is gone
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 def keep_memory() -> None:
     """Tell the C allocator of this process what ``environment`` sets for those that are started here; glibc only."""
-    values = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1}
+    values = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1}  # mallopt takes a C int; the variable below takes more
     with contextlib.suppress(AttributeError, OSError, TypeError):
         allocator = ctypes.CDLL(None)
         for parameter, value in values.items():

@@ -81,8 +81,10 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
         origin = {"donor": donor.source, "donor_fingerprint": kept[0]}
         notes = (*notes, *taken.notes, *_on_scale(taken.state, model))
     num_images = len(task.splits["train"].labels)
+    # a start without a donor keeps its id, and its finished run, whatever the donor of the study
     grid = [run.with_values(**origin) if run.scheme in taught else run for run in _grid(spec, num_images)]
     card = {**task.card, "notes": list(notes)}
+    # by id: two sizes that come to the same number of images are one run
     return Plan(list({run.id: run for run in grid}.values()), donor_run, card, notes, kept)
 
 
@@ -135,6 +137,7 @@ def _checked_model(name: str, task: Task, train: TrainSpec) -> nn.Module:
         cut = " Give such a split, or cut one (--set task.val_fraction=0.1)." if train.eval_split == "val" else ""
         raise SpecError(f"The {train.eval_split} split of {task.name} is empty: there is nothing to evaluate on.{cut}")
     labels = np.asarray(task.splits[train.eval_split].labels)
+    # NaN is unlabelled
     if not any(len(np.unique(column[~np.isnan(column)])) > 1 for column in np.atleast_2d(labels.T)):
         raise SpecError(
             f"All images of the {train.eval_split} split of {task.name} have one label, so no AUC can be computed. "
@@ -144,6 +147,7 @@ def _checked_model(name: str, task: Task, train: TrainSpec) -> nn.Module:
     model = models.build(name, task.num_outputs, task.channels, task.image_size)
     try:
         with torch.inference_mode():
+            # eval(): a batch norm would refuse maps of one pixel, and its statistics must not see zeros
             outputs = model.eval()(torch.zeros(2, task.channels, task.image_size, task.image_size))
     except RuntimeError as error:
         why = str(error).splitlines()[0]
@@ -169,7 +173,7 @@ def _check_single(name: str, model: nn.Module, task: Task) -> None:
 
 def _check_batch(batch_size: int, task: Task) -> None:
     """Refuse a batch that this machine's memory cannot hold, activations aside."""
-    needed = 4 * batch_size * task.channels * task.image_size**2
+    needed = 4 * batch_size * task.channels * task.image_size**2  # bytes of float32
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else needed
     if needed > memory:
         raise SpecError(
@@ -218,6 +222,7 @@ def _on_scale(donor: dict[str, Tensor], model: nn.Module) -> Iterator[str]:
 
 
 def _grid(spec: StudySpec, num_images: int) -> Iterator[RunSpec]:
+    # seeds outermost: a study that is stopped early has every start as often as any other
     for seed in spec.seeds:
         for size in spec.sizes:
             for start in starts(spec):
@@ -265,7 +270,7 @@ def _count(size: int | float | None, num_images: int) -> int | None:
     """A size as a number of training images; all of them is None, however it was written."""
     if size is None:
         return None
-    count = max(1, round(size * num_images)) if isinstance(size, float) else size
+    count = max(1, round(size * num_images)) if isinstance(size, float) else size  # 1.0 is all images, 1 is one image
     if count > num_images:
         raise SpecError(f"A size of {size} was asked for, but the training split has {num_images} images.")
-    return None if count == num_images else count
+    return None if count == num_images else count  # else "all" and its number would be two runs

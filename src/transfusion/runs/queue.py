@@ -51,4 +51,5 @@ class Queue(Generic[J]):
     def hold(self, job: J) -> None:
         """Put a job aside that another process holds."""
         delay = self._delays[job.id] = min(LONGEST_S, 2 * self._delays.get(job.id, BUSY_S / 2))
+        # the number: jobs have no order
         heapq.heappush(self._held, (time.monotonic() + delay, next(self._numbers), job))

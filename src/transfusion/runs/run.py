@@ -90,6 +90,7 @@ def carry_out(job: Job) -> Outcome:
         if not mine:
             return "busy"
         try:
+            # asked again under the lock: another process may have ended it since the job was made
             if not job.is_open:
                 return "kept"
             if files.state == "done":
@@ -112,12 +113,14 @@ def carry_out(job: Job) -> Outcome:
 def _launch(job: Job) -> None:
     files, machine, precision = job.files, job.machine.here(), str(job.run.train.precision)
     machine.check(job.run.train.batch_size, precision)
+    # before began_on(), which reads the spec: it may be damaged
     files.declare(job.run)
     began = files.began_on()
     with contextlib.suppress(KeyError, SpecError):  # a folder that was copied here may have begun on another device
         before = Machine(**{key: began[key] for key in ("accelerator", "devices", "threads", "checkpoint_s")})
         before.check(job.run.train.batch_size, began["precision"])
         machine, precision = before, began["precision"]
+    # resolved once and recorded: a run that is resumed on another processor keeps its precision
     if precision == "auto":
         precision = best_precision(machine.device_type())
     files.begin(job.run, describe(machine, precision))
@@ -147,20 +150,23 @@ def _work(fabric: Fabric, job: Job, machine: Machine) -> None:
     task = tasks.load(job.run.task, cache=job.cache)
     model = models.build(job.run.model, task.num_outputs, task.channels, task.image_size)
     checkpoint = files.load_checkpoint()
+    # weights at step 0 that were lost are drawn again even where training resumes: the seed decides them
     if checkpoint is None or not files.has_beginning:
         _start(fabric, job, files, model)
     trainer = Trainer(fabric, job.run, task, model)
     if checkpoint is not None:
         trainer.resume(checkpoint)
     if fabric.is_global_zero:
+        # -1: the row of step 0 is made again too
         files.rewind(trainer.step if checkpoint else -1)
     told_here = job.trackers if fabric.is_global_zero else ()
     with trackers.following(told_here, Store(job.folder), job.run) as tell:
+        # the others must not read the curve before the first process has rewound it
         fabric.barrier()
         fit(trainer, files, machine.checkpoint_s, job.snapshots, tell)
     if fabric.is_global_zero:
         write_tensors(files.after_path, trainer.module.state_dict())
-        files.finish(files.curve()[-1])
+        files.finish(files.curve()[-1])  # last: only this makes the run finished
 
 
 def _start(fabric: Fabric, job: Job, files: RunFiles, model: nn.Module) -> None:
@@ -177,6 +183,7 @@ def initial_weights(job: Job, model: nn.Module) -> schemes.Provenance:
     donor = None
     if run.donor is not None:
         kept = Store(job.folder).donor_path(donor_key(run))
+        # from the study's copy: the original may be updated or gone before the last seed
         donor = donors.adapt(read_tensors(kept), model)
     start = run.scheme
     return schemes.initialize(

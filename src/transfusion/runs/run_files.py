@@ -71,7 +71,7 @@ class RunFiles:
         """Hold the run for this process, until it ends or dies; yields False when another process holds it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with claimed(self.lock_path) as mine:
-            if mine:
+            if mine:  # only who holds the lock knows that temporary files here are litter
                 sweep(self.folder)
             yield mine
 
@@ -157,6 +157,7 @@ class RunFiles:
 
     def _kept(self) -> dict[str, Any] | None:
         on_the_way = [*self.folder.glob(f"{SNAPSHOTS}/*.safetensors"), *self.folder.glob(self.picked_path.name)]
+        # they are made on the way only: a resumed run would not make them again
         if not all(map(is_whole, on_the_way)):
             return None
         return self._checkpoints.load(len(self._curve.whole()[0]), self.spec().train.steps)
@@ -205,6 +206,7 @@ class RunFiles:
             validation: scores and labels of the same network on the validation split, where a threshold is chosen.
             picked: whether it is the best by the validation split so far, and not the last one.
         """
+        # float64: rounding makes ties of scores near 1
         kept = {"scores": torch.from_numpy(scores), "labels": torch.from_numpy(np.array(labels))}
         if patients is not None:
             kept["patients"] = torch.from_numpy(np.unique(patients, return_inverse=True)[1])
@@ -329,13 +331,14 @@ class RunFiles:
         try:
             return read_json(self.failure_path, AGAIN)
         except StoreError as error:
+            # True: whether it diverged is not known any more, and a second try costs less than a run given up
             return {"error": str(error), "retry": True, "traceback": []}
 
     @property
     def failed_at(self) -> int:
         """A stamp that distinguishes one failure from another; 0 where there is none."""
         try:
-            return self.failure_path.stat().st_mtime_ns
+            return self.failure_path.stat().st_mtime_ns  # of one clock, that of the file system: hosts may disagree
         except FileNotFoundError:
             return 0
 

@@ -74,6 +74,7 @@ class Slurm:
         for name, value in self.options.items():
             if name in OURS:
                 raise SpecError(f"--{name} is set in the worker's script; write a script of your own to change it.")
+            # a line break would end the comment and run the rest as shell commands
             if not re.fullmatch(r"[a-z][a-z-]+", name) or "\n" in str(value):
                 raise SpecError(f"'{name}={value}' is no option of sbatch. Give its long name, as in partition=gpu.")
 
@@ -106,9 +107,9 @@ class Slurm:
         """
         ours = {
             "job-name": f"transfusion-{folder.parent.name}",
-            "output": str(folder).replace("%", "%%") + "/%A_%a.log",
-            "open-mode": "append",
-            "signal": "B:USR1@60",
+            "output": str(folder).replace("%", "%%") + "/%A_%a.log",  # sbatch expands % itself
+            "open-mode": "append",  # a requeued task would otherwise wipe out why it was killed
+            "signal": "B:USR1@60",  # to the batch shell, 60 s before the time limit
         }
         fixed = [f"#SBATCH --{key}={_quoted(value)}" for key, value in ours.items() if key not in self.options]
         exports = [f"export {key}={shlex.quote(value)}" for key, value in variables.items()]
@@ -190,6 +191,7 @@ class Workers:
     def _in_queue(self, job: str) -> bool:
         """Whether tasks of a job wait or run; taken to be so where the queue cannot be asked at the moment."""
         asked = _call("squeue", "--noheader", "--format=%T", f"--jobs={job}")
+        # SLURM forgets ended jobs after minutes and then calls their id invalid, in either case of the I
         return bool(asked.stdout.strip()) if asked.returncode == 0 else "nvalid job id" not in asked.stderr
 
     def _last_words(self) -> str:

@@ -99,6 +99,7 @@ class StudyStatus:
         at_work = self.counts["at work"]
         if not timed or not at_work:
             return None
+        # a ratio of sums: short runs have the noisiest pace and should weigh least
         pace_s = sum(run.time_s for run in timed) / sum(run.step for run in timed)
         return pace_s * sum(run.steps - run.step for run in self.runs if run.state != "failed") / at_work
 
@@ -137,9 +138,9 @@ def duration(seconds: float) -> str:
         >>> duration(42.3), duration(3700), duration(200_000)
         ('42 s', '1 h 2 min', '2 d 8 h')
     """
-    if seconds < 119.5:
+    if seconds < 119.5:  # "90 s" reads better than "2 min"; 119.5 would be rounded to 120 s
         return f"{round(seconds)} s"
-    if seconds >= 86_400 - 1800:
+    if seconds >= 86_400 - 1800:  # what rounds to 24 hours
         days, hours = divmod(round(seconds / 3600), 24)
         return f"{days} d {hours} h"
     hours, minutes = divmod(round(seconds / 60), 60)

@@ -115,10 +115,11 @@ class Store:
         first = donor_run and donor_run.id
         values = {"runs": ids, "donor_run": first, "fingerprint": fingerprint, "representations": compared}
         write_json(self.grid_path, values)
-        write_json(self.spec_path, spec.model_dump(mode="json"))
+        write_json(self.spec_path, spec.model_dump(mode="json"))  # last: a study exists once its spec does
 
     def _refuse_other_data(self, task: TaskSpec, fingerprint: str | None) -> None:
         """What was concluded here must not be replaced by a study of other images."""
+        # the content decides, not the path: data that moved are the same data
         if not self.exists or fingerprint in self._fingerprints():
             return
         try:
@@ -172,7 +173,7 @@ class Store:
 
     def beside(self, run_id: str) -> RunFiles | None:
         """A run that a study beside this one has finished, whole; the id says that it is the one that is meant."""
-        found = map(RunFiles, self.folder.parent.glob(f"*/runs/{run_id}"))
+        found = map(RunFiles, self.folder.parent.glob(f"*/runs/{run_id}"))  # a half-copied run is damaged or not "done"
         return next((files for files in found if files.state == "done" and not files.damage()), None)
 
     def adopt(self, run_id: str) -> None:
@@ -185,7 +186,7 @@ class Store:
 
     def keep_donor(self, name: str, weights: dict[str, Tensor]) -> None:
         """Keep weights where runs look for a donor."""
-        if not self.donor_path(name).exists():
+        if not self.donor_path(name).exists():  # a name stands for one content: a hash, or a run's id
             write_tensors(self.donor_path(name), weights)
 
     def representation_path(self, unit: str, suffix: str) -> Path:
@@ -204,6 +205,7 @@ class Store:
         """
         folders = [*self.folder.parent.glob(f"*/runs/{run_id}*"), *self.folder.glob(f"runs/{run_id}*")]
         runs = [files for files in map(RunFiles, folders) if files.after_path.exists() or files.spec_path.exists()]
+        # by id: a run that two studies share is one run, and either copy will do
         found = {files.id: files.after_path for files in runs if files.after_path.exists()}
         if len(found) == 1:
             return next(iter(found.values()))

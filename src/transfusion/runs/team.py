@@ -60,6 +60,7 @@ class Team:
         """
         ran = 0
         if donor_run:
+            # always patient: nothing that reads the donor can start without it
             ran += self._carry_out([donor_run], damaged, patient=True)
             if not self._adopt(donor_run):
                 grid = [run for run in grid if run.donor is None]
@@ -98,7 +99,7 @@ class Team:
             for ended in carry_out_all(jobs, crew, self.executor, display.wait if patient else None):
                 if ended is not None:
                     display.end(*ended)
-                    ran += ended[1] != "kept"
+                    ran += ended[1] != "kept"  # "kept" was done by another process
                 display.refresh()
         return ran
 

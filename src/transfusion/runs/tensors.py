@@ -20,6 +20,7 @@ FINGERPRINT = "fingerprint"  # of the tensors, in the header of their file
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Write safetensors atomically, with their fingerprint; tensors may share memory or be strided."""
+    # safetensors refuses tensors that share memory, as tied weights do, and strided ones
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     metadata = {FINGERPRINT: fingerprint(plain)}
     write_atomically(path, lambda temporary: _save(plain, temporary, metadata))
@@ -43,7 +44,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         with safe_open(name, framework="pt") as file:
             noted = (file.metadata() or {}).get(FINGERPRINT)
         tensors = load_file(name)
-    if noted not in (None, fingerprint(tensors)):
+    if noted not in (None, fingerprint(tensors)):  # None: files of other programs carry none
         raise StoreError(f"{path} is damaged: its tensors are not those that were written. {remedy}")
     return tensors
 
@@ -55,7 +56,7 @@ def _utf8(path: Path) -> Iterator[str]:
         str(path).encode()
     except UnicodeEncodeError:
         with path.open("rb") as file:
-            yield f"/dev/fd/{file.fileno()}"
+            yield f"/dev/fd/{file.fileno()}"  # a name of ASCII for the same file
     else:
         yield str(path)
 
@@ -72,6 +73,7 @@ def write_weights(path: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 def save_pickled(values: Any, path: Path) -> None:
     """``torch.save``; what cannot be written is an OSError, as it is of any other file."""
+    # given a path, torch writes by C++ and reports a full disk as a RuntimeError
     with path.open("wb") as file:
         torch.save(values, file)
 

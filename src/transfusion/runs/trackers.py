@@ -63,6 +63,7 @@ def check(names: Iterable[str]) -> None:
         if name not in KINDS:
             raise UnknownNameError.of("tracker", name, KINDS)
         packages = KINDS[name].packages
+        # found without importing it: that is slow
         if not all(find_spec(package.replace("-", "_")) for package in packages):
             raise SpecError(f"The tracker {name} needs {' and '.join(packages)}: pip install {' '.join(packages)}")
 
@@ -93,7 +94,7 @@ def following(names: Iterable[str], store: Store, run: RunSpec) -> Iterator[Call
         done = True
     finally:
         for follower in followers:
-            follower.close("success" if done else "failed")
+            follower.close("success" if done else "failed")  # also on Ctrl-C, else files stay open
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ class Follower:
         values = {key: float(value) for key, value in row.items() if key != "step" and value is not None}
         self.logger.log_metrics({key: value for key, value in values.items() if not math.isnan(value)}, row["step"])
         self.logger.save()
+        # after save(): a kill in between logs one row twice, the other order would lose it
         self.files.record_logged(logged | {self.name: logged[self.name] | {"step": row["step"]}})
 
     def close(self, status: str) -> None:
@@ -144,6 +146,7 @@ def _tensorboard(place: Place) -> Logger:
 
 def _wandb(place: Place) -> Logger:
     place.folder.mkdir(parents=True, exist_ok=True)
+    # offline unless asked: an upload of somebody's results must be a choice
     offline = os.environ.get("WANDB_MODE", "offline") in ("offline", "dryrun")
     logger: Logger = import_module("pytorch_lightning.loggers").WandbLogger(
         name=place.title, project=place.study, save_dir=place.folder, version=place.run.id, offline=offline

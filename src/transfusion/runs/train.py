@@ -59,9 +59,9 @@ def loss_of(task: Task, outputs: Tensor, labels: Tensor) -> Tensor:
     """Mean loss: cross-entropy over classes, or binary cross-entropy over labels that are not NaN."""
     if task.kind != "multilabel":
         return nn.functional.cross_entropy(outputs.float(), labels)
-    known = ~labels.isnan()
+    known = ~labels.isnan()  # NaN marks a label that nobody gave
     total = nn.functional.binary_cross_entropy_with_logits(outputs.float()[known], labels[known], reduction="sum")
-    return total / known.sum().clamp(min=1)
+    return total / known.sum().clamp(min=1)  # a batch without any label has loss 0, not NaN
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ def evaluate(fabric: Fabric, model: nn.Module, task: Task, data: Batches) -> Eva
     """
     model.eval()
     outputs = []
+    # interleaved: shares differ by one image at most, in number and in kind
     mine = np.arange(fabric.global_rank, len(data), fabric.world_size)
     with torch.inference_mode():
         for start in range(0, len(mine), EVAL_BATCH):
@@ -103,7 +104,7 @@ def _gather(fabric: Fabric, mine: Tensor, total: int) -> Tensor:
     if fabric.world_size == 1:
         return mine
     longest = math.ceil(total / fabric.world_size)
-    padded = torch.cat([mine, mine.new_zeros(longest - len(mine), mine.shape[1])])
+    padded = torch.cat([mine, mine.new_zeros(longest - len(mine), mine.shape[1])])  # all_gather needs equal shapes
     gathered = fabric.all_gather(padded)
     assert isinstance(gathered, Tensor)
     return gathered.transpose(0, 1).reshape(-1, mine.shape[1])[:total]
@@ -115,7 +116,7 @@ def make_optimizer(train: TrainSpec, model: nn.Module, device_type: str) -> torc
     options: dict[str, Any] = {
         "lr": train.lr,
         "weight_decay": train.weight_decay,
-        "fused": device_type in ("cpu", "cuda"),
+        "fused": device_type in ("cpu", "cuda"),  # one kernel for all parameters
     }
     if train.optimizer == "sgd":
         return torch.optim.SGD(parameters, momentum=train.momentum, **options)
@@ -130,6 +131,7 @@ class Trainer:
     def __init__(self, fabric: Fabric, run: RunSpec, task: Task, model: nn.Module) -> None:
         self.fabric, self.run, self.task = fabric, run, task
         device = fabric.device
+        # convolutions are faster so, and every run uses it: the layout changes the last bits
         model = model.to(device).to(memory_format=torch.channels_last)
         self.module = model
         self.model, self.optimizer = fabric.setup(model, make_optimizer(run.train, model, device.type))
@@ -155,7 +157,7 @@ class Trainer:
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         self.optimizer.step()
-        self.losses.append(loss.detach())
+        self.losses.append(loss.detach())  # stays on the device: reading it each step would wait for the GPU
         self.step += 1
 
     def train_loss(self) -> float:
@@ -172,7 +174,7 @@ class Trainer:
         losses = losses.cpu().double()
         bad = torch.nonzero(~losses.isfinite())
         if len(bad):
-            step = self.step - len(losses) + int(bad[0])
+            step = self.step - len(losses) + int(bad[0])  # losses are only looked at when the curve gets a row
             raise DivergedError(
                 f"The loss became {float(losses[bad[0]])} at step {step}. Lower the learning rate (--lr)."
             )
@@ -255,6 +257,7 @@ class Record:
             self.trainer.time_s = now - self.began
             if self.is_writer:
                 self.files.save_checkpoint(self.trainer.state())
+            # from after the writing: where a checkpoint takes longer than its interval, training still advances
             self.saved = time.monotonic()
         if self.is_writer and now - self.noted >= NOTE_S:
             self.files.note_step(self.trainer.step)
@@ -276,10 +279,11 @@ def fit(
     train, record = trainer.run.train, Record(trainer, files, checkpoint_s, follow)
     due = set(train.evaluations) - {row["step"] for row in files.curve()}
     kept = snapshot_steps(train) if snapshots else ()
+    # one turn more than steps: the weights after the last one are evaluated too
     for step in range(trainer.step, train.steps + 1):
         if step in kept:
             record.snapshot()
-        if step in due:
+        if step in due:  # before the step is taken: row 0 is of the initial weights
             record.evaluation()
         if step < train.steps:
             record.progress()

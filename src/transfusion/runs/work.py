@@ -43,6 +43,7 @@ def work(team: Team) -> Worked:
         if donor_run:
             store.adopt(donor_run.id)
         ran += team.carry_out([files.spec() for files in store.grid()], donor_run.spec() if donor_run else None)
+        # comparisons need every run of the grid; the worker that ends the last one makes them
         if not any(files.wanted for files in store.grid()):
             unseen = team.compare()
         seen = runs

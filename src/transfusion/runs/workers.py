@@ -81,6 +81,7 @@ class Crew:
         if self.workers == 0:
             yield Inline()
             return
+        # a forked process inherits the locks of OpenMP and CUDA in whatever state they are, and hangs
         context = multiprocessing.get_context("spawn")
         try:
             cards = context.Queue()
@@ -89,6 +90,7 @@ class Crew:
                 f"Processes cannot be started here ({reason(error)}). Run in this one with --workers 0."
             ) from error
         for place in range(self.workers):
+            # a queue, since an initializer cannot know which of the processes it starts in
             cards.put(self.gpus[place % len(self.gpus)] if self.gpus else None)
         with _environment(environment(self.machine.threads)):
             pool = ProcessPoolExecutor(self.workers, context, _settle, (os.getpid(), cards))
@@ -100,7 +102,7 @@ class Crew:
 
 def _shares(devices: int) -> tuple[str, ...]:
     """The visible CUDA cards in groups of ``devices``; those that the user hid stay hidden."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")  # names or UUIDs, passed on as they are
     cards = named.split(",") if named else [str(card) for card in range(torch.cuda.device_count())]
     return tuple(",".join(cards[first : first + devices]) for first in range(0, len(cards) - devices + 1, devices))
 
@@ -130,7 +132,7 @@ def _settle(parent: int, cards: Any) -> None:
 
 def _end(pool: ProcessPoolExecutor) -> None:
     """Stop at once: a run that is interrupted resumes from its last checkpoint."""
-    processes = list((pool._processes or {}).values())
+    processes = list((pool._processes or {}).values())  # shutdown() forgets them; there is no public list
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
         process.terminate()
@@ -180,6 +182,7 @@ def _carry_out_in(
     running: dict[Any, J] = {}
     try:
         while waiting or running:
+            # one at a time while any is suspected: the next death then has one possible cause
             suspects = bool(deaths) and any(deaths[job.id] for job in (*waiting, *running.values()))
             yield from _fill(pool, 1 if suspects else places, waiting, running)
             for future in pool.ended(running):
@@ -214,7 +217,7 @@ def _fill(pool: Pool, places: int, waiting: Queue[J], running: dict[Any, J]) -> 
 
 def _blame(jobs: list[J], waiting: Queue[J], deaths: Counter[str]) -> Iterator[tuple[J, Outcome]]:
     """Any of ``jobs`` may have killed the process: try each again, one at a time, but not for ever."""
-    for job in reversed(jobs):
+    for job in reversed(jobs):  # put_first() reverses it once more
         deaths[job.id] += 1
         if deaths[job.id] < MAX_DEATHS:
             waiting.put_first(job)
