@@ -23,7 +23,7 @@ def relative_change(before: Array, after: Array) -> Floats:
     Raises:
         InputError: for different shapes or values that are not finite.
 
-    Example:
+    Examples:
         >>> relative_change(np.ones((2, 3)), 1.5 * np.ones((2, 3))).tolist()
         [0.5, 0.5]
     """
@@ -51,7 +51,7 @@ def pictures(before: Array, after: Array) -> dict[str, Floats]:
     Raises:
         InputError: for different or other shapes, or values that are not finite.
 
-    Example:
+    Examples:
         >>> shown = pictures(np.ones((1, 3, 5, 5)), 1.01 * np.ones((1, 3, 5, 5)))
         >>> round(float(shown["before"].max()), 3), float(shown["difference"].max())
         (0.995, 1.0)
@@ -77,7 +77,7 @@ def weight_histograms(weights: Mapping[str, Sequence[Array]], bins: int = 100) -
     Raises:
         InputError: where there is no weight, or one is not finite.
 
-    Example:
+    Examples:
         >>> edges, density = weight_histograms({"a": [np.zeros(3), np.ones(1)]}, bins=2)
         >>> density["a"].tolist()
         [1.5, 0.5]

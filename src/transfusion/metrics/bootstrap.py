@@ -45,7 +45,7 @@ def bootstrap_auc(
     Raises:
         InputError: as for ``delong``.
 
-    Example:
+    Examples:
         >>> measured = bootstrap_auc([0, 0, 1, 1, 0, 1], [0.2, 0.3, 0.6, 0.9, 0.7, 0.5], patients=list("aabbcd"))
         >>> measured.n, round(measured.estimate, 3)
         (4, 0.778)
@@ -82,7 +82,7 @@ def auc_interval(
     Raises:
         InputError: shapes that do not fit, probabilities that are NaN, outcomes other than 0, 1 and NaN.
 
-    Example:
+    Examples:
         >>> outcomes, probabilities = np.eye(3)[[0, 1, 2, 0, 1, 2]], np.eye(3)[[0, 1, 2, 0, 2, 1]]
         >>> measured = auc_interval(outcomes, probabilities)
         >>> measured.n, round(measured.estimate, 3)

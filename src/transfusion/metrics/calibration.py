@@ -44,7 +44,7 @@ def reliability(outcomes: ArrayLike, probabilities: ArrayLike, num_bins: int = 1
 
     Source: Niculescu-Mizil and Caruana 2005, with bins of equal counts; an addition to the paper.
 
-    Example:
+    Examples:
         >>> bins = reliability([0, 1, 0, 1], [0.1, 0.3, 0.7, 0.9], num_bins=2)
         >>> bins.predicted, bins.observed, bins.n
         (array([0.2, 0.8]), array([0.5, 0.5]), array([2, 2]))

@@ -43,7 +43,7 @@ def delong(labels: ArrayLike, scores: ArrayLike, level: float = 0.95, patients: 
     Source: DeLong et al. 1988 through mid-ranks (Sun and Xu 2014); Obuchowski 1997, Biometrics 53; an addition to the
     paper.
 
-    Example:
+    Examples:
         >>> measured = delong([0, 0, 0, 1, 1, 1], [0.1, 0.4, 0.35, 0.8, 0.3, 0.9])
         >>> round(measured.estimate, 3), round(measured.low, 3), round(measured.high, 3)
         (0.778, 0.173, 0.983)
@@ -106,7 +106,7 @@ def delong_test(labels: ArrayLike, a: ArrayLike, b: ArrayLike, level: float = 0.
 
     Source: DeLong et al. 1988.
 
-    Example:
+    Examples:
         >>> difference, p = delong_test([0, 0, 1, 1, 1], [1, 2, 3, 2, 4], [1, 3, 2, 2, 4])
         >>> round(difference.estimate, 3), p > 0.05
         (0.25, True)

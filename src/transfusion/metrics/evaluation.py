@@ -44,7 +44,7 @@ def evaluate(kind: Kind, scores: ArrayLike, labels: ArrayLike, positive: int | N
     Source: Sections 3.1 and 3.2 of the paper for the AUCs; calibration is an addition (classwise-ECE of Kull et
     al. 2019, arXiv:1910.12656).
 
-    Example:
+    Examples:
         >>> measured = evaluate("binary", [[0.9, 0.1], [0.4, 0.6], [0.6, 0.4]], [0, 1, 1], positive=1)
         >>> measured["auc"], round(measured["accuracy"], 3)
         (1.0, 0.667)
@@ -98,7 +98,7 @@ def events(kind: Kind, scores: ArrayLike, labels: ArrayLike, positive: int | Non
         UnknownNameError: as ``evaluate``.
         InputError: as ``evaluate``.
 
-    Example:
+    Examples:
         >>> outcomes, probabilities = events("graded", [[0.5, 0.25, 0.25], [1, 0, 0]], [2, 0], positive=1)
         >>> outcomes.ravel(), probabilities.ravel()
         (array([1., 0.]), array([0.5, 0. ]))

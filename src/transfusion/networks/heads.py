@@ -233,7 +233,7 @@ def _is_head(key: str, module: nn.Module) -> bool:
 def is_called_head(key: str) -> bool:
     """Whether an attribute's name says that its module makes outputs.
 
-    Example:
+    Examples:
         >>> is_called_head("mlp_head"), is_called_head("conv_head")
         (True, False)
     """

@@ -57,7 +57,7 @@ def build(name: str, num_outputs: int, channels: int = 3, image_size: int = 224)
         UnknownNameError: no library has that name; near ones are suggested.
         SpecError: the settings do not go together.
 
-    Example:
+    Examples:
         >>> sum(p.numel() for p in build("cbr_small", num_outputs=5).parameters())
         2114341
     """
@@ -88,7 +88,7 @@ class ConvBatchRelu(nn.Sequential):
     Source:
         Raghu et al., NeurIPS 2019 (the later version of arXiv:1902.07208), appendix on the small CNNs.
 
-    Example:
+    Examples:
         >>> import torch
         >>> ConvBatchRelu(5, (8, 16), num_outputs=2)(torch.zeros(1, 3, 32, 32)).shape
         torch.Size([1, 2])
@@ -123,7 +123,7 @@ class SmallResNet(nn.Module):
     Source:
         He et al., Deep Residual Learning for Image Recognition (2016), section 4.2.
 
-    Example:
+    Examples:
         >>> import torch
         >>> SmallResNet(3, num_outputs=10)(torch.zeros(2, 3, 32, 32)).shape
         torch.Size([2, 10])

@@ -12,7 +12,7 @@ import torch
 def generator(seed: int, name: str) -> torch.Generator:
     """A CPU generator of its own for one tensor: the same numbers whatever else is drawn, on any device.
 
-    Example:
+    Examples:
         >>> torch.equal(torch.randn(3, generator=generator(0, "fc.weight")),
         ...             torch.randn(3, generator=generator(0, "fc.weight")))
         True
@@ -27,7 +27,7 @@ def isolated_rng(seed: int, name: str = "") -> Iterator[None]:
     Modules made inside are in float32 on the CPU, whatever ``torch.set_default_dtype`` and
     ``torch.set_default_device`` say. ``torch.manual_seed`` would also reseed every GPU, so it is not used.
 
-    Example:
+    Examples:
         >>> before = torch.get_rng_state()
         >>> with isolated_rng(0):
         ...     layer = torch.nn.Linear(2, 2)

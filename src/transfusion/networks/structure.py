@@ -78,7 +78,7 @@ def stages(model: nn.Module) -> dict[str, tuple[str, ...]]:
     Raises:
         InputError: ``model.transfusion_stages`` names what does not exist, or leaves a tensor out.
 
-    Example:
+    Examples:
         >>> import torchvision
         >>> list(stages(torchvision.models.resnet18()))
         ['stem', 'layer1', 'layer2', 'layer3', 'layer4', 'head']
@@ -100,7 +100,7 @@ def stages(model: nn.Module) -> dict[str, tuple[str, ...]]:
 def stage_of(model: nn.Module) -> dict[str, str]:
     """The stage of every parameter and buffer, by the tensor's name (tied tensors under each of their names).
 
-    Example:
+    Examples:
         >>> stage_of(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2)))["2.weight"]
         'head'
     """

@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 def around(name: str) -> Iterator[str]:
     """The name itself, then the modules around it, innermost first; the whole network is ''.
 
-    Example:
+    Examples:
         >>> list(around("layer1.0.conv1"))
         ['layer1.0.conv1', 'layer1.0', 'layer1', '']
     """
@@ -47,7 +47,7 @@ def num_elements(model: nn.Module) -> dict[str, int]:
 def wrapped(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """The network and what it wraps, outermost first: compiled, parallel and other modules with a single child.
 
-    Example:
+    Examples:
         >>> [name for name, _ in wrapped(nn.DataParallel(nn.Sequential(nn.Linear(2, 2), nn.ReLU())))]
         ['', 'module']
     """
@@ -93,7 +93,7 @@ def is_norm(module: nn.Module) -> bool:
 def says(key: str, words: re.Pattern[str]) -> bool:
     """Whether one of the words of an attribute's name is among some; numbers are left out.
 
-    Example:
+    Examples:
         >>> [says(key, re.compile("heads?|aux")) for key in ("_conv_head2", "AuxLogits", "ahead")]
         [True, True, False]
     """

@@ -48,7 +48,7 @@ def learning_rate(train: TrainSpec, step: int) -> float:
 def snapshot_steps(train: TrainSpec) -> tuple[int, ...]:
     """Steps whose weights are kept to follow a run: a half, a quarter, ... of it, since most happens early.
 
-    Example:
+    Examples:
         >>> snapshot_steps(TrainSpec(steps=40))
         (1, 2, 5, 10, 20)
     """

@@ -65,16 +65,18 @@ def initialize(
         Paper, sections 4.1 (random, Mean Var), 4.3 (sampling), 4.4 (batch norm) and 6.4 (weight transfusion). Stages
         here are finer than the paper's blocks.
 
-    Example:
+    Examples:
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 2))
         >>> initialize(model, "random", seed=1)["0.weight"].rule
         'random'
     """
+    # a copy: the caller's is never changed
     state = dict(donor.state_dict() if isinstance(donor, nn.Module) else donor or {})
     plan = _Plan.of(model, (scheme, rest, batch_norm, head), upto)
     found = slots(model)
     _check_donor(plan, found, state, given=donor is not None)
     fresh = fresh_tensors(model, seed)
+    # all checks come before the first tensor is written: an error leaves the model as it was
     sources = {rule: rule.sources(state, fresh) for rule in {plan.rule(slot) for slot in found}}
     _check_parametrizations(plan, found, sources)
     # gains and singular vectors are measured on their weights, so these come first
@@ -98,7 +100,7 @@ def reads_donor(
     Raises:
         UnknownNameError: no such scheme, batch-norm mode, stage or rule for the head.
 
-    Example:
+    Examples:
         >>> reads_donor(nn.Linear(2, 2), "mean_var"), reads_donor(nn.Linear(2, 2), "random")
         (True, False)
     """
@@ -139,7 +141,7 @@ class _Plan:
         chosen = self.head if slot.is_head else self.scheme if slot.stage in self.lower else self.rest
         if slot.role != "batch_norm" or chosen.owns_batch_norm:
             return chosen
-        return IDENTITY if slot.is_head else self.batch_norm
+        return IDENTITY if slot.is_head else self.batch_norm  # a head's batch norm must not depend on the donor either
 
 
 def _known(table: dict[str, Scheme], what: str, name: str) -> Scheme:
@@ -153,6 +155,7 @@ def _check_donor(plan: _Plan, found: list[Slot], state: dict[str, Tensor], *, gi
     if not given and (plan.needs_donor or read):
         what = next(rule.name for rule in (plan.scheme, plan.rest, plan.batch_norm) if rule.needs_donor)
         raise DonorError(f"'{what}' needs a donor and none was given: pass donor=, a state dict or a network.")
+    # every fault of a kind is named at once, and not one per attempt
     missing = [slot.name for slot in read if slot.name not in state]
     odd = [slot.name for slot in read if slot.name in state and not _is_alike(state[slot.name], slot.tensor)]
     if odd:
@@ -168,6 +171,7 @@ def _check_donor(plan: _Plan, found: list[Slot], state: dict[str, Tensor], *, gi
     if missing or other:
         problems = [f"missing: {_listed(missing)}"] * bool(missing) + [f"misshapen: {_listed(other)}"] * bool(other)
         raise DonorMismatchError(f"The donor does not fit the model ({'; '.join(problems)}). Adapt it first.")
+    # masks among buffers hold -inf rightly
     broken = [slot.name for slot in read if slot.role != "buffer" and not state[slot.name].isfinite().all()]
     if broken:
         raise DonorError(
@@ -203,6 +207,7 @@ def _fill(slot: Slot, rule: Scheme, sources: Mapping[str, Tensor], seed: int) ->
         mean, std = moments(slot.tensor)
         return Origin(slot.name, slot.stage, f"tied to {slot.tied_to}", None, mean, std, mean, std)
     source = sources.get(slot.name)
+    # seeded by the tensor's name: adding a layer elsewhere changes no other draw
     drawn = rule.draw(slot, None if source is None else source.detach().cpu(), generator(seed, slot.name))
     slot.tensor.copy_(drawn.values.reshape(slot.tensor.shape))
     read = slot.name if rule.reads(slot) else None

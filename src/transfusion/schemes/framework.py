@@ -26,9 +26,11 @@ def fresh_tensors(model: nn.Module, seed: int) -> dict[str, Tensor]:
     if rebuild is not None:
         with isolated_rng(seed):
             rebuilt = rebuild().state_dict()
+        # else it was changed after it was built, and the rebuilt one is another network
         if {k: v.shape for k, v in rebuilt.items()} == {k: v.shape for k, v in model.state_dict().items()}:
             return rebuilt
     fresh: dict[str, Tensor] = {}
+    # from the inside out: where an outer module resets its children's tensors, the outer rule counts
     for name, layer in reversed(list(model.named_modules())):
         fresh.update(_reset(layer, name, seed))
     return fresh
@@ -37,6 +39,7 @@ def fresh_tensors(model: nn.Module, seed: int) -> dict[str, Tensor]:
 @torch.no_grad()
 def _reset(layer: nn.Module, name: str, seed: int) -> dict[str, Tensor]:
     """What a layer's own reset writes, seen by letting it work on a copy full of NaN."""
+    # the latter in attention
     method = "reset_parameters" if hasattr(layer, "reset_parameters") else "_reset_parameters"
     if not hasattr(layer, method):
         return {}
@@ -44,6 +47,7 @@ def _reset(layer: nn.Module, name: str, seed: int) -> dict[str, Tensor]:
     with isolated_rng(seed, name):
         getattr(blank, method)()
     prefix = f"{name}." if name else ""
+    # what is still NaN was not written: a reset may leave children or buffers to others
     return {prefix + key: tensor for key, tensor in _by_real_name(layer, blank) if not tensor.isnan().any()}
 
 
@@ -63,7 +67,7 @@ def _blank(layer: nn.Module) -> nn.Module:
         "_parameters": {key: t if t is None else nn.Parameter(_nan_like(t), False) for key, t in plain.items()},
         "_buffers": {key: t if t is None else _nan_like(t) for key, t in layer._buffers.items() if key not in gone},
         "_modules": {key: child and _blank(child) for key, child in children.items()},
-        "_forward_pre_hooks": OrderedDict(),
+        "_forward_pre_hooks": OrderedDict(),  # hooks of weight norm would compute from NaN
     }
     return twin
 
@@ -71,6 +75,7 @@ def _blank(layer: nn.Module) -> nn.Module:
 def _nan_like(tensor: Tensor) -> Tensor:
     if tensor.is_floating_point():
         return torch.full(tensor.shape, torch.nan, dtype=torch.float32, device="cpu")
+    # integers have no NaN, and resets read index tables
     blank = tensor.detach().cpu().clone()
     return blank.fill_(torch.nan) if blank.is_complex() else blank
 

@@ -51,6 +51,7 @@ def refresh(model: nn.Module) -> None:
             if isinstance(hook, WeightNorm):
                 setattr(layer, hook.name, hook.compute_weight(layer))
             elif isinstance(hook, SpectralNorm):
+                # u and v are exact already
                 setattr(layer, hook.name, hook.compute_weight(layer, do_power_iteration=False))
 
 
@@ -67,7 +68,7 @@ def _by_parametrization(layer: nn.Module) -> Iterator[Piece]:
     steps_of = layer.parametrizations.items() if parametrize.is_parametrized(layer) else ()  # type: ignore[operator,union-attr]
     for weight, steps in steps_of:
         prefix, norm = f"parametrizations.{weight}.", "+".join(type(step).__name__ for step in steps)
-        if norm == "_WeightNorm":
+        if norm == "_WeightNorm":  # private in torch: there is no public way to know it
             yield from _weight_norm(layer, weight, f"{prefix}original1", f"{prefix}original0")
         elif norm == "_SpectralNorm":
             names = (f"{prefix}original", f"{prefix}0._u", f"{prefix}0._v")
@@ -109,9 +110,10 @@ def _norms(layer: nn.Module, whole: str, gain: str) -> Tensor:
 def _singular_vector(layer: nn.Module, whole: str, dim: int, side: int) -> Tensor:
     """The first left (0) or right (1) singular vector of the weight as a matrix; its largest left entry is positive."""
     matrix = tensor_of(layer, whole).cpu().double().movedim(dim, 0).flatten(1)
-    tall = matrix.shape[0] > matrix.shape[1]
+    tall = matrix.shape[0] > matrix.shape[1]  # the smaller Gram matrix: vocabularies make sides of 50,000
     narrow = matrix.T if tall else matrix
-    first = torch.linalg.eigh(narrow @ narrow.T).eigenvectors[:, -1]
+    first = torch.linalg.eigh(narrow @ narrow.T).eigenvectors[:, -1]  # ascending: the last is the largest
     other = nn.functional.normalize(narrow.T @ first, dim=0)
     left, right = (other, first) if tall else (first, other)
+    # a vector and its negative serve alike; one of them must be chosen, on every machine the same
     return (left, right)[side] * left[left.abs().argmax()].sign()

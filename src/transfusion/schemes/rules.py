@@ -105,7 +105,7 @@ class FanScaled(Scheme):
     def _normal(self, slot: Slot, std: float, rule: str, generator: torch.Generator) -> Draw:
         values = _normal(slot.tensor.shape, 0.0, std, generator)
         if slot.padding is not None:
-            values[slot.padding] = 0
+            values[slot.padding] = 0  # as torch's own Embedding keeps it
         return Draw(values, rule, 0.0, std)
 
 
@@ -116,7 +116,7 @@ class Random(FanScaled):
 
     def variance(self, fan_in: int, fan_out: int) -> float:
         """See ``FanScaled.variance``."""
-        return 2 / max(fan_in + fan_out, 1)
+        return 2 / max(fan_in + fan_out, 1)  # 1: a tensor without elements has no fans
 
 
 class Kaiming(FanScaled):
@@ -188,6 +188,7 @@ class Redrawn(Scheme):
         if not self.reads(slot):
             return Draw(slot.tensor, "kept")
         assert source is not None
+        # a padding row of zeros would pull mean and variance towards 0
         drawn = torch.arange(len(source), device="cpu") != slot.padding if slot.padding is not None else ...
         values, measured = source.clone(), source[drawn]
         mean, std = moments(measured)
@@ -220,7 +221,7 @@ class Sampling(Redrawn):
     def redraw(self, source: Tensor, generator: torch.Generator) -> Tensor:
         """See ``Redrawn.redraw``."""
         count = source.numel()
-        chosen = torch.randint(max(count, 1), (count,), generator=generator, device="cpu")
+        chosen = torch.randint(max(count, 1), (count,), generator=generator, device="cpu")  # randint(0) is an error
         return source.reshape(-1)[chosen].reshape(source.shape)
 
 
@@ -269,7 +270,7 @@ class MeanVarBatchNorm(MeanVar):
         if slot.key != "running_var":
             return super().draw(slot, source, generator)
         mean, std = moments(source)
-        if not mean > 0 or (source < 0).any():
+        if not mean > 0 or (source < 0).any():  # `not >` also refuses NaN
             raise DonorError(
                 f"The donor's '{slot.name}' holds variances of mean {mean:g} and minimum {source.min().item():g}; they "
                 "must be positive. Use batch-norm mode 'identity' or 'pretrained', or another donor."
@@ -297,19 +298,22 @@ def moments(tensor: Tensor) -> tuple[float, float]:
         >>> moments(torch.tensor([1.0, 3.0]))
         (2.0, 1.0)
     """
+    # a lazily conjugated tensor has no real view
     numbers = torch.view_as_real(tensor.detach().resolve_conj()) if tensor.is_complex() else tensor.detach()
+    # half types would overflow in the square
     values = numbers.to("cpu", torch.promote_types(numbers.dtype, torch.float32))
     mean = values.mean()
     return mean.item(), (values - mean).square_().mean().sqrt().item()
 
 
 def _normal(shape: tuple[int, ...], mean: float, std: float, generator: torch.Generator) -> Tensor:
+    # always on the CPU in float32: other devices and types draw other numbers from the same seed
     return torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu").mul_(std).add_(mean)
 
 
 def _log_normal(shape: tuple[int, ...], mean: float, std: float, generator: torch.Generator) -> Tensor:
     """Positive values with this mean and standard deviation: exp(N(mu, s^2)), s^2 = ln(1 + std^2 / mean^2)."""
-    variance = math.log1p((std / mean) ** 2)
+    variance = math.log1p((std / mean) ** 2)  # of the logarithm
     return _normal(shape, math.log(mean) - variance / 2, math.sqrt(variance), generator).exp_()
 
 

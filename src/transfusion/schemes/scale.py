@@ -57,14 +57,14 @@ def far_from_he(scales: Mapping[str, float]) -> dict[str, float]:
 
 
 def _counts(slot: Slot) -> bool:
-    in_pieces = slot.name.rpartition(".")[2] != slot.key
+    in_pieces = slot.name.rpartition(".")[2] != slot.key  # under weight or spectral norm the tensor's name is longer
     return slot.role == "weight" and not (slot.is_head or slot.tied_to or in_pieces)
 
 
 def _against_he(slot: Slot, tensor: Tensor) -> float:
-    rms = tensor.detach().double().square().mean().sqrt().item()
+    rms = tensor.detach().double().square().mean().sqrt().item()  # about 0, not the mean: a shift is scale too
     return rms / math.sqrt(2 / max(slot.fans[0], 1))
 
 
 def _geometric_mean(values: list[float]) -> float:
-    return math.exp(math.fsum(map(math.log, values)) / len(values))
+    return math.exp(math.fsum(map(math.log, values)) / len(values))  # a product of many scales could overflow

@@ -67,7 +67,7 @@ def slots(model: nn.Module) -> list[Slot]:
     found = []
     for name, layer, key, tensor, piece in _named(model):
         role = role_of(layer, key, tensor, piece)
-        tied_to = first.setdefault(_memory(tensor), name)
+        tied_to = first.setdefault(_memory(tensor), name)  # the first name owns the tensor
         found.append(
             Slot(
                 name=name,
@@ -75,7 +75,7 @@ def slots(model: nn.Module) -> list[Slot]:
                 tensor=tensor,
                 role=role,
                 stage=stage[name],
-                is_head=any(name.startswith(f"{h}.") for h in heads),
+                is_head=any(name.startswith(f"{h}.") for h in heads),  # the dot: "fc" is not "fc2"
                 fans=fans(layer, tuple(tensor.shape)) if role == "weight" else (1, 1),
                 tied_to=None if tied_to == name else tied_to,
                 padding=getattr(layer, "padding_idx", None) if key == "weight" else None,
@@ -110,11 +110,13 @@ def role_of(layer: nn.Module, key: str, tensor: Tensor, piece: Piece | None = No
         return "norm" if key == "weight" else "bias"
     if tensor.is_complex() or "complex" in key:
         return "constant"
+    # before "bias": relative_position_bias_table is a table
     if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)) or _TOKEN.search(key):
         return "token"
     if "bias" in key:
         return "bias"
     is_matrix = isinstance(layer, _WITH_WEIGHTS) and tensor.ndim >= 2 and key.startswith("weight")
+    # axes of length 1 are for broadcasting: a LayerScale of shape (d, 1, 1) is no matrix
     return "weight" if is_matrix or sum(size > 1 for size in tensor.shape) >= 2 else "constant"
 
 
@@ -131,7 +133,7 @@ def fans(layer: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
     Returns:
         (fan_in, fan_out), receptive field counted.
 
-    Example:
+    Examples:
         >>> fans(nn.Conv2d(32, 32, 3, groups=32), (32, 1, 3, 3))
         (9, 9)
     """
@@ -145,7 +147,7 @@ def fans(layer: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
 
 def _named(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor, Piece | None]]:
     """(name, layer, name within the layer, tensor, piece of a weight) of all that the state dict holds."""
-    modules = dict(model.named_modules(remove_duplicate=False))
+    modules = dict(model.named_modules(remove_duplicate=False))  # a module used twice has two names in the state dict
     cut = {
         f"{path}.{piece.name}".lstrip("."): (layer, piece) for path, layer in modules.items() for piece in pieces(layer)
     }
@@ -164,6 +166,7 @@ def _named(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor, Piec
 
 def _memory(tensor: Tensor) -> Hashable:
     """Equal for tensors that share all their memory, whether or not they are one object."""
+    # empty ones all lie at 0
     return (tensor.data_ptr(), tensor.shape, tensor.stride()) if tensor.numel() else id(tensor)
 
 

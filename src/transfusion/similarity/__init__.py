@@ -64,7 +64,7 @@ def cca(x: Array, y: Array, squared: bool = False, rows_per_image: int = 1) -> S
     Source: the paper's Section 6; where n < d or features depend on each other it leaves open what to do, and we count
         numerical ranks.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> x = np.random.default_rng(0).normal(size=(1000, 4))
         >>> round(cca(x, x @ np.triu(np.ones((4, 4)))).value, 6)
@@ -90,7 +90,7 @@ def svcca(x: Array, y: Array, variance: float = SVCCA_VARIANCE, rows_per_image: 
 
     Source: Raghu et al. (2017). Some code cuts on the sum of singular values instead, which keeps more.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> x = np.random.default_rng(0).normal(size=(1000, 4)) * [9, 9, 0.1, 0.1]
         >>> svcca(x, x).ranks
@@ -120,7 +120,7 @@ def pwcca(x: Array, y: Array, rows_per_image: int = 1) -> Similarity:
 
     Source: Morcos et al. (2018), equation 3.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> x = np.random.default_rng(0).normal(size=(1000, 4))
         >>> round(pwcca(x, -2 * x).value, 6)
@@ -149,7 +149,7 @@ def linear_cka(x: Array, y: Array, debiased: bool = False, rows_per_image: int =
 
     Source: Kornblith et al. (2019), equation 4; Song et al. (2012), equation 5, here without an n x n matrix.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> x = np.random.default_rng(0).normal(size=(1000, 4))
         >>> round(linear_cka(x, 3 * x[:, ::-1]).value, 6)
@@ -177,7 +177,7 @@ def procrustes(x: Array, y: Array, rows_per_image: int = 1) -> Similarity:
 
     Source: Williams et al. (2021), arXiv:2110.14739; Ding et al. (2021), arXiv:2108.01661.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> x = np.random.default_rng(0).normal(size=(1000, 4))
         >>> round(procrustes(x, 3 * x[:, ::-1]).value, 6)

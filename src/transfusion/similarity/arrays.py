@@ -43,8 +43,10 @@ def similarity(measure: Measure, x: Array, y: Array, rows_per_image: int = 1) ->
     check_same_rows(x, y)
     first, second = samples(x, "x"), samples(y, "y")
     _check(first, second, rows_per_image)
+    # before the sums: fourth powers of 1e80 do not fit into float64
     first, second = (moderate(each, name, measure.whitens) for each, name in ((first, "x"), (second, "y")))
     second = second.to(first.device)
+    # the closed forms take rows for independent; the positions of one image are not
     rematched = measure.chance is None or rows_per_image > 1
     eps = [rounding_unit(each) for each in (first, second)]
     new = partial(Sums, (first.shape[1], second.shape[1]), measure.norms, rematched, first.device, eps)
@@ -66,6 +68,7 @@ def _pair(new: Callable[[], Sums], x: Tensor, y: Tensor, rows_per_image: int, tr
     single = _well_conditioned(pair, len(x))
     sums.update([x[first:], y[first:]], rows_per_image, single)
     pair = _only(sums)
+    # the first rows did not show it, as where samples come in order: sum again, in float64
     if single and not _well_conditioned(pair, len(x)):
         return _pair(new, x, y, rows_per_image, try_single=False)
     return pair
@@ -74,6 +77,7 @@ def _pair(new: Callable[[], Sums], x: Tensor, y: Tensor, rows_per_image: int, tr
 def _num_first(x: Tensor, y: Tensor, rows_per_image: int) -> int:
     """How many rows to begin with in float64: all, where float32 is out of the question or saves nothing."""
     width = max(x.shape[1], y.shape[1])
+    # whole images; 4 rows a feature show its rank
     first = max(2, -(-max(BLOCK, 4 * width) // rows_per_image)) * rows_per_image
     coarse = x.device.type == "cpu" and all(each.dtype in _SINGLE_ENOUGH for each in (x, y))
     return first if coarse and len(x) >= 4 * first and len(x) * width**2 >= _LEAST_WORK else len(x)
@@ -97,7 +101,7 @@ def _error_in_single(view: View, n: int) -> float:
     """
     least, most = _VARIANCES
     within = view.alive & (view.variance > least) & (view.variance < most)
-    if not bool(within.all()) or view.basis.rank < view.width:
+    if not bool(within.all()) or view.basis.rank < view.width:  # a dropped direction has no bound on its error
         return math.inf
     inverse = view.basis.weights.square().sum(dim=1) @ view.moment.diagonal()
     drift = 1 + float((view.offset.square() / view.variance).max().item())
@@ -112,11 +116,13 @@ def _only(sums: Sums) -> Pair:
 
 def _exact(x: Tensor, y: Tensor, eps: tuple[float, float], away: int) -> Pair:
     x, y = x.to(torch.float64), y.to(torch.float64)
+    # two factorisations: the re-matched rows span another space than the rows as they are
     pair = exact_pair(x, y, eps)
     return replace(pair, null=exact_pair(x, y.roll(-away, 0), eps)) if away else pair
 
 
 def _needs_exact(view: View) -> bool:
+    # of coarser types the moments in float64 hold all that their digits do
     return view.eps == EPS and bool(view.alive.any()) and view.basis.spread < SAFE_SPREAD
 
 

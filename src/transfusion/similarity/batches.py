@@ -17,7 +17,7 @@ IMAGE_KEYS = ("pixel_values", "image", "images", "img", "input", "inputs", "x", 
 def tensors_in(batch: Any) -> Iterator[Tensor]:
     """Every tensor of a batch, in order.
 
-    Example:
+    Examples:
         >>> [each.shape[0] for each in tensors_in({"image": torch.zeros(2, 3), "label": [torch.zeros(2)], "id": "a"})]
         [2, 2]
     """
@@ -26,7 +26,7 @@ def tensors_in(batch: Any) -> Iterator[Tensor]:
     elif isinstance(batch, Mapping):
         for part in batch.values():
             yield from tensors_in(part)
-    elif isinstance(batch, (tuple, list)):
+    elif isinstance(batch, (tuple, list)):  # labels and ids may lie beside: they are no tensors, or not the first
         for part in batch:
             yield from tensors_in(part)
 
@@ -46,6 +46,7 @@ def mapped(function: Callable[..., Any], *batches: Any) -> Any:
     if isinstance(first, (tuple, list)):
         parts = [mapped(function, *each) for each in zip(*batches, strict=True)]
         is_named = isinstance(first, tuple) and hasattr(first, "_fields")
+        # namedtuples take fields
         return type(first)(*parts) if is_named else parts if isinstance(first, list) else tuple(parts)
     return first
 
@@ -68,7 +69,7 @@ def images_of(batch: Any) -> Tensor:
     Raises:
         InputError: no images are found.
 
-    Example:
+    Examples:
         >>> images_of({"label": torch.zeros(2), "image": torch.zeros(2, 3, 8, 8)}).shape
         torch.Size([2, 3, 8, 8])
     """
@@ -115,6 +116,7 @@ def at_least_two(batches: Iterable[Any]) -> Iterator[Any]:
         else:
             held = _together(held, batch)
             if (num := num_images(held)) > 3:
+                # two stay behind, in case the next batch is again a single image
                 yield mapped(lambda each, end=num - 2: each[:end], held)
                 held = mapped(lambda each, start=num - 2: each[start:], held)
     if held is not None:

@@ -99,8 +99,9 @@ def faster(kind: np.dtype, columns: int) -> Blas:
 def _timed(kind: str, columns: int) -> Blas:
     rows = np.random.default_rng(0).normal(size=(_TIMED_ROWS, columns)).astype(kind)
     out = np.zeros((columns, columns), kind)
+    # in turn: clocks drift
     rounds = [{blas.name: _seconds(blas, rows, out) for blas in (NUMPY, TORCH)} for _ in range(_TRIALS)]
-    least = {name: min(times[name] for times in rounds) for name in rounds[0]}
+    least = {name: min(times[name] for times in rounds) for name in rounds[0]}  # others only ever add time
     return TORCH if least[TORCH.name] < least[NUMPY.name] else NUMPY
 
 
@@ -119,7 +120,7 @@ def add_up(multiply: Callable[[slice, Products], None], num: int, out: Products,
         out: where the products go.
         spare: of the same shape; for float32.
     """
-    step = num if out.dtype == np.float64 else CHAIN
+    step = num if out.dtype == np.float64 else CHAIN  # the error bound of `arrays` counts on chains
     multiply(slice(0, step), out)
     for start in range(step, num, step):
         multiply(slice(start, start + step), spare)

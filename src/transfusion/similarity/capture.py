@@ -34,7 +34,7 @@ def captured(model: nn.Module, stages: Stages) -> Iterator[dict[str, Tensor]]:
     Raises:
         UnknownNameError: where the network has none of a stage's modules.
 
-    Example:
+    Examples:
         >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True))
         >>> with captured(net, {"stem": ["0"]}) as outputs:
         ...     _ = net(torch.zeros(2, 3, 8, 8))
@@ -58,7 +58,7 @@ class _Progress:
         self.num_images = num_images
 
     def begin(self, module: nn.Module, args: Any) -> None:
-        self.furthest = -1
+        self.furthest = -1  # a new pass: no stage has begun
 
 
 class _Watch:
@@ -79,10 +79,12 @@ class _Watch:
 
     def leave(self, module: nn.Module, args: Any, output: Any) -> None:
         self.depth -= 1
+        # a shared ReLU runs after every stage; once a later stage has begun it speaks for that one
         if has_tensors(module):
             self.progress.furthest = max(self.place, self.progress.furthest)
         elif self.progress.furthest > self.place:
             return
+        # depth 0: a block's own output, with its shortcut, and not that of the layers inside it
         if self.depth == 0 and (tensor := _first_tensor(output, self.progress.num_images)) is not None:
             self.last = module
             self.outputs[self.stage] = tensor.detach().clone()
@@ -95,7 +97,7 @@ def _watched(
     progress, outputs = _Progress(num_images), dict[str, Tensor]()
     watches = {stage: _Watch(stage, place, progress, outputs) for place, stage in enumerate(stages)}
     with ExitStack() as stack:
-        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(torch.compiler.set_stance("force_eager"))  # compiled code passes hooks by
         stack.callback(model.register_forward_pre_hook(progress.begin).remove)
         for stage, names in stages.items():
             watch = watches[stage]
@@ -145,6 +147,7 @@ def outputs_or_reasons(
         elif output.ndim < 2 or len(output) != num:
             odd[stage] = f"Stage '{stage}' gives shape {tuple(output.shape)} for {num} images; needs one row per image."
         else:
+            # the module that ran last knows best, so it is asked first (the list is read from its end)
             channels = _num_channels([*_modules(model, stage, names), *filter(None, [watches[stage].last])])
             outputs[stage] = _channels_first(output, channels)
     return outputs, odd
@@ -169,6 +172,7 @@ def _placed(tensor: Tensor, weight: Tensor) -> Tensor:
 
 @contextmanager
 def _evaluation(model: nn.Module) -> Iterator[None]:
+    # module by module: a frozen batch norm in a network that trains must come back as it was
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
@@ -183,6 +187,7 @@ def _modules(model: nn.Module, stage: str, names: Sequence[str]) -> list[nn.Modu
     modules = dict(model.named_modules())
     prefixes = [prefix for prefix, _ in wrapped(model)]
     bare = [name.removeprefix("module.") for name in names]
+    # "module." is DataParallel's
     every = [[joined(prefix, name) if name else prefix for prefix in prefixes] for name in bare]
     found = [next((modules[name] for name in candidates if name in modules), None) for candidates in every]
     known = {around_it for name, _ in tensors(model) for around_it in around(name)}

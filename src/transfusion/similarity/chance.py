@@ -26,7 +26,7 @@ def chance_correlation(rank_x: int, rank_y: int, n: int) -> float:
         rank_y: dimensions of y's.
         n: samples.
 
-    Example:
+    Examples:
         >>> round(chance_correlation(50, 50, 1001), 3)
         0.191
     """
@@ -35,18 +35,19 @@ def chance_correlation(rank_x: int, rank_y: int, n: int) -> float:
     a, b = (min(rank / (n - 1), 1.0) for rank in (rank_x, rank_y))
     centre = a + b - 2 * a * b
     radius = 2 * math.sqrt(a * b * (1 - a) * (1 - b))
+    # Chebyshev's nodes: the density has square roots at both ends, where an even grid would be off
     angle = (np.arange(_NODES) + 0.5) * math.pi / _NODES
-    squared = np.clip(centre + radius * np.cos(angle), 1e-300, 1 - 1e-16)
+    squared = np.clip(centre + radius * np.cos(angle), 1e-300, 1 - 1e-16)  # the law divides by both ends
     density = (radius * np.sin(angle)) ** 2 / (2 * math.pi * squared * (1 - squared))
     bulk = float((np.sqrt(squared) * density).mean()) * math.pi
-    always_one = max(0.0, a + b - 1)
+    always_one = max(0.0, a + b - 1)  # spaces of more than n - 1 dimensions together must share some
     return min((bulk + always_one) / min(a, b), 1.0)
 
 
 def chance_square(rank_x: int, rank_y: int, n: int) -> float:
     """Mean squared canonical correlation of n samples whose pairing is random; exact.
 
-    Example:
+    Examples:
         >>> chance_square(50, 20, 1001)
         0.05
     """

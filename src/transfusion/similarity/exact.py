@@ -44,7 +44,7 @@ class ExactView(View):
         keep = self.alive
         if not bool(keep.any()):
             return Basis(self.moment.T[:, :0], 0.0)
-        unit = torch.nn.functional.normalize(self.moment[keep], dim=1)
+        unit = torch.nn.functional.normalize(self.moment[keep], dim=1)  # else rank would depend on units
         left, lengths, right = torch.linalg.svd(unit.T, full_matrices=False)
         values = lengths.square()
         floor = rank_floor(values, right.T, self.noise[keep], self._least(len(unit)))
@@ -95,6 +95,7 @@ def exact_pair(x: Tensor, y: Tensor, eps: tuple[float, float] = (EPS, EPS)) -> P
     rest = sum((block.sum(dim=0) for block in _centred(x, y, mean)), torch.zeros_like(mean)) / len(x)
     factor = mean.new_zeros((0, len(mean)))
     for block in _centred(x, y, mean):
+        # Q is never needed: R has all inner products
         factor = torch.linalg.qr(torch.cat([factor, block - rest]), mode="r").R
     width = x.shape[1]
     about = torch.zeros_like(mean)
@@ -103,13 +104,13 @@ def exact_pair(x: Tensor, y: Tensor, eps: tuple[float, float] = (EPS, EPS)) -> P
     return Pair(
         first.without_dead(),
         second.without_dead(),
-        torch.eye(len(factor), dtype=factor.dtype, device=factor.device),
+        torch.eye(len(factor), dtype=factor.dtype, device=factor.device),  # both sides are coordinates within R already
         math.nan,
     )
 
 
 def _centred(x: Tensor, y: Tensor, mean: Tensor) -> Iterator[Tensor]:
-    step = max(4 * len(mean), _LEAST_ROWS)
+    step = max(4 * len(mean), _LEAST_ROWS)  # rows: taller blocks gain nothing, flatter ones factorise R over and over
     for start in range(0, len(x), step):
         rows = slice(start, start + step)
         yield torch.cat([x[rows], y[rows]], dim=1) - mean

@@ -98,18 +98,18 @@ def _in_threads(work: Callable[[T], object], items: Sequence[T], threads: int) -
         return
     with ThreadPoolExecutor(num) as pool:
         for done in [pool.submit(work, item) for item in items]:
-            done.result()
+            done.result()  # raises what a thread raised
 
 
 def _add_narrow(gram: Floats, rows: Rows, networks: Sequence[slice], way: Way) -> None:
     """Shares of the rows, added up in their order, so that the same threads give the same digits."""
-    affordable = max(1, _MOST_BYTES // (2 * gram.nbytes))
+    affordable = max(1, _MOST_BYTES // (2 * gram.nbytes))  # each thread has sums and a product
     num = min(way.threads, -(-rows.num // _LEAST_SHARE), affordable)
     ends = [rows.num * i // num for i in range(num + 1)]
     shares = [np.zeros_like(gram) for _ in range(num)]
     work = [(share, slice(a, b)) for share, (a, b) in zip(shares, pairwise(ends), strict=True)]
     _in_threads(lambda item: _add_share(item[0], rows, item[1], networks, way), work, way.threads)
-    for share in shares:
+    for share in shares:  # not as they end: the order of additions decides the last digits
         gram += share
 
 
@@ -128,9 +128,9 @@ def _add_share(gram: Floats, rows: Rows, which: slice, networks: Sequence[slice]
 
 def _add_wide(gram: Floats, rows: Rows, networks: Sequence[slice], way: Way) -> None:
     """Pairs of networks, each with its own part of the sums."""
-    parts = [*networks, slice(len(gram) - 1, len(gram))]
+    parts = [*networks, slice(len(gram) - 1, len(gram))]  # the last column is the 1 of every row: the sums
     pairs = [(at, to) for i, at in enumerate(parts) for to in parts[: i + 1]]
-    crossed = [(at, to) for i, at in enumerate(networks) for to in networks[i + 1 :]]
+    crossed = [(at, to) for i, at in enumerate(networks) for to in networks[i + 1 :]]  # each pair of networks once
     for here, moved in _stacked(rows, slice(0, rows.num), len(gram), way.kind, _BLOCK_OF_WIDE):
         tasks = [partial(_add_pair, gram, way.blas, here, here, *pair) for pair in pairs]
         if moved is not None:
@@ -162,6 +162,7 @@ def _stacked(
 ) -> Iterator[tuple[Products, Products | None]]:
     """The rows block by block, and the re-matched ones where there are any; overwritten by the next block."""
     height = min(most, which.stop - which.start)
+    # allocated once for all blocks
     stacked, again = np.empty((height, columns), kind), np.empty((height, columns), kind)
     for start in range(which.start, which.stop, height):
         block = slice(start, min(start + height, which.stop))

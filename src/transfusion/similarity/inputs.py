@@ -74,6 +74,7 @@ def moderate(x: Tensor, name: str, whitens: bool) -> Tensor:
     size = float(torch.maximum(-least, most).max().item())
     if not math.isfinite(size) or size == 0:
         return x
+    # most - least could overflow
     if whitens and bool((tiny := (most > least) & (most / size - least / size < _LEAST_BESIDE)).any()):
         at = int(tiny.nonzero()[0].item())
         raise InputError(
@@ -93,6 +94,7 @@ def rounding_unit(x: Tensor) -> float:
     if not kind.is_floating_point:
         return torch.finfo(torch.float64).eps
     for coarse in _COARSER.get(kind, ()):
+        # a few rows first: most arrays are refuted by them, and the whole is large
         if all(_holds(coarse, rows) for rows in (x[:_FIRST_ROWS], x)) and not bool((x == x.round()).all()):
             return torch.finfo(coarse).eps
     return torch.finfo(kind).eps
@@ -115,7 +117,7 @@ def _from_numpy(array: npt.NDArray[np.generic], name: str) -> Tensor:
             f"{name} is of type {array.dtype}; similarity needs real numbers, none missing. Convert it, such as by "
             "astype('float64')."
         )
-    if array.dtype.itemsize > 8 or array.dtype.kind == "u":
+    if array.dtype.itemsize > 8 or array.dtype.kind == "u":  # float128; and PyTorch computes little in unsigned types
         array = array.astype(np.float64)
     # PyTorch knows neither foreign byte orders nor steps backwards.
     backwards = any(step < 0 for step in array.strides)

@@ -85,7 +85,7 @@ def pwcca_score(pair: Pair) -> Score:
     """
     x, y = pair.x.basis, pair.y.basis
     left, rho, right = torch.linalg.svd(pair.cosines(x, y), full_matrices=False)
-    rho = rho.clamp(max=1)
+    rho = rho.clamp(max=1)  # rounding leaves 1 + 1e-16
     value = _projection_weighted(pair.x, x, left, rho)
     return Score(value, _projection_weighted(pair.y, y, right.T, rho), rho, (x.rank, y.rank))
 
@@ -95,7 +95,7 @@ def linear_cka_score(pair: Pair) -> Score:
     if not _both_vary(pair):
         return _unranked(pair, math.nan)
     shares = (pair.cross / _scale(pair)).square().sum()
-    value = shares / (_spread(pair.x) * _spread(pair.y))
+    value = shares / (_spread(pair.x) * _spread(pair.y))  # in shares of the traces: plain fourth powers can overflow
     return _unranked(pair, min(float(value.item()), 1.0))
 
 
@@ -115,7 +115,7 @@ def debiased_cka_score(pair: Pair) -> Score:
     if math.isnan(pair.norms):
         raise InputError("These sums were taken with norms=False; the debiased CKA needs norms=True. Sum again.")
     own = hsic(x.moment, x.norms, x.trace**2) * hsic(y.moment, y.norms, y.trace**2)
-    if own <= 0:
+    if own <= 0:  # an unbiased estimate of a positive number can be negative
         return _unranked(pair, math.nan)
     value = hsic(pair.cross, pair.norms, x.trace * y.trace) / math.sqrt(own)
     return _unranked(pair, max(-1.0, min(value, 1.0)))
@@ -153,11 +153,11 @@ def _chance_debiased(pair: Pair, score: Score) -> float:
 MEASURES = {
     "cca": Measure(cca_score, _chance_mean, whitens=True, single=True),
     "cca_squared": Measure(cca_squared_score, _chance_mean_square, whitens=True, single=True),
-    "svcca": Measure(svcca_score, _chance_mean, whitens=True),
-    "pwcca": Measure(pwcca_score, _chance_mean, whitens=True),
+    "svcca": Measure(svcca_score, _chance_mean, whitens=True),  # not single: rounding could move the cut by a component
+    "pwcca": Measure(pwcca_score, _chance_mean, whitens=True),  # not single: canonical vectors of equal rho turn freely
     "linear_cka": Measure(linear_cka_score, _chance_cka),
     "debiased_cka": Measure(debiased_cka_score, _chance_debiased, norms=True, unbiased=True),
-    "procrustes": Measure(procrustes_score, None),
+    "procrustes": Measure(procrustes_score, None),  # no closed form is known
 }
 
 
@@ -188,6 +188,7 @@ def _spread(view: View) -> Tensor:
 
 
 def _projection_weighted(view: View, basis: Basis, directions: Tensor, rho: Tensor) -> float:
+    # moment @ weights are the inner products <h, x_j>; a constant feature has none
     weights = (view.moment[view.alive] @ basis.weights @ directions).abs().sum(dim=0)
     return min(float((weights @ rho / weights.sum()).item()), 1.0) if len(rho) else math.nan
 

@@ -75,13 +75,13 @@ def compare(
         UserWarning: a stage that did not run, or gives no row per image, is left out; so are stages, by default, that
             not all networks have.
 
-    Example:
+    Examples:
         >>> a, b = (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2)) for _ in range(2))
         >>> frame = compare({"before": a, "after": b}, [torch.randn(20, 3, 8, 8)], stages={"conv": ["0"]})
         >>> frame[["stage", "a", "b", "n"]].values.tolist()
         [['conv', 'before', 'after', 320]]
     """
-    measures = (measures,) if isinstance(measures, str) else tuple(dict.fromkeys(measures))
+    measures = (measures,) if isinstance(measures, str) else tuple(dict.fromkeys(measures))  # named twice is one column
     chosen = [measure(name) for name in measures]
     if len(networks) < 2:
         raise InputError(f"Got {len(networks)} network(s); compare needs at least two, by name.")
@@ -118,7 +118,7 @@ def across(a: nn.Module, b: nn.Module, batches: Iterable[Any], forward: Forward 
     Warns:
         UserWarning: a stage that did not run, or gives no row per image, is left out.
 
-    Example:
+    Examples:
         >>> a, b = (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2)) for _ in range(2))
         >>> across(a, b, [torch.randn(20, 3, 8, 8)])[["stage_a", "stage_b"]].values.tolist()[1]
         ['0', 'head']
@@ -131,6 +131,7 @@ def across(a: nn.Module, b: nn.Module, batches: Iterable[Any], forward: Forward 
             outputs, odd = outputs_or_reasons(net, {stage: own[stage] for stage in means}, batch, forward)
             _leave_out(odd, f"network {name}", means)
             for stage, output in outputs.items():
+                # positions differ between stages
                 means[stage].append(output.flatten(2).mean(2) if output.ndim > 2 else output)
     if not all(means and all(means.values()) for means in seen):
         raise InputError("Got no images or a network without stages; give batches of images, and networks with layers.")
@@ -184,6 +185,7 @@ class _Comparison:
             own, odd = outputs_or_reasons(net, self.stages[name], batch, forward)
             outputs.append(own)
             _leave_out(odd, f"network {name}", self.stages[name])
+            # of all networks: a stage that one of them lacks has no pair
             for stages in self.stages.values():
                 for stage in odd:
                     stages.pop(stage, None)
@@ -192,6 +194,7 @@ class _Comparison:
             # Apple's GPUs have no float64.
             device = torch.device("cpu") if device.type == "mps" else device
             maps = _same_positions([output[stage].to(device) for output in outputs])
+            # by number of positions, too: images of several sizes give maps of several sizes
             key = stage, maps[0].shape[1]
             held = self.held.setdefault(key, _Held(self.positions, self.generator))
             held.add(maps)
@@ -218,7 +221,7 @@ class _Comparison:
         """Stage, the two networks' names, and what the measures need."""
         if self.images < 2:
             raise InputError(f"Got {self.images} images; compare needs at least 2. Give more batches.")
-        for key in [key for key in self.held if key[0] in next(iter(self.stages.values()))]:
+        for key in [key for key in self.held if key[0] in next(iter(self.stages.values()))]:  # what never filled up
             self._sum(key)
         for stage in next(iter(self.stages.values())):
             for group in self.groups:
@@ -292,6 +295,7 @@ def _common_stages(
         warnings.warn(
             f"Only {', '.join(common)} are compared, which all networks have ({named}). {_PAIR_THEM}", stacklevel=4
         )
+    # in the order asked for
     return {name: {stage: each[stage] for stage in stages or common} for name, each in own.items()}
 
 
@@ -312,7 +316,7 @@ def _same_positions(maps: Sequence[Tensor]) -> list[Tensor]:
     if any(grid != grids[0] for grid in grids):
         if all(len(grid) == 2 for grid in grids):
             smallest = (min(grid[0] for grid in grids), min(grid[1] for grid in grids))
-            maps = [nn.functional.adaptive_avg_pool2d(each, smallest) for each in maps]
+            maps = [nn.functional.adaptive_avg_pool2d(each, smallest) for each in maps]  # averages: strides would alias
         elif len({grid.numel() for grid in grids}) > 1:
             maps = [each.flatten(2).mean(2, keepdim=True) if each.ndim > 2 else each for each in maps]
     return [each.reshape(*each.shape[:2], -1).transpose(1, 2) for each in maps]

@@ -70,6 +70,7 @@ class View:
     @cached_property
     def alive(self) -> Tensor:
         """Features that vary by more than the rounding of their mean: std > 2 noise units, see ``units_of_noise``."""
+        # strictly: zeros have variance 0 and mean 0
         return self.variance > (2 * units_of_noise(self.eps) * self.mean).square()
 
     @property
@@ -82,6 +83,7 @@ class View:
         dead = ~self.alive
         if not bool(dead.any()):
             return self
+        # 0 / 0 is 0 here
         units = self.variance[dead].clamp(min=0).sqrt() / (self.eps * self.mean[dead]).abs().clamp(min=1e-300)
         return replace(self, moment=self._zeroed(~dead), jitter=float(units.max().item()))
 
@@ -91,6 +93,7 @@ class View:
     @property
     def coarseness(self) -> float:
         """Largest share of a feature's variance that is the rounding of values about as large as its mean."""
+        # the variance of a rounding error uniform over one unit
         noise = (self.eps * self.mean).square()[self.alive] / 12
         return float((noise / self.variance[self.alive]).max().item()) if len(noise) else 0.0
 
@@ -110,6 +113,7 @@ class View:
     def basis(self) -> Basis:
         """All directions that stand above rounding, found on the correlation matrix."""
         keep = self.alive.nonzero().squeeze(1)
+        # unit diagonal first: a feature in other units must not move the rank
         scale = self.moment.diagonal()[keep].sqrt()
         unit = self._moment_of(keep) / torch.outer(scale, scale)
         weights, spread = _whiten(unit, self.noise[keep], self.eps, self._least(len(keep)))
@@ -204,6 +208,7 @@ def rank_floor(values: Tensor, directions: Tensor, noise: Tensor, least: float) 
 
 def num_leading(values: Tensor, variance: float, floor: Tensor) -> int:
     """How many of descending ``values`` hold a share ``variance`` of their sum, as far as they exceed the floor."""
+    # summed from the small end: 1 - cumsum would lose what the last components add
     rest = values.clamp(min=0).flip(0).cumsum(0).flip(0)
     wanted = (rest > (1 - variance) * rest[0]).sum()
     return int(torch.minimum(wanted, (values > floor).sum()).item())
@@ -216,8 +221,9 @@ def _singular_values(cosines: Tensor) -> Tensor:
     """
     if not cosines.numel():
         return cosines.new_zeros(0)
-    wide = cosines.T if cosines.shape[0] > cosines.shape[1] else cosines
+    wide = cosines.T if cosines.shape[0] > cosines.shape[1] else cosines  # the smaller of the two Gram matrices
     squares: Tensor = torch.linalg.eigvalsh(wide @ wide.T)
+    # roots of tiny squares keep half the digits
     if cosines.dtype == torch.float64 and float(squares[0].item()) < _LEAST_SQUARE:
         squares = torch.linalg.svdvals(cosines).square().flip(0)
     return squares.flip(0).clamp(0, 1).sqrt()
@@ -241,6 +247,7 @@ def _whiten_full_rank(unit: Tensor, noise: Tensor, eps: float, least: float) -> 
 
     1 / |inv(L)|_F^2 bounds the smallest eigenvalue from below, |S|_F the largest from above.
     """
+    # _ex: reports failure instead of raising, which costs a wait on a GPU
     factor, failed = torch.linalg.cholesky_ex(unit)
     if int(failed.item()):
         return None

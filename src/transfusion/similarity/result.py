@@ -38,7 +38,7 @@ class Similarity:
         baseline: ``value`` expected of the same two with images paired at random.
         warnings: what makes the value less than it seems.
 
-    Example:
+    Examples:
         >>> float(Similarity(0.5, 0.5, np.array([0.5]), (1, 1), 10, 0.3, ()))
         0.5
     """
@@ -81,10 +81,10 @@ def _warnings(measure: Measure, pair: Pair, score: Score) -> Iterator[Caution]:
     widest = max(score.ranks)
     if pair.n < 5 * widest and not measure.unbiased:
         yield Caution("few samples", (pair.n, widest))
-    always_one = sum(score.ranks) - (pair.n - 1)
+    always_one = sum(score.ranks) - (pair.n - 1)  # n centred samples span n - 1 dimensions
     if measure.whitens and always_one > 0:
         yield Caution("saturated", (always_one,))
-    if math.isnan(score.value) and min(score.ranks):
+    if math.isnan(score.value) and min(score.ranks):  # without any rank "constant" has said why
         needs = "values whose squares float64 can hold"
         if measure.unbiased:
             needs = "at least 4 samples and variation between them"

@@ -42,7 +42,7 @@ class Sums:
         device: where the sums live; that of the activations.
         eps: rounding unit of each representation, where its numbers come in a finer type than they were rounded to.
 
-    Example:
+    Examples:
         >>> x = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
         >>> first, second = Sums((3, 3)), Sums((3, 3))
         >>> first.update([x[:40], x[:40]])
@@ -70,12 +70,12 @@ class Sums:
         # G up to the diagonal; above the networks' own blocks, where G would repeat itself, the re-matched products.
         self._gram = torch.zeros((size, size), dtype=torch.float64, device=device)
         self._rematched = rematched
-        self._shifts: list[Tensor] = []
+        self._shifts: list[Tensor] = []  # from the first rows; an estimate is enough, see the class
 
     @property
     def n(self) -> int:
         """Number of samples seen."""
-        return int(self._gram[-1, -1].item())
+        return int(self._gram[-1, -1].item())  # the sum of 1 times 1
 
     def update(self, blocks: Sequence[Tensor], rows_per_image: int = 1, single: bool = False) -> None:
         """Add the same samples as every network represents them.
@@ -94,6 +94,7 @@ class Sums:
         self._check(blocks, rows_per_image)
         if not self._shifts:
             self._shifts = [self._shift(block[: self._rows_per_block()]) for block in blocks]
+        # the coarsest counts
         self.eps = [max(eps, _rounding_unit(block)) for eps, block in zip(self.eps, blocks, strict=True)]
         away = partner(len(blocks[0]), rows_per_image)
         add = self._add if self._gram.device.type == "cpu" else self._add_on_gpu
@@ -116,6 +117,7 @@ class Sums:
         merged = Sums(*self._kind, self._gram.device)
         merged.eps = [max(pair) for pair in zip(self.eps, other.eps, strict=True)]
         merged._shifts = self._shifts
+        # about one shift: sums about different ones cannot be added
         merged._gram = (_symmetric(self._gram) + self._moved(_symmetric(other._gram), other)).tril()
         if self._rematched:
             theirs = self._moved(_with_margins(other._gram), other)
@@ -155,6 +157,7 @@ class Sums:
 
     def _check_finite(self) -> None:
         for k, at in enumerate(self._at):
+            # the diagonal alone: a value that is not finite is in its own square
             if not bool(self._gram.diagonal()[at].isfinite().all()):
                 raise InputError(
                     f"Representation {k} holds NaN, infinite or huge values (beyond 1e75); similarity needs finite "
@@ -164,6 +167,7 @@ class Sums:
     def _shift(self, first: Tensor) -> Tensor:
         """The mean of the first rows; one that float32 can hold serves rows of both types."""
         mean = first.to(torch.float64).mean(dim=0)
+        # then z = x - s is the same number whether it is found in float32 or in float64
         return mean if _rounding_unit(first) == EPS else mean.to(torch.float32).to(torch.float64)
 
     def _add(self, blocks: Sequence[Tensor], away: int, single: bool) -> None:
@@ -218,7 +222,7 @@ class Sums:
         cross = centred[: self.widths[a], : self.widths[b]]
         alive = [views[k].alive for k in (a, b)]
         if not all(bool(each.all()) for each in alive):
-            cross = cross * torch.outer(*alive)
+            cross = cross * torch.outer(*alive)  # dead features take part in nothing, though their sums are kept
         # A baseline is one draw of many: float32 finds its correlations to more digits than draws agree in.
         coarse = rematched and min(self.eps[a], self.eps[b]) > EPS
         precision = torch.float32 if coarse else torch.float64
@@ -282,7 +286,7 @@ def _rows(block: Tensor, rows: slice, away: int) -> Tensor:
 
 
 def _numpy(part: Tensor) -> np.ndarray:
-    return (part.float() if part.dtype == torch.bfloat16 else part).numpy()
+    return (part.float() if part.dtype == torch.bfloat16 else part).numpy()  # NumPy has no bfloat16
 
 
 def _symmetric(lower: Tensor) -> Tensor:

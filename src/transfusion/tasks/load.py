@@ -78,7 +78,7 @@ def load(spec: TaskSpec, cache: Path | None = None, progress: bool = False) -> T
         TaskError: if the data are in no known layout, too few, or not those of ``spec.fingerprint``.
         SpecError: if settings contradict each other or the data.
 
-    Example:
+    Examples:
         >>> from transfusion.spec import Normalization, TaskSpec
         >>> task = load(TaskSpec(data="embedded:fundus", image_size=32, num_images=(40, 10, 10)))
         >>> task.kind, task.splits["train"].images.shape

@@ -55,7 +55,7 @@ def load(donor: str, model_name: str | None = None, runs: Callable[[str], Path] 
         DonorError: there is no such donor, or it cannot be downloaded or read.
         UnsafeFileError: the file holds more than tensors.
 
-    Example:
+    Examples:
         >>> load("nowhere:resnet50")
         Traceback (most recent call last):
         ...
@@ -95,7 +95,7 @@ def _format(kind: str, name: str) -> InputFormat | None:
 def file_of(name: str) -> tuple[Path, str]:
     """The path and the prefix in ``PATH`` or ``PATH#PREFIX``; a file whose own name has a # is meant first.
 
-    Example:
+    Examples:
         >>> file_of("/no/such.pth#teacher.backbone")[1]
         'teacher.backbone'
     """
@@ -115,7 +115,7 @@ def _from_file(name: str) -> dict[str, Tensor]:
 def fingerprint(state: Mapping[str, Tensor]) -> str:
     """Hash of names, shapes, types and values, whatever their order: 16 hexadecimal digits.
 
-    Example:
+    Examples:
         >>> fingerprint({"w": torch.zeros(2)}) == fingerprint({"w": torch.zeros(2)})
         True
         >>> fingerprint({"w": torch.zeros(2)}) == fingerprint({"v": torch.zeros(2)})

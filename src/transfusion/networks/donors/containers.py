@@ -235,7 +235,7 @@ def flat(payload: Any, where: str) -> dict[str, Tensor]:
     Raises:
         DonorError: there are none, or some are sparse or quantised.
 
-    Example:
+    Examples:
         >>> list(flat({"epoch": 3, "net": {"a.weight": torch.zeros(1), "b": {"bias": torch.zeros(1)}}}, "file"))
         ['net.a.weight', 'net.b.bias']
     """
@@ -253,7 +253,7 @@ def flat(payload: Any, where: str) -> dict[str, Tensor]:
 def stripped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Tensors without what all their names begin with, part by part.
 
-    Example:
+    Examples:
         >>> list(stripped({"model.a.weight": torch.zeros(1), "model.b.weight": torch.zeros(1)}))
         ['a.weight', 'b.weight']
     """

@@ -65,7 +65,7 @@ def fit(donor_state: Mapping[str, Tensor], model: nn.Module) -> Fit:
         DonorMismatchError: no place fits, or several do; names them.
         DonorError: values of the body are NaN or infinite.
 
-    Example:
+    Examples:
         >>> model, donor = nn.Sequential(nn.Conv2d(1, 4, 3)), nn.Sequential(nn.Conv2d(3, 4, 3))
         >>> fit({f"net.{name}": tensor for name, tensor in donor.state_dict().items()}, model).state["0.weight"].shape
         torch.Size([4, 1, 3, 3])
@@ -97,7 +97,7 @@ def _fit(given: Mapping[str, Tensor], wanted: _Wanted) -> Fit:
 def adapt(donor_state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """The tensors of a donor as a model takes them; see ``fit``.
 
-    Example:
+    Examples:
         >>> model, donor = nn.Sequential(nn.Conv2d(1, 4, 3)), nn.Sequential(nn.Conv2d(3, 4, 3))
         >>> adapt(donor.state_dict(), model)["0.weight"].shape
         torch.Size([4, 1, 3, 3])
@@ -108,7 +108,7 @@ def adapt(donor_state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tens
 def stem_channels(donor_state: Mapping[str, Tensor], model: nn.Module) -> int | None:
     """The number of image channels that a donor's first convolution takes; None where that is unknown.
 
-    Example:
+    Examples:
         >>> stem_channels(nn.Conv2d(1, 4, 3).state_dict(), nn.Conv2d(3, 4, 3))
         1
     """

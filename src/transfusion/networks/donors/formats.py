@@ -53,7 +53,7 @@ def of_torchvision(name: str, weights_name: str = "DEFAULT") -> InputFormat | No
     Raises:
         DonorError: torchvision has no such model or weights.
 
-    Example:
+    Examples:
         >>> of_torchvision("efficientnet_b0").interpolation
         'bicubic'
     """
@@ -73,7 +73,7 @@ def of_timm(name: str) -> InputFormat:
     Raises:
         DonorError: timm has no such model.
 
-    Example:
+    Examples:
         >>> of_timm("tf_efficientnet_lite0").mean
         (0.5, 0.5, 0.5)
     """
@@ -141,7 +141,7 @@ def _of_transformers(values: dict[str, Any], source: str) -> InputFormat | None:
 def of_model(model_name: str) -> InputFormat | None:
     """The format of the default weights of a model, by its name as in ``models.build``; None where none are published.
 
-    Example:
+    Examples:
         >>> of_model("resnet50").source, of_model("resnet50_cifar")
         ('torchvision:resnet50/IMAGENET1K_V2', None)
     """
