@@ -20,6 +20,7 @@ from transfusion.verdict.tally import hidden_rate
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from planted import Planted
 from planted_patients import blind, population_area, study
+from planted_verdicts import CLASSES, null_frame, null_likeness
 
 SEEDS = (3, 5, 10)
 Rows = Iterator[Sequence[object]]
@@ -28,7 +29,7 @@ APART = {"higher", "lower", "slightly higher", "slightly lower"}
 CLAIMS = {
     "decision": {"better", "worse", "saves time", "slower", "another", "better but slower", "probably saves time",
                  "stop early", "only it learns"},
-    "final": APART, "pair": APART, "pace": {"faster", "slower"}, "class": {"higher", "lower"},
+    "final": APART, "pair": APART | {"faster", "slower"}, "pace": {"faster", "slower"}, "class": {"higher", "lower"},
     "size": APART | {"larger", "smaller"}, "overfitting": {"falls"}, "batch_norm": {"apart"}, "alike": {"less alike"},
     "upto": {"enough", "none"}, "scaling": {"none", "at most", "known", "all"},
 }  # fmt: skip
@@ -71,9 +72,6 @@ def pace_of_patients(studies: int) -> Rows:
 
 
 QUICK = {"random": 1.0, "pretrained": 4.0}
-STARTS = ("random", "pretrained", "mean_var", "sampling", "kaiming", "shuffled", "pretrained upto stem",
-          "pretrained upto layer1", "pretrained upto layer2", "pretrained upto layer3")  # fmt: skip
-STAGES = ("stem", "layer1", "layer2", "layer3", "head")
 
 
 def full_page(studies: int) -> Rows:
@@ -88,43 +86,6 @@ def full_page(studies: int) -> Rows:
             num = max(num, len(verdict.statements))
         by_topic = ", ".join(f"{topic} {wrong[topic]}" for topic in CLAIMS if wrong[topic])
         yield n, num, percent(wrong["any"], studies), percent(wrong["start"], studies), by_topic
-
-
-CLASSES = {f"auc_{place}": (name, 40) for place, name in enumerate(("edema", "mass", "hernia", "nodule", "fibrosis"))}
-
-
-def null_frame(num_seeds: int, seed: int) -> pd.DataFrame:
-    """Curves of equal starts at two data sizes, with class columns; two batch-norm modes beside the usual one."""
-    modes = ("mean_var bn=mean_var", "mean_var bn=pretrained")
-    planted = Planted(dict.fromkeys((*STARTS, *modes), 1.0), {}, num_seeds=num_seeds, every=None)
-    sizes = []
-    for place, size in enumerate((200, None)):
-        one = planted.frame(2 * seed + place)
-        sizes.append(one.assign(size=size, run=one["run"] + f"-{size}" * (size is not None)))
-    frame = pd.concat(sizes, ignore_index=True).astype({"size": "Int64"})
-    parts = frame["scheme"].str.extract(r"(?P<scheme>\w+)(?: upto (?P<upto>\w+))?(?: bn=(?P<mode>\w+))?")
-    generator = np.random.default_rng(seed)
-    runs = {run: generator.normal(size=len(CLASSES)) for run in frame["run"].unique()}
-    shifts = 0.02 * np.stack(frame["run"].map(runs).to_list())
-    noise = 0.02 * generator.normal(size=shifts.shape)
-    classes = {name: frame["auc"] + shifts[:, k] + noise[:, k] for k, name in enumerate(CLASSES)}
-    named = {"start": frame["scheme"], "scheme": parts["scheme"], "upto": parts["upto"]}
-    return frame.assign(**named, batch_norm=parts["mode"].fillna("identity"), **classes)
-
-
-def null_likeness(num_seeds: int, seed: int) -> pd.DataFrame:
-    """Networks of all starts as alike as two trainings of one: every network has an effect of its own."""
-    generator, rows = np.random.default_rng(seed), []
-    runs = [(f"{start}-{number}", number) for start in STARTS[:4] for number in range(num_seeds)]
-    for stage in STAGES:
-        own = {run: 0.03 * generator.normal() for run, _ in runs}
-        for run, _ in runs:
-            rows.append(("grid", stage, run, 0, run, 360, 0.7 + own[run]))
-        for (a, first), (b, second) in itertools.combinations(runs, 2):
-            if first != second:
-                rows.append(("seeds", stage, a, 360, b, 360, 0.7 + own[a] + own[b] + 0.01 * generator.normal()))
-    columns = ["kind", "stage", "a_run", "a_step", "b_run", "b_step", "value"]
-    return pd.DataFrame(rows, columns=columns).assign(measure="cca", baseline=0.1)
 
 
 def margin(studies: int) -> Rows:

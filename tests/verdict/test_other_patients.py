@@ -1,42 +1,16 @@
 """Intervals that cover other patients, from the predictions at every evaluation."""
 
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from planted_patients import blind, study
+from planted_verdicts import with_predictions
 from scipy import stats
 
-from transfusion.metrics import influence, weighted
 from transfusion.verdict import conclude
 from transfusion.verdict.curves import Curve
-
-
-def with_predictions(seed, num_seeds, own_images, num=(40, 80), only_the_end=False):
-    """Two starts of equal AUC over patients, each good at images of its own; curves and influences by run and step."""
-    generator, labels = np.random.default_rng(seed), np.repeat([1, 0], num)
-    common, rows, found = generator.normal(size=len(labels)), [], {}
-    for start in ("random", "pretrained"):
-        own = own_images * generator.normal(size=len(labels))
-        for number in range(num_seeds):
-            latent = common + own + 0.5 * generator.normal(size=len(labels)) + 1.5 * labels
-            scores = stats.norm.cdf(latent / 3)
-            run = f"{start}{number}"
-            end = influence("auc", "binary", np.c_[1 - scores, scores], labels, 1)
-            parts = np.minimum(np.arange(0, 7) / 4, 1)
-            heights = 0.5 + (end.value - 0.5) * parts
-            found[run] = {
-                30 * place: replace(weighted([end], [part]), value=height)
-                for place, (part, height) in enumerate(zip(parts, heights, strict=True))
-                if place == 6 or not only_the_end
-            }
-            rows += [
-                {"run": run, "scheme": start, "seed": number, "step": 30 * place, "auc": height}
-                for place, height in enumerate(heights)
-            ]
-    return pd.DataFrame(rows), {"auc": found}
 
 
 def test_intervals_cover_other_patients_where_predictions_are_known():

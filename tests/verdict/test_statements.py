@@ -1,24 +1,16 @@
 """What is said of lost runs, picked evaluations, classes and pairs; and how every sentence must be."""
 
-import re
-
 import numpy as np
-import pandas as pd
 import pytest
 from judged import SPEEDUPS
 from planted import Planted
+from planted_verdicts import overfitted, quiet
 
 from transfusion.errors import UnknownNameError
 from transfusion.metrics import Metric
 from transfusion.verdict import conclude
 
-QUIET = Planted({"random": 1.0, "pretrained": 1.0}, tops={}, num_seeds=5, noise=0.001, spread=0.01, budget=720)
-MOST_WORDS, MOST_NUMBERS = 30, 4
-NUMBER = re.compile(r"(?<![\w.])[+-]?\d[\d,]*(?:\.\d+)?(?![\w])")
-
-
-def sentences(text):
-    return re.split(r"(?<=[.?!]) (?=[A-Z0-9+-]|\w+ )", text)
+QUIET = quiet()
 
 
 def collapsed(frame, *runs):
@@ -73,19 +65,6 @@ def test_runs_without_a_curve_are_counted(equal):
 def test_what_no_failure_can_hide_is_told():
     text = conclude(QUIET.frame(0)).about("certainty")[0].text
     assert "45 %" in text  # 1 - 0.05 ** (1 / 5)
-
-
-def overfitted():
-    """Pretrained rises to 0.95 by step 90 and falls to 0.8; the validation split sees the same."""
-    draw, rows = np.random.default_rng(0), []
-    for start, peak in (("pretrained", 0.95), ("random", 0.9)):
-        for seed in range(5):
-            for step in range(0, 361, 30):
-                top = 0.5 + (peak - 0.5) * min(1, step / (90 if start == "pretrained" else 240))
-                value = top - (0.15 * max(0, step - 90) / 270 if start == "pretrained" else 0)
-                value += 0.002 * draw.normal()
-                rows.append({"run": f"{start}{seed}", "scheme": start, "seed": seed, "step": step, "auc": value})
-    return pd.DataFrame(rows)
 
 
 def test_a_curve_that_falls_from_its_peak_is_told():
@@ -193,45 +172,3 @@ def test_the_margin_is_the_metric_s_own_unless_given():
     assert conclude(frame.assign(auprc=frame["auc"]), metric="auprc").margin == 0.02
     assert conclude(frame, margin=0.05).margin == 0.05
     assert conclude(frame, metric=Metric("auc", "AUC", True, margin=0.1)).margin == 0.1
-
-
-def studies():
-    """Verdicts of every kind."""
-    yield conclude(Planted(SPEEDUPS, tops={"pretrained": 0.97}).frame(0))
-    yield conclude(Planted({**SPEEDUPS, "sampling": 2.0}, tops={}, num_seeds=10).frame(0))
-    yield conclude(Planted({**SPEEDUPS, "pretrained": 20.0}, tops={}, num_seeds=10).frame(0))
-    yield conclude(Planted({"random": 1.0, "pretrained": 0.3}, tops={}, num_seeds=5).frame(0))
-    yield conclude(Planted({"random": 1.0, "pretrained": 1.8, "mean_var": 3.5}, tops={}, num_seeds=10).frame(0))
-    yield conclude(Planted({"random": 1.0, "pretrained": 3.0, "mean_var": 0.6}, tops={}, num_seeds=10).frame(0))
-    for seed in range(6):
-        yield conclude(Planted({"random": 1.0, "pretrained": 1.0}, tops={}, num_seeds=2 + seed).frame(seed))
-    yield conclude(QUIET.frame(0))
-    yield conclude(collapsed(QUIET.frame(0), "pretrained-1", "random-0"))
-    yield conclude(overfitted())
-    yield conclude(overfitted().assign(val_auc=overfitted()["auc"]))
-    yield conclude(with_classes(), classes={f"auc_{i}": (name, i) for i, name in enumerate(("edema", "hernia", "x"))})
-    small = Planted(SPEEDUPS, tops={"random": 0.7}, num_seeds=5).frame(1).assign(size=100)
-    both = [Planted(SPEEDUPS, tops={}, num_seeds=5).frame(0), small.assign(run=small["run"] + "-100")]
-    yield conclude(pd.concat(both, ignore_index=True).astype({"size": "Int64"}))
-    yield conclude(QUIET.frame(0), baseline="kaiming")
-
-
-def test_no_sentence_is_long_or_full_of_numbers():
-    for verdict in studies():
-        for statement in verdict.statements:
-            for sentence in sentences(statement.text):
-                assert len(sentence.split()) <= MOST_WORDS, sentence
-                assert len(NUMBER.findall(sentence)) <= MOST_NUMBERS, sentence
-
-
-def test_no_sentence_has_a_number_that_does_not_exist():
-    for verdict in studies():
-        for statement in verdict.statements:
-            assert not re.search(r"\b(nan|None|inf|p = 0\.000)\b|∞|  ", statement.text), statement.text
-            assert statement.text.strip() == statement.text
-            assert statement.text.endswith((".", ")"))
-
-
-def test_soft_parts_are_parts_of_the_text():
-    for verdict in studies():
-        assert all(soft in one.text for one in verdict.statements for soft in one.soft)

@@ -142,7 +142,7 @@ def said(study: Study, verdict: Verdict, *, details: bool) -> Iterator[str]:
     first = [one for one in verdict.statements if one.topic in OPENING and one.topic != "next"]
     yield from (wrapped(one.text, *_place(one)) for one in first)
     if details:
-        yield from _details(one for one in verdict.statements if one.topic not in OPENING)
+        yield from _details(one for one in verdict.told if one.topic not in OPENING)
     yield from _next(study, verdict)
 
 

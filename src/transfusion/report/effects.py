@@ -39,7 +39,7 @@ def _sentences(material: Material) -> Iterator[Part]:
 
 def _groups(material: Material) -> Iterator[Listing]:
     groups: dict[str, list[Said]] = {}
-    for statement in material.verdict.statements:
+    for statement in material.verdict.told:
         if statement.topic not in OPENING:
             groups.setdefault(TITLES[statement.topic], []).append(said(statement))
     yield from (Listing(tuple(items), title) for title, items in groups.items())

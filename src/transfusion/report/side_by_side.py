@@ -67,7 +67,7 @@ def _named(materials: list[Material]) -> Named:
 
 def _said(material: Material) -> Iterator[Said]:
     """What is read first, and the end and speed of every start."""
-    for statement in material.verdict.statements:
+    for statement in material.verdict.told:
         if statement.topic in (*OPENING, "final", "pace"):
             yield opening.said(statement)
 

@@ -14,13 +14,21 @@ from transfusion.metrics import Interval
 UNKNOWN, NOTHING = "unknown", "-"
 WIDE_RATIO, WIDE_DIFFERENCE = 1000, 1.0  # metrics lie between 0 and 1
 SIGNED, RATIO, SHARE = "+.3f", ".2f", ".0%"  # formats of a difference, a ratio and a share
+NULL = {SIGNED: 0.0, RATIO: 1.0}  # no effect
+MOST_DIGITS = 7
 
 
 def number(value: float, form: str) -> str:
-    """A number; infinity as a sign."""
+    """A number; infinity as a sign, and none where it rounds to 0.
+
+    Examples:
+        >>> number(0.0123, "+.3f"), number(-0.0001, "+.3f"), number(0.25, ".0%")
+        ('+0.012', '0.000', '25 %')
+    """
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
-    return format(value, form).replace("%", " %")
+    said = format(value, form).replace("%", " %")
+    return said if said.strip("+-0. %") else said.lstrip("+-")
 
 
 def ends(interval: Interval, form: str) -> str:
@@ -29,6 +37,8 @@ def ends(interval: Interval, form: str) -> str:
     Examples:
         >>> ends(Interval(2, 1.5, math.inf, 3), ".2f"), ends(Interval(0.5, 0.25, 1, 3), ".0%")
         ('1.50 or more', '25 % to 100 %')
+        >>> ends(Interval(0.03, 0.0002, 0.06, 5), "+.3f")
+        '+0.0002 to +0.060'
     """
     low, high = interval.low, interval.high
     if math.isnan(low) or math.isnan(high) or is_open(interval):
@@ -41,7 +51,16 @@ def ends(interval: Interval, form: str) -> str:
         return "the same in every training"
     if _is_wide(interval, form):
         return "anything fits"
-    return f"{number(low, form)} to {number(high, form)}"
+    return f"{_beside(low, form)} to {_beside(high, form)}"
+
+
+def _beside(value: float, form: str) -> str:
+    """A number with as many digits as show on which side of no effect it lies."""
+    if form not in NULL or value == NULL[form]:
+        return number(value, form)
+    finer = (f"{form[:-2]}{digits}f" for digits in range(int(form[-2]), MOST_DIGITS))
+    shown = [number(value, each) for each in finer]
+    return next((said for said in shown if float(said) != NULL[form]), shown[0])
 
 
 def _is_wide(interval: Interval, form: str) -> bool:

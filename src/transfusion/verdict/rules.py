@@ -12,7 +12,8 @@ def rules(found: Findings) -> list[str]:
     """Every rule as one text."""
     metric, baseline, margin = found.judge.title, found.baseline, found.margin
     said = [
-        f"Every comparison is paired over seeds. Brackets are 95 % intervals. {_covered(found)}",
+        "Every comparison is paired over seeds. Brackets are 95 % intervals, and wider where several claims must hold "
+        f"together. {_covered(found)}",
         "The end of a training is the evaluation that the validation split picks, or the last one without such a "
         f"split. A difference in {metric} of less than {margin:g} does not matter: where it is shown to be smaller, "
         "pace decides.",

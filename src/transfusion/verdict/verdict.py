@@ -57,6 +57,11 @@ class Verdict(Findings):
         """Every conclusion: what failed, the decision, its numbers, how sure, what next; then the details."""
         return tuple(wording.statements(self, self.advice))
 
+    @cached_property
+    def told(self) -> tuple[Statement, ...]:
+        """The statements as they are read: many that say of one thing that it is not known are one."""
+        return tuple(wording.told(self, self.statements))
+
     def about(self, topic: str, start: str | None = None) -> list[Statement]:
         """The statements on a topic, of one start if given."""
         return [one for one in self.statements if one.topic == topic and start in (None, one.start)]
@@ -73,9 +78,9 @@ class Verdict(Findings):
 
     def __str__(self) -> str:
         """What is read first, a line each; then the rest as lists under their titles."""
-        first = [one.text for one in self.statements if one.topic in OPENING]
+        first = [one.text for one in self.told if one.topic in OPENING]
         groups: dict[str, list[str]] = {}
-        for one in self.statements:
+        for one in self.told:
             if one.topic not in OPENING:
                 groups.setdefault(TITLES[one.topic], []).append(f"  - {one.text}")
         return "\n".join([*first, *(line for title, said in groups.items() for line in ("", title, *said))])

@@ -11,8 +11,9 @@ from transfusion.verdict.decision import Decision
 from transfusion.verdict.findings import Findings
 from transfusion.verdict.statement import Statement
 from transfusion.verdict.wording import gain, networks, opening, starts
+from transfusion.verdict.wording.brevity import told
 
-__all__ = ["statements"]
+__all__ = ["statements", "told"]
 
 
 def statements(found: Findings, decision: Decision) -> Iterator[Statement]:

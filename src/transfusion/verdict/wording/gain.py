@@ -23,8 +23,15 @@ def statements(found: Findings) -> Iterator[Statement]:
     for effect in found.pairs:
         text = f"{effect.start.name} against {effect.against}: {_lower_first(end_words(found, effect))}"
         text = f"{text} {pace_words(effect)}"
-        yield Statement("pair", effect.ends, text, effect.start.name, effect.against, effect.claim("final_difference"))
+        yield Statement(
+            "pair", _of_pair(effect), text, effect.start.name, effect.against, effect.claim("final_difference")
+        )
     yield from _modes(found)
+
+
+def _of_pair(effect: Effect) -> str:
+    """What is shown of two starts: of their ends first, and else of their paces."""
+    return effect.pace if effect.ends == "unknown" else effect.ends
 
 
 def _lower_first(text: str) -> str:

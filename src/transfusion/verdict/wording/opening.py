@@ -174,7 +174,7 @@ def _certainty(found: Findings, decision: Decision, effect: Effect) -> Statement
         hidden = number(hidden_rate(smallest), SHARE)
         said.append(f"No training failed; with {smallest} each, a rate of failure up to {hidden} is not excluded.")
     num = 2 * (len(found.schemes) + len(found.pairs)) + len(found.classes)
-    said += [f"{num} comparisons were made."] if num > 2 else []
+    said += [f"{num} comparisons were made; brackets are wide enough to hold together."] if num > 2 else []
     return Statement("certainty", decision.outcome, " ".join(said), interval=difference)
 
 
