@@ -69,6 +69,7 @@ def head_if_clear(model: nn.Module) -> tuple[str, ...] | InputError:
     Raises:
         InputError: ``transfusion_head`` names what does not exist.
     """
+    # the user's word first: names and places are guesses
     if (own := told(model, "transfusion_head")) is not None:
         return _checked(model, *own)
     try:
@@ -119,6 +120,7 @@ def _of_network(prefix: str, module: nn.Module, outermost: nn.Module | None = No
         return tuple(joined(prefix, name) for name in of_timm)
     kinds = [type(each) for _, each in wrapped(module if outermost is None else outermost)]
     of_transformers = [kind.__name__ for kind in kinds if _is_of_transformers(kind)]
+    # ViTModel has no head, ViTForX has
     is_bare = bool(of_transformers) and not re.search("For[A-Z]", of_transformers[0])
     if is_bare or _ENCODER.search(kinds[-1].__name__):
         return ()
@@ -142,6 +144,7 @@ def _searched(prefix: str, module: nn.Module, is_whole: bool = False) -> tuple[s
     if is_layer(module):
         return ()
     children = _children(module)
+    # by name first; the place of a layer decides only where no name says it
     main = {key: child for key, child in children.items() if _is_head(key, child) and not says(key, _AUXILIARY)}
     if main:
         found = _last_of(module, [_end(joined(prefix, key), child) for key, child in main.items()], prefix)
@@ -152,6 +155,7 @@ def _searched(prefix: str, module: nn.Module, is_whole: bool = False) -> tuple[s
     is_linear = bool(found) and isinstance(module.get_submodule(_below(prefix, found[0])), nn.Linear)
     if is_whole and _decodes(module) and not (is_linear and (main or isinstance(module, nn.Sequential))):
         raise _UnclearError(*found)
+    # a linear layer that nobody calls anything may make the outputs although it was registered early
     early = [key for key, child in children.items() if isinstance(child, nn.Linear) and not says(key, _INPUT)]
     if is_whole and not found and not main and early and not isinstance(module, nn.Sequential):
         raise _UnclearError(*(joined(prefix, key) for key in early))
@@ -210,7 +214,7 @@ def _last_of(module: nn.Module, ends: Sequence[tuple[str, ...]], prefix: str) ->
     filled = [end for end in ends if end]
     layers = [module.get_submodule(_below(prefix, end[0])) for end in filled]
     for before, after in pairwise(layers):
-        if _widths(before)[1] != _widths(after)[0]:
+        if _widths(before)[1] != _widths(after)[0]:  # layers in a row fit each other; side by side they share an input
             raise _UnclearError(*(name for end in filled for name in end))
     return filled[-1] if filled else ()
 
@@ -248,5 +252,5 @@ def _decodes(module: nn.Module) -> bool:
 
 def _makes_outputs(module: nn.Module) -> bool:
     if isinstance(module, _ConvNd):
-        return set(module.kernel_size) == {1} and module.bias is not None
+        return set(module.kernel_size) == {1} and module.bias is not None  # without a bias a norm follows: a body layer
     return isinstance(module, nn.Linear)

@@ -64,7 +64,7 @@ def build(name: str, num_outputs: int, channels: int = 3, image_size: int = 224)
     if num_outputs < 1 or channels < 1:
         raise SpecError(f"A model needs 1 or more outputs and channels; got {num_outputs} and {channels}.")
     construct = partial(_construct, name, num_outputs, channels, image_size)
-    with isolated_rng(0):
+    with isolated_rng(0):  # one seed: a network that nobody initialises is at least the same everywhere
         model = construct()
     model.transfusion_rebuild = construct  # type: ignore[assignment]
     return model
@@ -201,6 +201,7 @@ def _timm() -> Any:
 def _torchvision_model(name: str, num_outputs: int, channels: int, image_size: int) -> nn.Module:
     options: dict[str, Any] = {"num_classes": num_outputs}
     if name in _FROM_IMAGENET:
+        # no auxiliary outputs: a loss of three terms would make them another network
         options |= {"aux_logits": False, "init_weights": True, "transform_input": channels == 3}
     if name.startswith("vit_"):
         options["image_size"] = image_size

@@ -93,7 +93,7 @@ def stages(model: nn.Module) -> dict[str, tuple[str, ...]]:
     cut: dict[str, tuple[str, ...]] = {}
     for part, label in zip(tree.parts, labels, strict=True):
         cut[names[label]] = (*cut.get(names[label], ()), part)
-    last = {HEAD: cut.pop(HEAD)} if HEAD in cut else {}
+    last = {HEAD: cut.pop(HEAD)} if HEAD in cut else {}  # registered early in some networks, but it is the end
     return cut | last
 
 
@@ -115,6 +115,7 @@ class _Tree:
         self.modules = dict(model.named_modules(remove_duplicate=False))
         self.sizes = num_elements(model)
         clear = head_if_clear(model)
+        # stages need no head: an unclear one stops whoever asks for the head itself
         self.heads = () if isinstance(clear, InputError) else clear
         self.paired = any(base.__name__ in _PAIRED for base in type(model).__mro__)
         self.root = wrapped(model)[-1][0]
@@ -128,6 +129,7 @@ class _Tree:
         labels = self._told_apart(_with_numbered([self._label(part) for part in self.parts]))
         self._extend_head(labels)
         numbered = [i for i, label in enumerate(labels) if label and _NUMBERED.match(label)]
+        # a single numbered part is no sequence: nothing comes "before" it
         if len({labels[i] for i in numbered}) > 1:
             large = [i for i in range(numbered[0]) if self._is_large(self.parts[i])]
             first = large[-1] + 1 if large else 0

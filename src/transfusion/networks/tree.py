@@ -31,7 +31,7 @@ def joined(prefix: str, key: str) -> str:
 
 def tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Every parameter and buffer, tied ones under each of their names."""
-    yield from model.named_parameters(remove_duplicate=False)
+    yield from model.named_parameters(remove_duplicate=False)  # tied ones too: a state dict has both names
     yield from model.named_buffers(remove_duplicate=False)
 
 

@@ -91,6 +91,7 @@ class FactsMemo:
 
     def _of(self, paths: Sequence[File], inspect: Inspect, progress: bool) -> list[Facts]:
         stamps = {path: _stamp(path) for path in paths}
+        # size and times stand for the content: reading every file of a large data set takes an hour
         unknown = [path for path, stamp in stamps.items() if self._known.get(str(path), [None])[0] != stamp]
         steps = ((1, pair) for pair in zip(unknown, in_threads(_attempt(inspect), unknown), strict=True))
         troubles = {}
@@ -99,7 +100,7 @@ class FactsMemo:
                 troubles[path] = facts
             else:
                 self._known[str(path)] = [stamps[path], *facts]
-        if len(unknown) > len(troubles):
+        if len(unknown) > len(troubles):  # what was learnt is kept even where some files cannot be read now
             self._write()
         if troubles:
             raise passing_trouble(troubles)
@@ -168,7 +169,7 @@ def _stamp(path: File) -> list[int]:
         status = path.stat()
     except OSError:
         return [-1, -1, -1]
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]  # ctime: copying tools can restore mtime
 
 
 def in_threads(function: Callable[[S], R], items: Iterable[S]) -> Iterator[R]:
@@ -181,7 +182,7 @@ def remembered(path: Path, make: Callable[[], Any]) -> Any:
     """What JSON can hold, made once and kept at ``path``."""
     with contextlib.suppress(StoreError):
         return read_json(path, "It is made anew.")["value"]
-    value = make()
+    value = make()  # outside the lock: two processes may do it twice, none waits for another's hours
     with making(path, "makes the same"):
         write_json(path, {"value": value})
     return value
@@ -208,6 +209,7 @@ def _moments(images: np.ndarray) -> tuple[list[float], list[float]]:
     values = np.arange(full + 1) / full
     mean = counts @ values / counts.sum(axis=1)
     std = np.sqrt([((values - m) ** 2 * c).sum() / c.sum() for m, c in zip(mean, counts, strict=True)])
+    # std 0: a blank channel must not divide by 0
     return mean.round(12).tolist(), np.where(std > 0, std, 1.0).round(12).tolist()
 
 
@@ -237,13 +239,14 @@ def images(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], read: Read,
     """
     if not _is_whole(path):
         with making(path, "decodes the same images"):
-            if not _is_whole(path):
+            if not _is_whole(path):  # another process may have made it while this one waited
                 _sweep(path.parent)
                 partial = path.with_suffix(".partial")
                 checksum = _fill(partial, shape, dtype, read, progress)
+                # before the file itself: a file without its checksum counts as damaged
                 _checksum_path(path).write_text(checksum)
                 partial.replace(path)
-    mapped: np.ndarray = np.load(path, mmap_mode="r")
+    mapped: np.ndarray = np.load(path, mmap_mode="r")  # pages are shared by all processes, and read only when used
     return mapped
 
 
@@ -304,7 +307,7 @@ def _fill(partial: Path, shape: tuple[int, ...], dtype: np.dtype[Any], read: Rea
         if errors:
             raise IncompleteError(errors)
         return _checksum(partial)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: a partial file is as large as the images
         partial.unlink(missing_ok=True)
         raise
 

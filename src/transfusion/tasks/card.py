@@ -82,6 +82,7 @@ def _absent(splits: Mapping[str, Split], classes: Sequence[str]) -> list[str]:
 
 
 def _class_counts(labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
+    # NaN: not judged
     counts = np.bincount(labels, minlength=len(classes)) if labels.ndim == 1 else np.nansum(labels, axis=0)
     return {name: int(count) for name, count in zip(classes, counts, strict=True)}
 

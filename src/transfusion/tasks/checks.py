@@ -37,6 +37,7 @@ def usable(listing: Listing, spec: TaskSpec) -> Listing:
 def _with_named_splits(listing: Listing, spec: TaskSpec) -> Listing:
     """Splits that the names of the files tell (``train_0001.png``), where nothing else gave any."""
     entries = listing.entries
+    # names of files are the weakest sign of a split: anything else that gives one wins
     if listing.arrays is not None or spec.split_column == "none" or any(entry.split for entry in entries):
         return listing
     splits = SplitNames(spec).of_files([PurePosixPath(entry.name).stem for entry in entries])

@@ -59,6 +59,7 @@ def header(content: bytes) -> dict[str, Any]:
     missing = [name for name in NEEDED if name not in dataset]
     if missing:
         return {"error": f"a DICOM file without {', '.join(missing)}"}
+    # palettes are colour
     grey = int(dataset.SamplesPerPixel) == 1 and dataset.PhotometricInterpretation != "PALETTE COLOR"
     patient = str(dataset.get("PatientID", "")).strip()
     frames = int(dataset.get("NumberOfFrames", 1) or 1)
@@ -66,6 +67,7 @@ def header(content: bytes) -> dict[str, Any]:
         "mode": "DICOM;16" if grey else "RGB",
         "width": int(dataset.Columns),
         "height": int(dataset.Rows),
+        # enough to tell people apart
         "patient": hashlib.blake2b(patient.encode(), digest_size=8).hexdigest() if patient else "",
         "note": "several frames, of which the first is read" if frames > 1 else "",
     }
@@ -88,7 +90,7 @@ def pixels(content: bytes, window: tuple[int, int] | None = None) -> np.ndarray:
     from pydicom.pixels.utils import pixel_array
 
     dataset = _dataset(content)
-    stored = pixel_array(dataset, index=0)
+    stored = pixel_array(dataset, index=0)  # one frame: a volume would take all memory
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         stored = apply_color_lut(stored, dataset)
     if stored.ndim == 3:
@@ -99,7 +101,7 @@ def pixels(content: bytes, window: tuple[int, int] | None = None) -> np.ndarray:
     shown = _windowed(_rescaled(stored, dataset), dataset, _padding(stored, dataset), window)
     if _is_inverse(dataset):
         shown = 1 - shown
-    shown[_padding(stored, dataset)] = 0
+    shown[_padding(stored, dataset)] = 0  # after the inversion, which would make it white
     deep: np.ndarray = np.rint(shown * FULL).astype(np.uint16)
     return deep[..., None]
 
@@ -125,7 +127,7 @@ def _padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
     if value is None:
         return np.zeros(stored.shape, bool)
     limit = dataset.get("PixelPaddingRangeLimit", value)
-    low, high = sorted((int(value), int(limit)))
+    low, high = sorted((int(value), int(limit)))  # the standard allows either order
     return (stored >= low) & (stored <= high)
 
 
@@ -151,7 +153,7 @@ def _windowed(values: np.ndarray, dataset: Dataset, padding: np.ndarray, window:
         return looked_up
     if window is None and source.get("WindowCenter") is not None and source.get("WindowWidth") is not None:
         return _by_window(values, source)
-    known = values[~padding] if (~padding).any() else values
+    known = values[~padding] if (~padding).any() else values  # padding lies far outside and would squeeze the rest
     low, high = window or (float(known.min()), float(known.max()))
     return _shares(values, low, high)
 

@@ -68,10 +68,11 @@ def _circle(values: np.ndarray) -> tuple[tuple[float, float], float]:
 
     full = np.iinfo(values.dtype).max
     light = (values.max(axis=-1) / full).astype(np.float32)
-    width = 2 * int(min(light.shape) * BLUR / 2) + 1
+    width = 2 * int(min(light.shape) * BLUR / 2) + 1  # odd, so that the blur has a centre
     bright = (cv2.blur(light, (width, width)) > DARK).astype(np.uint8)
     found: Any = cv2.findContours(bright, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
     if not found:
         raise NoDiscError("it is dark all over")
+    # of the largest region: flashes and labels in the margin are small
     (x, y), radius = cv2.minEnclosingCircle(max(found, key=cv2.contourArea))
     return (x + 0.5, y + 0.5), radius + 0.5  # from the centres of pixels to their edges

@@ -106,6 +106,7 @@ def _separator(texts: Sequence[str], column: str, spec: TaskSpec) -> str | None:
             continue
         known = Counter(part for parts in cells.values() for part in set(parts))
         recurring = {text: [known[part] > 1 for part in parts] for text, parts in joined.items()}
+        # a comma may belong to a name; parts that recur elsewhere show that it does not
         if separator in SURE_SEPARATORS or all(map(all, recurring.values())):
             return separator
         if any(map(any, recurring.values())):
@@ -171,7 +172,7 @@ def _refuse_measurements(counts: Counter[str], column: str, spec: TaskSpec) -> N
 
 def _grades(counts: Counter[str], column: str, spec: TaskSpec) -> tuple[tuple[str, ...], bool, list[str]]:
     """The classes, whether they are grades, and a note on grades that no picture has."""
-    whole = all(re.fullmatch(r"-?\d+", text) for text in counts)
+    whole = all(re.fullmatch(r"-?\d+", text) for text in counts)  # 2 before 10
     classes = tuple(sorted(counts, key=int if whole else natural_order))
     numbers = sorted(int(text) for text in classes) if all(map(str.isdecimal, classes)) else []
     named = bool(GRADE_WORDS & set(words(column)))
@@ -179,6 +180,7 @@ def _grades(counts: Counter[str], column: str, spec: TaskSpec) -> tuple[tuple[st
         return classes, False, []
     if spec.kind not in (None, "graded"):
         return classes, False, []
+    # grades from 1 on: where the disease begins cannot be known
     if numbers[0] and not (spec.kind and spec.positive):
         raise TaskError(
             f"The values of {column} are {listed(classes)}, without 0. If they are grades, say which is the first that "
@@ -204,6 +206,7 @@ def of_flags(columns: Mapping[str, Sequence[str]], spec: TaskSpec) -> Labels:
         SpecError: if ``kind`` asks for classes and some row has none or several.
     """
     codes = {name: [_code(text) for text in texts] for name, texts in columns.items()}
+    # a column that nobody filled in says nothing, and as 0 it would be a label without positives
     empty = [name for name, column in codes.items() if set(column) == {""}]
     codes = {name: column for name, column in codes.items() if name not in empty}
     found = set().union(*codes.values())

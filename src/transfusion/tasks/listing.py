@@ -106,7 +106,7 @@ class OnFirstUse:
 
     def __call__(self, rows: Sequence[int]) -> list[np.ndarray]:
         """Return the arrays of these rows."""
-        with self._lock:
+        with self._lock:  # rows are asked for from several threads
             if self._images is None:
                 self._images = self._load()
         return [self._images[row] for row in rows]

@@ -87,6 +87,7 @@ def load(spec: TaskSpec, cache: Path | None = None, progress: bool = False) -> T
     folder = store.folder(cache)
     listing = check(spec)
     memo = store.FactsMemo(folder, spec.data, pictures.inspect, pictures.hash_file)
+    # some files show only on decoding that they are damaged: they are remembered, and the splits cut anew without them
     while True:
         facts = _look(memo, folder, listing, progress, spec.max_megapixels)
         known = patients.from_headers(listing, facts, spec)
@@ -129,6 +130,7 @@ def _look(memo: store.FactsMemo, folder: Path, listing: Listing, progress: bool,
     digest = store.key_of(arrays.identity, [memo.of_file(path).digest for path in arrays.files])
     mode = ("L" if arrays.channels == 1 else "RGB") + (";16" if arrays.dtype == np.uint16 else "")
     rows = [int(str(entry.source)) for entry in listing.entries]
+    # drawn pictures need no hash of pixels: their place decides them
     contents = _row_hashes(folder, arrays, digest, rows) if arrays.files else [f"{digest}:{row}" for row in rows]
     return [Facts(content, mode, *arrays.size[::-1]) for content in contents]
 
@@ -199,6 +201,7 @@ def _stock(
     except TaskError:
         _refuse(spec, listing, problems)
         raise
+    # splits side by side, so that each is one slice of the memory map
     order = sorted(range(len(good)), key=lambda row: SPLITS.index(splits[row]))
     return Stock(
         entries=tuple(good[row][0] for row in order),
@@ -207,6 +210,7 @@ def _stock(
         splits=splits[order],
         image_size=spec.image_size or (min(listing.arrays.size) if listing.arrays else DEFAULT_SIZE),
         channels=spec.channels or (1 if all(fact.is_grey for _, fact in good) else 3),
+        # one deep picture decides for all
         dtype=np.dtype(np.uint16 if any(fact.is_deep for _, fact in good) else np.uint8),
         interpolation=spec.interpolation or "bilinear",
         window=spec.window,
@@ -256,7 +260,7 @@ def _images(folder: Path, arrays: Arrays | None, stock: Stock, progress: bool) -
         shown = (pictures.as_channels(pixels, stock.channels) for pixels in whole)
         return [scaled(pixels) for pixels in shown]
 
-    path = folder / f"images-{store.key_of(stock.content)}.npy"
+    path = folder / f"images-{store.key_of(stock.content)}.npy"  # by content: two studies of the same pictures share it
     return store.images(path, stock.shape, stock.dtype, read, progress)
 
 

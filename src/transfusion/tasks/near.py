@@ -68,6 +68,7 @@ def _pairs(
 ) -> Iterator[tuple[int, int]]:
     """Rows of the second split, each with one of the first that looks the same."""
     bands: dict[tuple[int, str], list[int]] = defaultdict(list)
+    # by bands, as pairs of all with all are 10^10 for 100,000 pictures
     for row in first:
         for band in _bands(found[row]):
             bands[band].append(int(row))

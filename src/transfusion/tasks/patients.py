@@ -111,7 +111,7 @@ def from_headers(listing: Listing, facts: Sequence[Facts], spec: TaskSpec) -> Li
     named = {fact.patient for fact in facts if not fact.error}
     if named <= {""}:
         return listing
-    if len(named) == 1 and len(facts) > 1:
+    if len(named) == 1 and len(facts) > 1:  # anonymising tools write one id into all files
         return replace(listing, notes=(*listing.notes, "All DICOM files have one PatientID, which separates nobody."))
     bare = [entry.name for entry, fact in zip(listing.entries, facts, strict=True) if not (fact.patient or fact.error)]
     if bare:
@@ -168,6 +168,7 @@ def _refuse_few(groups: Groups, entries: Sequence[Entry]) -> None:
     by_label: dict[object, set[str | None]] = defaultdict(set)
     for entry, patient in zip(entries, groups.patients, strict=True):
         by_label[_class_of(entry)].add(patient)
+    # the pattern caught the class's name
     one_each = len(by_label) > 1 and all(len(own) == 1 for own in by_label.values())
     if len(entries) > len(by_label) and (len(set(groups.patients)) == 1 or one_each):
         found = sorted({str(patient) for patient in groups.patients})
@@ -226,7 +227,7 @@ def _by_names(entries: Sequence[Entry], listing: Listing, spec: TaskSpec) -> Gro
             return Groups([None] * len(entries), f"names such as {example}: only {len(fitting)} have this form")
         if fitting and 2 * len(fitting) >= len(entries):
             return Groups(found, f"names such as {example}")
-        if len(set(fitting)) < len(fitting):
+        if len(set(fitting)) < len(fitting):  # a patient with several pictures: a cut would go through people
             raise TaskError(
                 f"{len(fitting)} of {len(entries)} names hold a patient, as {example} does, and the others do not. "
                 + HOW.format(pattern="([^/]+)_[^/]*$")

@@ -22,7 +22,7 @@ def compiled(setting: str, pattern: str) -> re.Pattern[str]:
     """
     try:
         return re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
+    except (re.error, RecursionError, OverflowError) as error:  # deep nesting and huge repeats raise no re.error
         raise SpecError(f"{setting} '{pattern}' is not a regular expression: {error}.") from error
 
 

@@ -110,7 +110,7 @@ def inspect(path: Path | Member) -> Facts:
     """
     if not stat.S_ISREG(path.stat().st_mode):
         return Facts("", error="a pipe, a device or a folder, not a file")
-    content = path.read_bytes()
+    content = path.read_bytes()  # once, for the hash and for the header
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
     try:
         if dicom.is_dicom(content, path.suffix):
@@ -125,7 +125,7 @@ def inspect(path: Path | Member) -> Facts:
 
 
 def _unsupported(image: Image.Image) -> str:
-    if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
+    if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):  # PNG's mode I is 16 bits in Pillow
         return "32-bit or signed pixels, whose range is unknown; save as 16-bit"
     tags = getattr(image, "tag_v2", {})
     if tags.get(PLANES) == 2 and max(np.atleast_1d(tags.get(BITS, 8))) > 8:  # Pillow would take the lower bytes
@@ -200,7 +200,7 @@ def read(
 
 
 def _to_array(image: Image.Image, channels: int, dtype: np.dtype[Any]) -> np.ndarray:
-    if image.mode.startswith("I"):
+    if image.mode.startswith("I"):  # convert() would clip 16 bits to 8
         values = np.asarray(image).astype(np.uint16)
     else:
         values = np.asarray(_flat(image).convert("L" if channels == 1 else "RGB"))
@@ -232,7 +232,7 @@ def as_channels(values: np.ndarray, channels: int) -> np.ndarray:
         return values
     if channels == 3:
         return np.repeat(values, 3, axis=-1)
-    luma: np.ndarray = np.rint(values @ np.array([0.299, 0.587, 0.114]))
+    luma: np.ndarray = np.rint(values @ np.array([0.299, 0.587, 0.114]))  # ITU-R 601, as Pillow's convert("L")
     return luma[..., None].astype(values.dtype)
 
 
@@ -246,12 +246,13 @@ def fit(values: np.ndarray, image_size: int, interpolation: Interpolation = "bil
     if height == width == image_size:
         return values
     side = min(height, width)
-    left, top = (width - side) / 2, (height - side) / 2
+    left, top = (width - side) / 2, (height - side) / 2  # not rounded: half a pixel would shift the picture
     box = (left, top, left + side, top + side)
     size, filter_ = (image_size, image_size), Image.Resampling[interpolation.upper()]
     if values.dtype == np.uint8:
         image = Image.fromarray(values if channels == 3 else values[..., 0])
         return np.asarray(image.resize(size, filter_, box)).reshape(image_size, image_size, channels)
+    # Pillow resizes no 16-bit colour
     planes = [Image.fromarray(values[..., c].astype(np.float32)) for c in range(channels)]
     scaled = np.stack([np.asarray(plane.resize(size, filter_, box)) for plane in planes], axis=-1)
     rounded: np.ndarray = np.rint(scaled).clip(0, np.iinfo(values.dtype).max)

@@ -29,6 +29,7 @@ class Reading(NamedTuple):
 
 def reading_of(data: str, digests: Sequence[str], labels: np.ndarray, splits: np.ndarray) -> Reading:
     """Describe how pictures are read, whatever their order."""
+    # sorted: names and order may differ
     rows = sorted(map(str, zip(digests, labels.tolist(), splits.tolist(), strict=True)))
     return Reading(str(Path(data).expanduser().resolve()), store.key_of(rows))
 

@@ -74,8 +74,10 @@ def load(donor: str, model_name: str | None = None, runs: Callable[[str], Path] 
     }
     if kind not in readers or not name:
         raise DonorError(f"There is no donor '{donor}'. Give one of {_KINDS}.")
+    # asked before the weights: a name that is wrong costs no download
     told = _format(kind, name)
     source = told.source if told and kind != "file" else donor
+    # wrappers such as "module." say nothing, and would give the same weights two fingerprints
     state = {key: tensor.cpu() for key, tensor in containers.stripped(readers[kind](name)).items()}
     notes = (f"The donor {donor} is {source}.",) if source != donor else ()
     return Donor(source, state, fingerprint(state), told, notes)
@@ -122,7 +124,7 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
         False
     """
     digest = hashlib.blake2b(digest_size=8)
-    for name in sorted(state):
+    for name in sorted(state):  # whoever wrote the file may have had another order
         tensor = state[name].detach().cpu().contiguous()
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} ".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)

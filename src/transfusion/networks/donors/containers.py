@@ -79,6 +79,7 @@ def _read_folder(folder: Path) -> dict[str, Tensor]:
     for name in INDEX:
         if (folder / name).is_file():
             return _read_shards(folder / name)
+    # a usual name wins: optimiser states and samples lie beside the weights
     found = [folder / name for name in USUAL if (folder / name).is_file()][:1]
     found = found or sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES and path.is_file())
     if len(found) == 1:
@@ -92,7 +93,7 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
     try:
         places: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         parts = sorted(set(places.values()))
-        outside = [part for part in parts if Path(part).name != part]
+        outside = [part for part in parts if Path(part).name != part]  # "../" could name any file of the user's
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DonorError(f"{index} is not an index of weight files ({first_line(error)}). Download it again.") from None
     absent = [part for part in parts if not (index.parent / part).is_file()]
@@ -110,6 +111,7 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
 def _parse(file: IO[bytes], path: Path, depth: int = 0) -> Any:
     start = file.read(512)
     file.seek(0)
+    # a gzip of a tar at most: an archive that holds itself would never end
     if start.startswith(b"\x1f\x8b") and depth < 2:
         return _parse(_unpacked(gzip.GzipFile(fileobj=file), path), path, depth + 1)
     if start[257:262] == b"ustar" and depth < 2:
@@ -117,6 +119,7 @@ def _parse(file: IO[bytes], path: Path, depth: int = 0) -> Any:
     if start.startswith(b"PK\x03\x04") and depth < 2:
         member = _of_zip(file, path)
         return _load(file, path) if member is None else _parse(member, path, depth + 1)
+    # safetensors: length of the header, then JSON
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 1 << 30:
         return _guarded(lambda: load_safetensors(file.read()), path)
     known = {_LFS_POINTER: "a Git LFS pointer, not the weights", b"\x89HDF": "HDF5 (Keras)", b"<!": "a web page"}
@@ -129,6 +132,7 @@ def _parse(file: IO[bytes], path: Path, depth: int = 0) -> Any:
 def _unpacked(packed: Any, path: Path) -> IO[bytes]:
     content = io.BytesIO()
     while block := _guarded(lambda: packed.read(1 << 24), path):
+        # counted while unpacking: what an archive says of itself may be a lie
         if content.tell() + len(block) > MOST_BYTES:
             raise DonorError(
                 f"{path} unpacks to more than {MOST_BYTES >> 30} GiB. Unpack it, and give the file inside."
@@ -146,7 +150,7 @@ def _of_zip(file: IO[bytes], path: Path) -> IO[bytes] | None:
             return archive.namelist()
 
     members = _guarded(names, path)
-    if any(name.endswith("/data.pkl") or name == "data.pkl" for name in members):
+    if any(name.endswith("/data.pkl") or name == "data.pkl" for name in members):  # torch.save writes a zip
         file.seek(0)
         return None
     name = _only_weights(members, path)
@@ -281,7 +285,7 @@ def _walk(value: Any, path: str, above: frozenset[int]) -> Iterator[tuple[str, T
     if isinstance(value, Tensor):
         if path:
             yield path, value.detach()
-    elif isinstance(value, Mapping) and id(value) not in above and len(above) < _DEEPEST:
+    elif isinstance(value, Mapping) and id(value) not in above and len(above) < _DEEPEST:  # a dict may hold itself
         for key, inner in value.items():
             yield from _walk(inner, f"{path}.{key}" if path else str(key), above | {id(value)})
 
@@ -290,4 +294,4 @@ def _shared(found: Mapping[str, Tensor]) -> str | None:
     """The first part of all names, where all share one and continue after it."""
     first = next(iter(found)).partition(".")
     prefix = f"{first[0]}."
-    return prefix if first[2] and all(name.startswith(prefix) for name in found) else None
+    return prefix if first[2] and all(name.startswith(prefix) for name in found) else None  # a whole name is no prefix

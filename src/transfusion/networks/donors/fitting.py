@@ -74,9 +74,9 @@ def fit(donor_state: Mapping[str, Tensor], model: nn.Module) -> Fit:
     wanted = _Wanted.of(model)
     try:
         return _fit(given, wanted)
-    except DonorMismatchError:
+    except DonorMismatchError:  # second: where names fit as they are, renaming can only do harm
         converted = by_timm(given, model)
-        if converted is None or converted.keys() == given.keys():
+        if converted is None or converted.keys() == given.keys():  # nothing was renamed, so nothing new can fit
             raise
         with contextlib.suppress(DonorMismatchError):
             found = _fit(converted, wanted)
@@ -140,6 +140,7 @@ class _Wanted:
         heads = tuple(f"{name}." for name in head(model))
         body = tuple(name for name in tensors if not name.startswith(heads) and not _DERIVED.fullmatch(name))
         owner = head(model)[0].rpartition(".")[0] if len(heads) == 1 else ""
+        # a module that also holds the first layer is the network itself, not a classifier
         shared = f"{owner}." if owner and body and not body[0].startswith(f"{owner}.") else ""
         return cls(model, tensors, heads, body, shared)
 
@@ -183,7 +184,7 @@ def _by_name(given: Mapping[str, Tensor], wanted: _Wanted) -> Iterator[_Place]:
         ends = [(name, anchor) for name in joined.values() for anchor in anchors if f".{name}".endswith(f".{anchor}")]
         for prefix in dict.fromkeys(name.removesuffix(anchor) for name, anchor in ends):
             inside = {name: cut + new.removeprefix(prefix) for name, new in joined.items() if new.startswith(prefix)}
-            if frozenset(inside.items()) not in seen:
+            if frozenset(inside.items()) not in seen:  # two cuts can say the same
                 seen.add(frozenset(inside.items()))
                 yield _Place(prefix, inside)
 
@@ -216,7 +217,7 @@ def _by_order(given: Mapping[str, Tensor], wanted: _Wanted) -> Iterator[_Place]:
             yield _Place(prefix, sources, by_order=True)
             continue
         plain = [name for name in inside if not _DERIVED.fullmatch(name)]
-        pairs = list(zip(plain, wanted.body, strict=False))
+        pairs = list(zip(plain, wanted.body, strict=False))  # what follows the body is the donor's head
         if len(plain) >= len(wanted.body) and all(_alike(given[a], a, wanted.tensors[b], b) for a, b in pairs):
             yield _Place(prefix, dict(pairs), by_order=True)
 

@@ -58,7 +58,7 @@ def of_torchvision(name: str, weights_name: str = "DEFAULT") -> InputFormat | No
         'bicubic'
     """
     weights = torchvision_weights(name, weights_name)
-    preset = weights.transforms()
+    preset = weights.transforms()  # torchvision's own code for these weights, so nothing is copied from its docs
     if not hasattr(preset, "mean"):
         return None
     sides = set(getattr(preset, "crop_size", ()))  # those of segmentation are not cropped, those of video have two

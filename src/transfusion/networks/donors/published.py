@@ -45,7 +45,7 @@ def from_timm(name: str) -> dict[str, Tensor]:
     path = _from_hub(hub, config.get("hf_hub_filename"), source) if hub else _from_url(config["url"], source)
     # timm's own code renames, and drops what its models no longer have
     overlay = {"state_dict": containers.read(path), "source": "", "custom_load": False}
-    with isolated_rng(0):
+    with isolated_rng(0):  # create_model draws weights before it loads these
         model = fetched(lambda: timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay), source)
     return dict(model.state_dict())
 
@@ -58,7 +58,7 @@ def _from_url(url: str, source: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         prefix, bar = told[1] if told else None, sys.stderr.isatty()
         fetched(lambda: torch.hub.download_url_to_file(url, str(path), prefix, progress=bar), source)
-    _check(path, told[1] if told else "")
+    _check(path, told[1] if told else "")  # also of a cached file: a shared folder may have been written by anyone
     return path
 
 
@@ -85,7 +85,7 @@ def _from_hub(repository: str, filename: str | None, source: str) -> Path:
 def _check(path: Path, told: str) -> None:
     with path.open("rb") as file:
         digest = hashlib.sha256()
-        while told and (block := file.read(1 << 20)):
+        while told and (block := file.read(1 << 20)):  # without a hash there is nothing to compare
             digest.update(block)
     if not digest.hexdigest().startswith(told) and told:
         raise DonorError(

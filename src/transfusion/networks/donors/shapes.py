@@ -28,6 +28,7 @@ def fitted(name: str, tensor: Tensor, wanted: Tensor, model: nn.Module) -> tuple
     """
     if tensor.shape == wanted.shape:
         return tensor, ""
+    # the sum, not the mean: a grey image is three equal channels, and the response stays the same
     if name in first_kernels(model) and tensor.ndim == wanted.ndim and tensor.shape[1] == 3 * wanted.shape[1]:
         return _summed(tensor, wanted), "kernels of the first layer are summed over the colours"
     if _POSITIONS.fullmatch(name):
@@ -82,6 +83,7 @@ def _positions(tensor: Tensor, wanted: Tensor, model: nn.Module) -> Tensor:
 def _grid(model: nn.Module, num_tokens: int) -> tuple[int, int]:
     """Rows and columns of patches: the model's own word, else the largest square."""
     told = getattr(getattr(model, "patch_embed", None), "grid_size", None)
+    # 16: class, distillation, registers
     if told is not None and told[0] * told[1] <= num_tokens < told[0] * told[1] + 16:
         return told[0], told[1]
     side = math.isqrt(num_tokens)

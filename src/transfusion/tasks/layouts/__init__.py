@@ -60,13 +60,14 @@ def detect(root: Path, spec: TaskSpec) -> str:
         if root.suffix.lower() not in OF_FILE:
             raise TaskError(f"{root} is a file of no known kind. Give the path of {KNOWN}.")
         return OF_FILE[root.suffix.lower()]
+    # from the most particular to the most general: each layout would also pass for a later one
     if nih.find_table(root):
         return "nih"
     if eyepacs.find_table(root):
         return "eyepacs"
     if cifar.find(root):
         return "cifar"
-    if spec.labels:
+    if spec.labels:  # a table that the user names wins over what the folder looks like
         return "csv"
     if published.find(root):
         return "published"

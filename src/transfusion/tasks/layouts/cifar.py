@@ -40,12 +40,13 @@ EDITIONS = {
     "cifar100": Edition("cifar-100-python", ("train",), ("test",), b"fine_labels", "meta", b"fine_label_names"),
 }
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
+# all that the published batches ask for; NumPy 2 renamed its core, old files keep the old name
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): codecs.encode,
+    ("_codecs", "encode"): codecs.encode,  # how Python 2 strings come in pickles of Python 3
 }
 
 
@@ -93,6 +94,7 @@ def read(spec: TaskSpec, root: Path) -> Listing:
         start = len(entries)
         entries += (Entry(f"{split}-{row}", start + row, classes[label], split) for row, label in enumerate(labels))
     paths = tuple(folder / file for files in batches.values() for file in files)
+    # 180 MB, not needed where the cache has them
     pixels = OnFirstUse(lambda: np.concatenate([_pixels(path) for path in paths]))
     return Listing(
         layout="cifar",

@@ -51,7 +51,7 @@ SAMPLE = 200  # rows that show which column names the pictures
 
 def hits(table: pd.DataFrame, index: PictureIndex) -> dict[str, int]:
     """How many rows of a sample name pictures, for each column that has such rows."""
-    sample = table.iloc[:: max(len(table) // SAMPLE, 1)]
+    sample = table.iloc[:: max(len(table) // SAMPLE, 1)]  # from all over: the first rows may all be of one folder
     counts = {str(column): sum(map(bool, index.find(list(sample[column])))) for column in table.columns}
     return {column: count for column, count in counts.items() if count}
 
@@ -67,6 +67,7 @@ def image_column(spec: TaskSpec, frame: pd.DataFrame, index: PictureIndex, sourc
             f"its columns are {', '.join(frame.columns)}."
         )
     rank = {name: place for place, name in enumerate(IMAGE_COLUMNS)}
+    # a usual name breaks ties only
     return max(counts, key=lambda column: (counts[column], -rank.get(plain(column), len(rank))))
 
 

@@ -75,6 +75,7 @@ def read(spec: TaskSpec) -> Listing:
 
 def _part(phantom: Phantom, seed: int, part: int, num_images: int) -> tuple[np.ndarray, np.ndarray]:
     """Labels (n,) and picture seeds (n, 3) of one split."""
+    # one stream per split, drawn in order: more pictures extend it and change none
     chance = np.random.default_rng([seed, part]).random(num_images)
     edges = np.cumsum(phantom.prevalence)[:-1]
     seeds = [(seed, part, row) for row in range(num_images)]

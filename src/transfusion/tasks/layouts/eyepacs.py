@@ -38,7 +38,7 @@ def read(spec: TaskSpec, root: Path) -> Listing:
     table = read_table(path)
     image = need_column(table, spec.image_column or "image")
     level = need_column(table, spec.label_column or "level")
-    grades = {grade: grade for grade in GRADES}
+    grades = {grade: grade for grade in GRADES}  # anything else is a problem, not a class
     rows = [Row(name, grades.get(text), text) for name, text in table[[image, level]].itertuples(index=False)]
     found = scan(root, spec)
     entries, problems, notes = match(rows, found, spec)

@@ -113,7 +113,7 @@ def _class_level(root: Path, folders: Sequence[tuple[str, ...]]) -> int:
     for parts in folders:
         below[parts[0]].add(_at(parts, 1))
     for name, inner in below.items():
-        if len(inner) > 1 and inner <= set(below) - {name}:
+        if len(inner) > 1 and inner <= set(below) - {name}:  # an archive unpacked into its own folder
             raise TaskError(
                 f"{root} holds the class folders {listed(sorted(inner))} a second time in {shown(name)}/. Use one: "
                 f"--data '{shown(str(root / name))}', or --set task.leave_out=\"['{shown(name)}/*']\"."

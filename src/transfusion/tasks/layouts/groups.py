@@ -70,7 +70,7 @@ def refuse_doubtful(spec: TaskSpec, frame: pd.DataFrame, image: str, taken: Sequ
     """
     if spec.patient_column or spec.patient_pattern:
         return
-    pictures = frame.drop_duplicates(image)
+    pictures = frame.drop_duplicates(image)  # several rows of one picture are no group
     for column in map(str, frame.columns):
         said = set(words(column))
         if column in (image, *taken) or not (said & MAYBE or plain(column).startswith("patient")) or said & NEVER:

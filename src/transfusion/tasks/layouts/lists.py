@@ -77,7 +77,7 @@ def _pictures(path: Path, index: PictureIndex) -> set[Path]:
         return set()
     lines = [line for line in lines if line and not line.startswith("#")]
     ways: list[list[str]] = [lines]
-    for place in range(3):
+    for place in range(3):  # "NAME LABEL", "ID NAME", "ID LABEL NAME" are all about
         parts = [line.replace(",", " ").replace(";", " ").split() for line in lines]
         ways.append([part[place] if len(part) > place else "" for part in parts])
     hits = [sum(map(bool, index.find(way[:: max(len(way) // SAMPLE, 1)]))) for way in ways]

@@ -104,7 +104,7 @@ def _num_shared(folders: Sequence[tuple[str, ...]]) -> int:
     """How many leading folders all of them have in common."""
     if not folders:
         return 0
-    low, high = min(folders), max(folders)
+    low, high = min(folders), max(folders)  # what the first and the last in order share, all share
     same = [a == b for a, b in zip(low, high, strict=False)]
     return same.index(False) if False in same else len(same)
 
@@ -163,7 +163,7 @@ def _distinct(paths: list[Path]) -> list[Path]:
     """One of each content."""
     kept: list[Path] = []
     for path in paths:
-        if not any(filecmp.cmp(path, other, shallow=False) for other in kept):
+        if not any(filecmp.cmp(path, other, shallow=False) for other in kept):  # shallow would trust size and time
             kept.append(path)
     return kept
 
@@ -177,7 +177,7 @@ def _unmatched(row: Row, paths: Sequence[Path]) -> Problem:
 def _entry(path: Path, rows: Sequence[Row], found: Found, problems: list[Problem]) -> Entry | None:
     """The entry of a picture, or None and a problem."""
     name = shown(str(found.place(path)))
-    told = {row[1:] for row in rows}
+    told = {row[1:] for row in rows}  # all but the name
     row = rows[0]
     if len(told) > 1:
         texts = Counter(row.text or "no label" for row in rows)

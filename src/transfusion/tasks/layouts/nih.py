@@ -62,6 +62,7 @@ def read(spec: TaskSpec, root: Path) -> Listing:
     found = scan(root, spec)
     entries, problems, notes = match(rows, found, spec)
     must_be_listed = "train" in splits.values()
+    # the official lists name every picture: one that they lack was renamed or added
     unsplit = [entry for entry in entries if must_be_listed and entry.split is None]
     return Listing(
         layout="nih",

@@ -89,7 +89,7 @@ def pink_noise(white: np.ndarray) -> np.ndarray:
     """Shape white noise (m, size, size) to an amplitude of 1/f, unit variance and zero mean."""
     size = white.shape[-1]
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size))
-    frequency[0, 0] = np.inf
+    frequency[0, 0] = np.inf  # no mean
     field: np.ndarray = np.fft.irfft2(np.fft.rfft2(white) / frequency, s=(size, size))
     field /= field.std(axis=(1, 2), keepdims=True)
     return field.astype(np.float32)
