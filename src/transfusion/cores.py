@@ -14,7 +14,7 @@ def available() -> int:
         >>> 1 <= available() <= os.cpu_count()
         True
     """
-    granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # as taskset sets it
     return max(1, int(min([granted, *quotas()])))
 
 
@@ -51,7 +51,7 @@ def _quota(folder: Path) -> Iterator[float]:
             quota, period = (folder / "cpu.max").read_text().split()
         else:
             quota, period = ((folder / f"cpu.cfs_{what}_us").read_text() for what in ("quota", "period"))
-        if quota != "max" and int(quota) > 0:
+        if quota != "max" and int(quota) > 0:  # -1 in version 1 is no limit
             yield int(quota) / int(period)
     except (OSError, ValueError):
         return

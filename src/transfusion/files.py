@@ -28,13 +28,14 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # beside it: a rename is atomic within a file system only; the name says whose litter it is
         temporary = path.with_name(f".{path.name}.{_HOST}.{os.getpid()}~")
         try:
             write(temporary)
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
-            flush_folder(path.parent)
+            flush_folder(path.parent)  # the rename itself is lost in a power cut if the folder is not flushed
         finally:
             with contextlib.suppress(OSError):  # swept later
                 temporary.unlink(missing_ok=True)
@@ -139,6 +140,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def write_table(path: Path, text: str) -> None:
     """Write a CSV file atomically, and its digest beside it: a table has no place for one inside."""
+    # the digest first: cut off in between, the old table counts as damaged and is made anew, never trusted
     write_text(_digest_path(path), _digest(text.encode()))
     write_text(path, text)
 
@@ -181,7 +183,7 @@ def reading(what: str, remedy: str, kind: type[TransfusionError]) -> Iterator[No
     """
     try:
         yield
-    except TransfusionError:
+    except TransfusionError:  # it is one line already
         raise
     except Exception as error:
         raise kind(f"{what} cannot be read ({reason(error)}). {remedy}") from error

@@ -110,6 +110,7 @@ class Study:
             TransfusionError: for anything that would make a run fail and can be detected before training.
         """
         if self._plan is None:
+            # kept: it hashes the donor and looks at every image
             self._plan = make_plan(self.spec, self.store, self.cache)
         return self._plan
 
@@ -177,6 +178,7 @@ class Study:
         began = time.monotonic()
         outcome = self._run(team)
         while self._wants_a_seed() and time.monotonic() - began < budget_s:
+            # one seed at a time: the rule for stopping allows for a look after each
             self.spec, self._plan = self.spec.with_another_seed(), None
             later = self._run(team)
             outcome = replace(later, ran=outcome.ran + later.ran, kept=outcome.kept)
@@ -197,8 +199,9 @@ class Study:
     def _joined(self) -> Iterator[Plan]:
         """Be one of the commands that work on the study, with its plan on disk."""
         plan = self.plan()
+        # what is compared belongs to the agreement: two commands must not fill two folders of comparisons
         grid = [*(run.id for run in plan.grid), str(self.spec.representations and self.spec.representations.id)]
-        self._settle_locks()
+        self._settle_locks()  # before the first lock is taken
         with joined(self.store.folder, grid):
             self.store.begin(self.spec, plan.grid, plan.donor_run, plan.card, plan.donor)
             yield plan

@@ -30,7 +30,7 @@ def on_a_cluster(command: Callable[..., int]) -> Callable[..., int]:
     def wrapped(*args: Any, cluster: str | None, jobs: int | None, cluster_set: tuple[str, ...], **rest: Any) -> int:
         return command(*args, cluster=_cluster(cluster, jobs, cluster_set), **rest)
 
-    for option in reversed(CLUSTER):
+    for option in reversed(CLUSTER):  # decorators apply from the inside out
         wrapped = option(wrapped)
     return wrapped
 

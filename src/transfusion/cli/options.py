@@ -58,7 +58,7 @@ def seconds(_: click.Context, parameter: click.Parameter, value: str | None) -> 
     if value is None:
         return math.inf
     parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", value)
-    if not parts or "".join(map("".join, parts)) != value:
+    if not parts or "".join(map("".join, parts)) != value:  # nothing may be left over: "2h30" is not 2 hours
         raise SpecError(f"{parameter.opts[0]} takes a time such as 2h, 90m or 1h30m (got '{value}').")
     return float(sum(float(number) * {"h": 3600, "m": 60, "s": 1}[unit] for number, unit in parts))
 
@@ -101,7 +101,7 @@ def with_options(spec: StudySpec, options: dict[str, Any], settings: Sequence[st
     values = spec.model_dump()
     options = dict(options)
     if options.pop("representations") and spec.representations is None:
-        values["representations"] = {}
+        values["representations"] = {}  # a group of defaults; settings may fill it
     for option, value in options.items():
         if value is not None:
             _put(spec, values, PLACES.get(option, option), list(range(value)) if option == "seeds" else value)
@@ -126,7 +126,7 @@ def _put(spec: StudySpec, values: dict[str, Any], key: str, value: Any) -> None:
             hint = nearest(type(spec), key)
             raise SpecError(f"There is no group of settings '{parent}' in '{key}'{hint}. Groups: task, train, donor.")
         values = inner
-    values[last] = value
+    values[last] = value  # validated with all others in the end, where messages name each key
 
 
 def studies_of(source: str | None, out: str | None, options: dict[str, Any], settings: Sequence[str]) -> list[Study]:

@@ -32,7 +32,7 @@ def wrapped(text: str, first: str = "", rest: str = "") -> str:
         first: what the first line begins with.
         rest: what the others begin with.
     """
-    width = min(shutil.get_terminal_size().columns, WIDEST)
+    width = min(shutil.get_terminal_size().columns, WIDEST)  # long lines are hard to read
     return textwrap.fill(
         text, width, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
     )

@@ -36,7 +36,7 @@ def fit(patterns: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Best theta (N, 6), see the legend, and R2 (N,), NaN for a flat pattern.
     """
-    count = max(1, _BLOCK_PIXELS // patterns[0].numel())
+    count = max(1, _BLOCK_PIXELS // patterns[0].numel())  # patterns of a block: larger ones fall out of the cache
     with _one_thread(), torch.device("cpu"):  # whatever torch.set_default_device says
         blocks = [_fit_block(patterns[i : i + count]) for i in range(0, len(patterns), count)]
     theta, r2 = zip(*blocks, strict=True)
@@ -49,7 +49,7 @@ def _fit_block(patterns: Tensor) -> tuple[Tensor, Tensor]:
     flat = patterns.flatten(1) - patterns.mean(dim=(1, 2))[:, None]
     size = flat.norm(dim=1, keepdim=True)
     targets = flat / torch.where(size > 0, size, 1)
-    starts = _best_starts(targets, height, width)
+    starts = _best_starts(targets, height, width)  # several: the fit has as many valleys as the pattern has stripes
     theta, left = _refined(
         starts.flatten(0, 1), targets.repeat_interleave(_NUM_STARTS, dim=0), height, width, _FIRST_STEPS
     )
@@ -61,6 +61,7 @@ def _fit_block(patterns: Tensor) -> tuple[Tensor, Tensor]:
 
 def _bounds(height: int, width: int) -> tuple[Tensor, Tensor]:
     side = float(max(height, width))
+    # at least half a period within the picture, and an envelope of a pixel: less is no wave
     least = torch.tensor([0, 0, -math.inf, 0.5 / side, 0.8, 0.8], dtype=torch.float64)
     most = torch.tensor([width - 1, height - 1, math.inf, 0.5, side, side], dtype=torch.float64)
     return least, most
@@ -129,11 +130,12 @@ def _refined(theta: Tensor, targets: Tensor, height: int, width: int, num_steps:
     for _ in range(num_steps):
         slope = _slope(theta, residual, targets, height, width)
         normal = slope.transpose(1, 2) @ slope
-        ridge = torch.diag_embed(damping * normal.diagonal(dim1=1, dim2=2) + 1e-12)
+        ridge = torch.diag_embed(damping * normal.diagonal(dim1=1, dim2=2) + 1e-12)  # 1e-12: a parameter without effect
         step = torch.linalg.solve(normal + ridge, slope.transpose(1, 2) @ residual[:, :, None]).squeeze(2)
         tried = (theta - step).clamp(least, most)
         left = _residual(tried, targets, height, width)
         better = left.square().sum(1, keepdim=True) < residual.square().sum(1, keepdim=True)
+        # each problem by itself
         theta, residual = torch.where(better, tried, theta), torch.where(better, left, residual)
         damping = torch.where(better, damping / 3, damping * 4).clamp(1e-9, 1e6)
     return theta, residual.square().sum(dim=1)

@@ -97,7 +97,7 @@ def gabor_score(filters: Array) -> GaborScore:
     patterns, colour_share = _main_colour(read_filters(filters))
     theta, r2 = fit(patterns)
     flat = ~torch.isfinite(r2)
-    theta[flat] = math.nan
+    theta[flat] = math.nan  # of a flat filter any Gabor of amplitude 0 is the best
     p_value, chance = _against_surrogates(patterns, r2)
     x0, y0, turn, frequency, across, along = theta.numpy().T
     return GaborScore(
@@ -157,10 +157,11 @@ def _surrogates(patterns: Tensor) -> Tensor:
     mirrored = torch.cat([mirrored, mirrored.flip(2)], dim=2)
     noise = torch.randn(
         (NUM_SURROGATES, *mirrored.shape),
+        # the same surrogates each time: a score is a property of its filters
         generator=torch.Generator().manual_seed(0),
         dtype=torch.float64,
         device="cpu",
     )
-    phases = torch.fft.fft2(noise)
+    phases = torch.fft.fft2(noise)  # of real noise, so that phases come in conjugate pairs and the surrogate is real
     drawn: Tensor = torch.fft.ifft2(torch.fft.fft2(mirrored).abs() * phases / phases.abs()).real
-    return drawn[..., :height, :width]
+    return drawn[..., :height, :width]  # one of the four mirrored parts, as large as the filter

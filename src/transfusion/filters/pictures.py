@@ -102,4 +102,4 @@ def _largest(weights: Floats) -> float:
 
 
 def _drawn(weights: Floats, scale: float) -> Floats:
-    return np.moveaxis(0.5 + weights / (scale or 1.0) / 2, 1, 3)
+    return np.moveaxis(0.5 + weights / (scale or 1.0) / 2, 1, 3)  # a scale of 0: nothing moved, and all is grey

@@ -50,7 +50,7 @@ def _wait(handle: filelock.BaseFileLock, lock: Path) -> None:
     """Acquire a lock, however long that takes; a holder that does nothing meanwhile is named, once."""
     told = ""
     while True:
-        spent = _processor_s(lock)
+        spent = _processor_s(lock)  # a long wait alone is no sign: decoding takes hours, and it is work
         with contextlib.suppress(filelock.Timeout):
             handle.acquire(timeout=PATIENCE_S)
             return
@@ -69,13 +69,13 @@ def _processor_s(lock: Path) -> float | None:
     parents: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):
-            fields = path.read_text().rpartition(")")[2].split()
+            fields = path.read_text().rpartition(")")[2].split()  # a program's name may hold blanks and brackets
             pid = int(path.parent.name)
             parents[pid], spent[pid] = int(fields[1]), float(fields[11]) + float(fields[12])
     if known.get("pid") not in spent:
         return None
     family = {known["pid"]}
-    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:  # its workers do the work
         family |= more
     return sum(spent[pid] for pid in family)
 

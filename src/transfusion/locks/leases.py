@@ -42,7 +42,7 @@ class LeaseLostError(StoreError):
 def handle(lock: Path) -> filelock.BaseFileLock:
     """What acquires and releases a lock, as its folder can have it."""
     if kind_of(lock) == "flock":
-        return filelock.FileLock(lock, fallback_to_soft=False)
+        return filelock.FileLock(lock, fallback_to_soft=False)  # a soft lock would outlive a killed holder for good
     path = lease_path(lock).absolute()
     if path not in _LEASES:
         _LEASES[path] = filelock.SoftFileLease(path, lease_duration=LEASE_S, thread_local=False)
@@ -64,6 +64,7 @@ def check(lock: Path) -> None:
     if lease is None or lease.token is None:
         return
     try:
+        # the file, not the clock: only who reads another's token has surely lost it
         is_mine = lease.token in lease_path(lock).read_text()
     except FileNotFoundError:
         is_mine = False
@@ -77,7 +78,7 @@ def check(lock: Path) -> None:
 def kind_of(lock: Path) -> Kind:
     """The kind of a lock: as its study says, else as its file system can."""
     for folder in list(lock.absolute().parents)[:DEPTH]:
-        if (folder / RULE).exists():
+        if (folder / RULE).exists():  # what was agreed on counts more than what this machine could do
             kind: Kind = read_json(folder / RULE, "Remove it when nobody works on the study.")["kind"]
             return kind
     return "lease" if why_none(lock.parent) else "flock"
@@ -106,7 +107,7 @@ def settle(folder: Path, asked: str) -> str:
             )
     else:
         kind = ("lease" if why else "flock") if asked == "auto" else asked  # type: ignore[assignment]
-        if kind == "lease" or asked != "auto":
+        if kind == "lease" or asked != "auto":  # written only where needed: `auto` finds the same kind anywhere else
             write_json(path, {"kind": kind})
     if kind == "flock":
         return ""
@@ -162,6 +163,6 @@ def local_option(folder: Path, mounts: str) -> str:
     for line in mounts.splitlines():
         _, place, kind, how, *_ = [*line.split(" "), "", "", "", ""]
         place = place.replace("\\040", " ")
-        if folder.resolve().is_relative_to(place or "/") and len(place) >= len(found[0]):
+        if folder.resolve().is_relative_to(place or "/") and len(place) >= len(found[0]):  # the innermost mount counts
             found, options = (place, kind), how
     return next((option for option in LOCAL.get(found[1], ()) if option in options.split(",")), "")

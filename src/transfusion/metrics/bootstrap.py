@@ -136,7 +136,7 @@ class _Event:
         drawn = weights[:, self.owners]
         positive = np.add.reduceat(drawn * self.truth, self.firsts, axis=1)
         negative = np.add.reduceat(drawn * ~self.truth, self.firsts, axis=1)
-        below = np.cumsum(negative, axis=1) - negative / 2
+        below = np.cumsum(negative, axis=1) - negative / 2  # a tie is half a win
         num_pairs = positive.sum(1) * negative.sum(1)
         won: Floats = np.einsum("ij,ij->i", positive, below)
         aucs: Floats = np.divide(won, num_pairs, out=np.full(len(won), np.nan), where=num_pairs > 0)
@@ -150,9 +150,10 @@ class _Event:
 def _draws(judged: Sequence[_Event], n: int, seed: int, num: int) -> Floats:
     """AUCs (num, events) of ``num`` draws of n patients with replacement, the same patients for all events."""
     generator, aucs = np.random.default_rng(seed), np.empty((num, len(judged)))
-    size = max(1, MOST_CELLS // max(n, *(len(event.owners) for event in judged)))
+    size = max(1, MOST_CELLS // max(n, *(len(event.owners) for event in judged)))  # draws of a block
     for start in range(0, num, size):
         block = aucs[start : start + size]
+        # each draw counts in a range of its own, so that one bincount serves the whole block
         picked = generator.integers(0, n, (len(block), n)) + n * np.arange(len(block))[:, None]
         weights = np.bincount(picked.ravel(), minlength=picked.size).reshape(picked.shape).astype(np.float64)
         for place, event in enumerate(judged):
@@ -174,7 +175,7 @@ def _of_mean(judged: Sequence[_Event], draws: Floats, n: int) -> Interval:
     estimate = float(np.mean([event.auc(n) for event in judged]))
     silent = sum(_says_nothing(*pair) for pair in zip(judged, draws.T, strict=True))
     if silent:
-        level = 1 - (1 - LEVEL) / len(judged)
+        level = 1 - (1 - LEVEL) / len(judged)  # Bonferroni
         own = [_of_event(event, drawn, n, level) for event, drawn in zip(judged, draws.T, strict=True)]
         low, high = (float(np.mean([getattr(each, end) for each in own])) for end in ("low", "high"))
         why = "separated perfectly, or have too few cases: the mean of the single intervals"

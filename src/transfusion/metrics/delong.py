@@ -56,7 +56,7 @@ def delong(labels: ArrayLike, scores: ArrayLike, level: float = 0.95, patients: 
         return Interval.undefined(n, "one class is absent")
     aucs, covariance = _delong_covariance(truth, values[None])
     auc, variance = float(aucs[0]), float(covariance[0, 0])
-    if not 0 < auc < 1 or not variance > 0:
+    if not 0 < auc < 1 or not variance > 0:  # `not >` also where it is NaN, of one case of a kind
         return disjoint_pairs(auc, num_pairs, n, level)
     return _in_log_odds(auc, _z(level) * np.sqrt(variance), n)
 
@@ -69,7 +69,7 @@ def _by_patient(truth: NDArray[np.bool_], values: Floats, patients: NDArray[Any]
     if not 0 < found.value < 1 or not found.variance > 0 or num_disjoint_pairs(truth, patients) < 2:
         return disjoint_pairs(found.value, num_disjoint_pairs(truth, patients), n, level)
     parts = (found.by_patient**2).sum(1)
-    quantile = float(stats.t.isf((1 - level) / 2, parts.sum() ** 2 / (parts**2 / found.df).sum()))
+    quantile = float(stats.t.isf((1 - level) / 2, parts.sum() ** 2 / (parts**2 / found.df).sum()))  # Satterthwaite
     return _in_log_odds(found.value, quantile * np.sqrt(found.variance), n)
 
 
@@ -148,12 +148,13 @@ def _z(level: float) -> float:
 def _delong_covariance(truth: NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats]:
     """AUCs (models,) and covariance (models, models) of scores (models, examples); NaN for one case of a kind."""
     num_positive, num_negative = int(truth.sum()), int((~truth).sum())
+    # mid-ranks count the pairs in n log n where comparing each with each takes n^2
     rank = stats.rankdata(scores, axis=1)
     rank_positive = rank[:, truth] - stats.rankdata(scores[:, truth], axis=1)
     rank_negative = rank[:, ~truth] - stats.rankdata(scores[:, ~truth], axis=1)
     beaten, beating = rank_positive / num_negative, 1 - rank_negative / num_positive
     aucs = beaten.mean(1)
-    if min(num_positive, num_negative) < 2:
+    if min(num_positive, num_negative) < 2:  # one case has no variance
         return aucs, np.full((len(scores), len(scores)), np.nan)
     parts = np.atleast_2d(np.cov(beaten)) / num_positive, np.atleast_2d(np.cov(beating)) / num_negative
     return aucs, parts[0] + parts[1]
@@ -162,7 +163,7 @@ def _delong_covariance(truth: NDArray[np.bool_], scores: Floats) -> tuple[Floats
 def disjoint_pairs(auc: float, num_pairs: int, n: int, level: float) -> Interval:
     """Clopper-Pearson interval of ``num_pairs`` trials of which the share ``auc`` succeeded."""
     tail, hits, misses = (1 - level) / 2, num_pairs * auc, num_pairs * (1 - auc)
-    low = float(stats.beta.ppf(tail, hits, misses + 1)) if hits > 0 else 0.0
+    low = float(stats.beta.ppf(tail, hits, misses + 1)) if hits > 0 else 0.0  # hits need not be whole: an AUC is a mean
     high = float(stats.beta.isf(tail, hits + 1, misses)) if misses > 0 else 1.0
     what = {0.0: "perfect reversed separation", 1.0: "perfect separation"}.get(auc, "the variance is 0 or unknown")
     return Interval(auc, low, high, n, f"{what}: interval of {num_pairs} disjoint pairs of cases")

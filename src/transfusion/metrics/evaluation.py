@@ -52,6 +52,7 @@ def evaluate(kind: Kind, scores: ArrayLike, labels: ArrayLike, positive: int | N
     probabilities, truth = _checked(kind, scores, labels)
     judged = _events(kind, probabilities, truth, positive)
     aucs = _per_column(roc_auc_score, *judged)
+    # a graded task is judged by its cut, and its grades are shown one by one beside it
     singly = _per_column(roc_auc_score, truth, probabilities) if kind == "graded" else aucs
     measured = {
         "auc": _mean(aucs),
@@ -166,6 +167,7 @@ def _events(kind: Kind, probabilities: Floats, truth: Floats, positive: int | No
         )
     members = slice(positive, None if kind == "graded" else positive + 1)
     scores = probabilities[:, members].sum(1, keepdims=True)
+    # rounded probabilities can add up to 1 + 1e-7
     return truth[:, members].sum(1, keepdims=True), np.clip(scores, 0, 1)
 
 
@@ -173,13 +175,13 @@ def _per_column(metric: Any, truth: Floats, probabilities: Floats, num_outcomes:
     values = np.full(truth.shape[1], np.nan)
     for column, (outcomes, scores) in enumerate(zip(truth.T, probabilities.T, strict=True)):
         known = ~np.isnan(outcomes)
-        if len(np.unique(outcomes[known])) >= num_outcomes:
+        if len(np.unique(outcomes[known])) >= num_outcomes:  # scikit-learn warns or raises on one outcome; NaN says it
             values[column] = metric(outcomes[known], scores[known])
     return values
 
 
 def _calibration_error(outcomes: Floats, probabilities: Floats) -> float:
-    bins = np.minimum((probabilities * NUM_BINS).astype(np.int64), NUM_BINS - 1)
+    bins = np.minimum((probabilities * NUM_BINS).astype(np.int64), NUM_BINS - 1)  # 1.0 belongs to the last bin
     return float(np.abs(np.bincount(bins, weights=probabilities - outcomes)).sum() / len(outcomes))
 
 

@@ -56,6 +56,7 @@ def weighted(found: Sequence[Influence], weights: Sequence[float]) -> Influence:
         counts = " and ".join(str(each.by_patient.shape[1]) for each in found)
         raise InputError(f"Influences of {counts} patients cannot be compared; judge all models on the same images.")
     value = sum(weight * each.value for each, weight in zip(found, weights, strict=True))
+    # patients keep their places, so what models have in common cancels in a difference
     moved = np.sum([weight * each.by_patient for each, weight in zip(found, weights, strict=True)], axis=0)
     return replace(found[0], value=float(value), by_patient=moved)
 
@@ -181,6 +182,7 @@ def _auprc(truth: NDArray[np.bool_], scores: Floats, owners: Integers, num: int)
     positives = int(truth.sum())
     if not positives or truth.all():
         return Influence(float("nan"), np.zeros((2, num)), np.zeros(2), 0)
+    # from the highest score; ties are one level, as in scikit-learn
     levels, place = np.unique(-scores, return_inverse=True)
     hits, cases = (np.bincount(place, weights=w, minlength=len(levels)) for w in (truth * 1.0, np.ones(len(truth))))
     taken = cases.cumsum()
@@ -205,6 +207,7 @@ def _of_parts(
 def _by_patient(apart: Floats, owners: Integers, num: int) -> Floats:
     """Sums over each patient's cases, so scaled that their squares are an unbiased variance; NaN for one patient."""
     num_patients = len(np.unique(owners))
+    # as n - 1 in a sample's variance
     scale = np.sqrt(num_patients / (num_patients - 1)) if num_patients > 1 else np.nan
     return np.asarray(np.bincount(owners, weights=apart, minlength=num) * scale, np.float64)
 

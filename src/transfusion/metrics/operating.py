@@ -107,6 +107,7 @@ def threshold_at(outcomes: ArrayLike, scores: ArrayLike, sensitivity: float) -> 
     positives = np.sort(values[truth == 1])[::-1]
     if not len(positives):
         raise InputError("There is no positive case, so no threshold has a sensitivity.")
+    # 0.07 * 100 is 7.000000000000001
     return float(positives[int(np.ceil(sensitivity * len(positives) - ROUNDING)) - 1])
 
 
@@ -139,7 +140,7 @@ def rate_interval(influences: Sequence[Influence]) -> Interval:
     else:
         variance, df = found.error**2, found.df
     share = found.estimate
-    if variance > 0 and 0 < share < 1:
+    if variance > 0 and 0 < share < 1:  # else as many cases as there are: where all agree there is no variance to go by
         cases = share * (1 - share) / variance * (NORMAL / float(stdtrit(df, 0.975))) ** 2
     low, high = _wilson(share, cases)
     return Interval(share, low, high, len(values))

@@ -121,7 +121,7 @@ def evidence(values: Floats, influences: Sequence[Influence] | None = None) -> E
     n = len(values)
     patients, df = _patients(influences, n) if influences else (np.nan, np.inf)
     estimate = float(values.mean()) if n else np.nan
-    if n < 2 or np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())):
+    if n < 2 or np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())):  # equal up to rounding
         spread = 0.0 if n >= ENOUGH_TO_AGREE else np.nan
         return Evidence(estimate, spread, n, n - 1.0, patients, df, _no_spread(n))
     return Evidence(estimate, float(values.var(ddof=1)), n, n - 1, patients, df)
@@ -148,6 +148,7 @@ def _patients(influences: Sequence[Influence], n: int) -> tuple[float, float]:
     shared, df = shared_covariance(parts.sum(1), parts.sum(1)), influences[0].df
     usable = (by_part > 0) & (df > 0)
     uncertain = float((by_part[usable] ** 2 / df[usable]).sum())
+    # an estimate of a covariance can be negative; below 0 it would make intervals narrower than trainings alone
     return max(shared, 0.0), float(by_part[usable].sum() ** 2 / uncertain) if uncertain > 0 else np.inf
 
 
@@ -159,6 +160,7 @@ def shared_covariance(a: Floats, b: Floats) -> float:
         b: of another quantity, for the same trainings and patients.
     """
     n = len(a)
+    # all pairs less those of a training with itself
     return float((a.sum(0) @ b.sum(0) - (a * b).sum()) / (n * (n - 1)))
 
 

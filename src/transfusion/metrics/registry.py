@@ -118,7 +118,7 @@ def judging(metric: str | Metric, classes: Sequence[str] = ()) -> Metric:
         InputError: if higher values of it are not better.
     """
     found = metric if isinstance(metric, Metric) else metric_of(metric, classes)
-    if not found.higher_is_better:
+    if not found.higher_is_better:  # curves are read upwards: thresholds are shares of a rise
         known = ", ".join(name for name, one in METRICS.items() if one.higher_is_better)
         raise InputError(f"Higher is not better for '{found.name}' ({found.title}); judge by one of: {known}.")
     return found

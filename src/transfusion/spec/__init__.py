@@ -89,9 +89,9 @@ class RunSpec(Spec):
         """Twelve hexadecimal digits that stand for every setting of this run; see ``schema``."""
         values = self.model_dump(mode="json")
         if self.task.fingerprint:
-            values["task"] = {"fingerprint": self.task.fingerprint}
+            values["task"] = {"fingerprint": self.task.fingerprint}  # it stands for every setting of the task
         if self.donor_fingerprint:
-            values["donor"] = None
+            values["donor"] = None  # the content decides: a donor that moved is the same donor
         return schema.digest(values, schema.RUN)
 
 
@@ -196,11 +196,13 @@ class StudySpec(Spec):
 
     def with_another_seed(self) -> StudySpec:
         """One training more of everything."""
+        # never one that was used, whatever gaps there are
         return self.with_values(seeds=(*self.seeds, max(self.seeds) + 1))
 
     @model_validator(mode="after")
     def _sizes_in_range(self) -> StudySpec:
         for size in self.sizes:
+            # 1 is an image, 1.0 all of them
             if size is not None and (size <= 0 or (isinstance(size, float) and size > 1)):
                 raise ValueError(f"a size of {size} is neither a count of images nor a share in (0, 1]")
         return self

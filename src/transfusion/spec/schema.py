@@ -91,7 +91,7 @@ def digest(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
         False
     """
     differs = {key: value for key, value in flat(values) if key not in defaults or defaults[key] != value}
-    content = json.dumps({"schema": VERSION, "differs": differs}, sort_keys=True)
+    content = json.dumps({"schema": VERSION, "differs": differs}, sort_keys=True)  # the order of settings means nothing
     return hashlib.blake2b(content.encode(), digest_size=6).hexdigest()
 
 

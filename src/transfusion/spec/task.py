@@ -44,6 +44,7 @@ class Normalization(Spec):
             return self
         if channels == 3:
             return self.with_values(mean=self.mean * 3, std=self.std * 3)
+        # sum((x - m_i) / s_i) over three equal channels is linear in x: its zero and its slope are these
         weights = [1 / std for std in self.std]
         mean = sum(m * w for m, w in zip(self.mean, weights, strict=True)) / sum(weights)
         return self.with_values(mean=(round(mean, 12),), std=(round(len(weights) / sum(weights), 12),))

@@ -83,9 +83,10 @@ class TrainSpec(Spec):
         if self.eval_every is not None:
             return (*range(0, self.steps, self.eval_every), self.steps)
         apart = max(1, round(self.steps / NUM_EVEN))
-        found = [0, max(1, self.steps // EARLIEST)]
+        found = [0, max(1, self.steps // EARLIEST)]  # step 0 is the start itself: what the weights know before training
         while (later := max(found[-1] + 1, round(found[-1] * EARLY_RATIO))) - found[-1] < apart:
             found.append(later)
+        # no two closer than half the distance
         even = range(apart * math.ceil(found[-1] / apart + 0.5), self.steps, apart)
         return (*(step for step in found if step < self.steps), *even, self.steps)
 

@@ -35,6 +35,7 @@ def split_of(name: str) -> str | None:
         >>> [split_of(name) for name in ("Train", "valid_images", "a. Training Set", "imagesTs", "Test_tubes", "tset")]
         ['train', 'val', 'train', 'test', None, None]
     """
+    # "a. Training Set"
     telling = [word for word in _words(name) if word not in FILLER and not word.isdecimal() and len(word) > 1]
     if telling == ["train", "val"]:  # one part that its user is to cut
         return "train"

@@ -26,7 +26,7 @@ def strata(labels: np.ndarray) -> np.ndarray:
     if labels.ndim == 1:
         return labels.astype(np.int64)
     counts = np.nansum(labels, axis=0)
-    rarity = np.where(labels > 0, counts, np.inf)
+    rarity = np.where(labels > 0, counts, np.inf)  # the rarest: common labels come along anyway
     rarest: np.ndarray = np.where((labels > 0).any(axis=1), rarity.argmin(axis=1), labels.shape[1])
     return rarest.astype(np.int64)
 
@@ -46,6 +46,7 @@ def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
     for group in np.unique(groups):
         members = rng.permutation(np.flatnonzero(groups == group))
         position[members] = (np.arange(len(members)) + 0.5) / len(members)
+    # else strata of equal size would follow each other in the order of their numbers
     tie = rng.permutation(len(groups))
     return np.lexsort((tie, position))
 
@@ -73,11 +74,12 @@ def cut(labels: np.ndarray, patients: Sequence[str], fraction: float, seed: int)
         by_stratum[stratum].append(patient)
     chosen = np.zeros(len(labels), dtype=bool)
     rng, owed = np.random.default_rng(seed), 0.0
+    # rare strata first, while there is freedom to hit their share
     for group in sorted(by_stratum.values(), key=lambda group: (sum(len(members[p]) for p in group), group)):
         owed += fraction * sum(len(members[patient]) for patient in group)
         for index in rng.permutation(len(group)):
             rows = members[group[index]]
-            if abs(owed - len(rows)) < abs(owed):
+            if abs(owed - len(rows)) < abs(owed):  # a patient with many images must not overshoot by more than it lacks
                 chosen[rows] = True
                 owed -= len(rows)
     return chosen
@@ -121,7 +123,7 @@ def together(patients: Sequence[str | None], contents: Sequence[str]) -> list[st
         return unit
 
     for unit, content in zip(own, contents, strict=True):
-        a, b = sorted((find(unit), find(first.setdefault(content, unit))))
+        a, b = sorted((find(unit), find(first.setdefault(content, unit))))  # sorted: independent of the order of images
         root[b] = a
     return None if alone and len(first) == len(own) else [find(unit) for unit in own]
 
@@ -156,10 +158,11 @@ def complete(
     held_out = {unit for unit, name in zip(units, split, strict=True) if name != "train"}
     movable = np.array([unit not in held_out for unit in units]) & (split == "train")
     pool = int(movable.sum())
-    for name in ("test", "val"):
+    for name in ("test", "val"):  # test first: it is what the study rests on
         if name in set(given) or not fractions[name]:
             continue
         rows = np.flatnonzero(movable)
+        # of all training images, not of what is left of them
         share = min(fractions[name] * pool / max(len(rows), 1), 1.0)
         taken = rows[cut(labels[rows], [units[row] for row in rows], share, seed)]
         split[taken] = name

@@ -44,7 +44,7 @@ def find(root: Path) -> list[Path]:
     if root.is_file():
         return [root] if root.suffix.lower() == SUFFIX else []
     files = files_below(root)
-    if any(path.suffix.lower() in PICTURE_SUFFIXES for path in files):
+    if any(path.suffix.lower() in PICTURE_SUFFIXES for path in files):  # then it is a table beside its pictures
         return []
     return [path for path in files if path.suffix.lower() == SUFFIX]
 
@@ -150,7 +150,7 @@ def _shard(path: Path, spec: TaskSpec) -> Shard:
         picture = _picture_column(path, schema, features, spec)
         others = [field.name for field in schema if field.name != picture and not _has_bytes(field.type)]
         named = [f"{picture}.path"] if _is_struct_with(schema.field(picture).type, "path") else []
-        rows = file.read([*others, *named]).to_pylist()
+        rows = file.read([*others, *named]).to_pylist()  # all but the pictures, which may be larger than memory
         num_rows = file.metadata.num_rows
     frame = pd.DataFrame(
         {name: [_text(row[name], features.get(name), spec) for row in rows] for name in others}, dtype=str
@@ -247,6 +247,6 @@ class RowReader:
         from pyarrow.parquet import ParquetFile
 
         while len(self._held) >= GROUPS_HELD:
-            self._held.pop(next(iter(self._held)))
+            self._held.pop(next(iter(self._held)))  # the oldest: rows are asked for nearly in order
         with ParquetFile(self._path) as file:
             self._held[group] = file.read_row_group(group, [self._column]).column(0)

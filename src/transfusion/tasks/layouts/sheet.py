@@ -83,6 +83,7 @@ def is_row_number(column: str) -> bool:
 
 def _of_text(path: Path) -> pd.DataFrame:
     separator, text = _separator(text_of(path))
+    # all as text: an identifier 007 is no number, and a class "NA" may be a class
     table: pd.DataFrame = pd.read_csv(
         io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False
     )
@@ -141,13 +142,13 @@ def text_of(path: Path) -> str:
             raise ValueError(f"it is {sort}")
     if not content.strip():
         raise ValueError("it is empty")
-    for bom, encoding in BOMS:
+    for bom, encoding in BOMS:  # UTF-32 before 16, whose mark it begins with
         if content.startswith(bom):
             return content.decode(encoding)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
-        text = content.decode("cp1252")
+        text = content.decode("cp1252")  # what Excel writes on Windows
     if "\0" in text:
         raise ValueError("it holds null bytes; if it is UTF-16 without its mark, save it as UTF-8")
     return text
@@ -159,7 +160,7 @@ def _separator(text: str) -> tuple[str, str]:
     declared = re.fullmatch(r'"?sep=(.|\\t)"?[,;\t]*', first.strip("\r "))
     if declared:
         return declared.group(1).replace(r"\t", "\t"), rest
-    bare = re.sub(r'"[^"]*"', "", first)
+    bare = re.sub(r'"[^"]*"', "", first)  # a comma in quotes separates nothing
     return max(",;\t|", key=bare.count), text
 
 

@@ -68,7 +68,7 @@ def render(labels: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:
     Returns:
         uint8 (m, size, size, 3).
     """
-    rngs = [np.random.default_rng(row) for row in rows]
+    rngs = [np.random.default_rng(row) for row in rows]  # one per eye: a picture does not depend on its batch
     severity = np.clip([grade + rng.normal(0, SEVERITY_SCATTER) for grade, rng in zip(labels, rngs, strict=True)], 0, 4)
     disc = np.stack([(rng.choice((-1, 1)) * rng.normal(0.5, 0.04), rng.normal(0, 0.06)) for rng in rngs]).astype(
         np.float32
@@ -194,10 +194,11 @@ def _place(lesion: Lesion, severity: np.ndarray, disc: np.ndarray, rngs: list[np
     expected = np.interp(severity, range(len(lesion.expected)), lesion.expected)
     for picture, rng in enumerate(rngs):
         count = min(int(rng.poisson(expected[picture])), lesion.most)
+        # always `most` draws: a severity that differs by little changes few lesions, not all
         u = rng.random((lesion.most, 2))[:count]
         reach, turn = 0.82 * np.sqrt(u[:, 0]), 2 * np.pi * u[:, 1]
         centre = np.stack([reach * np.cos(turn), reach * np.sin(turn)], axis=1)
-        centre = centre[np.hypot(*(centre - disc[picture]).T) > 0.22]
+        centre = centre[np.hypot(*(centre - disc[picture]).T) > 0.22]  # a lesion on the bright disc would not be seen
         points = np.repeat(centre, lesion.cluster, axis=0)
         points = points + (rng.normal(0, 0.05, points.shape) if lesion.cluster > 1 else 0)
         sizes = rng.uniform(*lesion.radius, len(points))
@@ -212,6 +213,7 @@ def _photograph(eyes: np.ndarray, rngs: list[np.random.Generator], size: int) ->
     tilt = np.stack([rng.normal(0, (0.12, 0.12, 0.1, 0.02, 0.02)) for rng in rngs])[..., None, None].astype(np.float32)
     light = 1 + tilt[:, 2] + tilt[:, 0] * x + tilt[:, 1] * y - 0.22 * (x * x + y * y)
     field = np.clip((0.95 - np.hypot(x - tilt[:, 3], y - tilt[:, 4])) * size / 2, 0, 1)
+    # optics, before noise
     shown = ndimage.gaussian_filter(eyes * (light * field)[..., None], (0, size / 200, size / 200, 0))
     noise = np.stack([rng.standard_normal((size, size, 3), np.float32) for rng in rngs])
     photograph: np.ndarray = np.rint(255 * np.clip(shown + 0.02 * noise * field[..., None], 0, 1))
