@@ -14,7 +14,7 @@ def available() -> int:
         >>> 1 <= available() <= os.cpu_count()
         True
     """
-    granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # as taskset sets it
+    granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, int(min([granted, *quotas()])))
 
 

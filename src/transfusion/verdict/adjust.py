@@ -32,7 +32,7 @@ def primary(contest: Contest, effect: Effect, looks: Looks | None = None) -> tup
         effect: of the main start.
         looks: the plan, where the study is judged after every training.
     """
-    alpha = PRIMARY if looks is None else looks.level(effect.evidence.n)
+    alpha = PRIMARY if looks is None else looks.level(effect.evidence.n)  # what this look may spend of the 5 %
     name, other = effect.start.name, effect.against
     p_values = {ENDS: effect.evidence.p_value(), PACE: contest.pace_p(name, other)}
     levels = holm_levels(p_values, alpha)
@@ -41,7 +41,7 @@ def primary(contest: Contest, effect: Effect, looks: Looks | None = None) -> tup
         PACE: contest.pace(name, other, 1 - levels[PACE]),
     }
     all_shown = all(p < levels[what] for what, p in p_values.items())
-    tested = effect.evidence.interval(1 - 2 * alpha)
+    tested = effect.evidence.interval(1 - 2 * alpha)  # two one-sided tests at alpha are one interval at 1 - 2 alpha
     judged = replace(effect, adjusted=intervals, equivalence=tested, equivalence_level=alpha)
     return judged, PRIMARY if all_shown else REST
 
@@ -55,7 +55,7 @@ def family(contest: Contest, effects: Mapping[str, Effect], alpha: float) -> dic
         alpha: chance of any false claim.
     """
     ends, paces = _pool_of_ends(contest), _pool_of_paces(contest)
-    level, num = 1 - alpha / 2, len(effects)
+    level, num = 1 - alpha / 2, len(effects)  # half for ends, half for paces
     return {
         name: replace(
             effect,
@@ -72,6 +72,7 @@ def _pace(contest: Contest, effect: Effect, pool: Pool, num: int, level: float) 
     """By the pooled spread of log steps where every run is timed, by its own and Bonferroni otherwise."""
     name, other = effect.start.name, effect.against
     own, base = contest.crossings(name, other), contest.crossings(other, name)
+    # a pooled spread needs numbers; a bound has none
     if not own or not contest.rise.is_clear or not all(each.is_bounded for each in (*own, *base)):
         return contest.pace(name, other, 1 - (1 - level) / max(1, num))
     found = evidence(log_ratios(base, own)[1], moved(base, own))
@@ -96,6 +97,6 @@ def _pool_of_paces(contest: Contest) -> Pool:
     logs: list[Floats] = [
         np.log([each.best for each in runs])
         for runs, own in zip(timed, seeds, strict=True)
-        if own == usual and all(each.is_bounded for each in runs)
+        if own == usual and all(each.is_bounded for each in runs)  # residuals need the same seeds in every row
     ]
     return Pool.of(logs)

@@ -52,6 +52,7 @@ class Contest:
 
     @property
     def _risen(self) -> Runs:
+        # unfinished studies have a threshold, too
         return self.grid.complete(self.baseline) or self.grid.find(self.baseline)
 
     @property
@@ -118,6 +119,7 @@ class Contest:
         known = [
             one
             for one, place in zip(found, places, strict=True)
+            # else predictions of another evaluation lie there
             if one is not None and abs(one.value - curve.values[place]) < SAME
         ]
         if len(known) < len(places) or len({one.by_patient.shape for one in known}) > 1:
@@ -136,7 +138,7 @@ class Contest:
         """
         groups = {name: self.grid.find(name) for name in (self.baseline, part, whole)}
         seeds = shared(*groups.values())
-        if len(groups) < 3:
+        if len(groups) < 3:  # a name that stands twice
             return Interval.undefined(len(seeds), f"{self.baseline} is itself what the others are compared with")
         if not seeds:
             return Interval.undefined(0, f"no seed has runs of {self.baseline}, {part} and {whole}")
@@ -148,7 +150,7 @@ class Contest:
         }
         if len(timed) < 2:
             return share_of_speedup(at[RISE_SHARE], level)
-        alone = 1 - (1 - level) / len(timed)
+        alone = 1 - (1 - level) / len(timed)  # Bonferroni: one threshold that disagrees is enough to be undefined
         return agreed(
             share_of_speedup(_averaged(timed), level), {t: share_of_speedup(found, alone) for t, found in timed.items()}
         )
@@ -191,7 +193,7 @@ class Contest:
 
     def _crossing(self, curve: Curve, share: float) -> Crossing:
         key = curve.run, share
-        if key not in self._timed:
+        if key not in self._timed:  # each run is compared with several starts, at the same thresholds
             found = curve.crossing(self.rise.level(share))
             found = found if found.latest < np.inf else self._never(curve, found, share)
             self._timed[key] = replace(found, patients=self._patients(curve, found, share))
@@ -203,6 +205,7 @@ class Contest:
         apart = difference(self._level_moved(share), top)
         if apart is None:
             return found
+        # 2 standard deviations: what most other sets of patients could have moved the two apart
         close = curve.crossing(self.rise.level(share) - CLOSE * np.sqrt(apart.variance))
         return found if close.latest == np.inf else replace(found, earliest=close.earliest)
 
@@ -279,4 +282,5 @@ def _mean(found: Sequence[Influence | None]) -> Influence | None:
 
 def shared(*groups: Iterable[int]) -> list[int]:
     """The seeds that are in every group, in order."""
+    # pairing takes the seed's draws out of the difference
     return sorted(set.intersection(*(set(group) for group in groups)))

@@ -52,6 +52,7 @@ def _fifths(curve: Curve) -> list[float]:
     """Mean height in each fifth of the steps after step 0; NaN where nobody looked."""
     last, parts = curve.steps[-1], []
     for part in range(FIFTHS):
+        # by steps, not by evaluations, which are dense at the beginning
         inside = (curve.steps > last * part / FIFTHS) & (curve.steps <= last * (part + 1) / FIFTHS)
         parts.append(float(curve.values[inside].mean()) if inside.any() else np.nan)
     return parts
@@ -110,7 +111,7 @@ class Cost:
         pace = ends["time_s"] / ends["step"].where(ends["step"] > 0)
         if not (pace := pace.dropna()).size or not all(np.isfinite(each.best) and each.best > 0 for each in base):
             return None
-        steps = float(np.exp(np.mean([np.log(each.best) for each in base])))
+        steps = float(np.exp(np.mean([np.log(each.best) for each in base])))  # geometric, as speed-ups are
         is_least = any(each.latest == np.inf for each in base)
         median = float(pace.median())
         return cls(threshold, steps * median, is_least, (median, float(pace.min()), float(pace.max())), len(pace))

@@ -113,10 +113,12 @@ class Curve:
         noisy evaluations to exceed a level comes too early, the more so the slower the climb.
         """
         last, first = float(self.steps[-1]), float(self.steps[self.steps > 0][0])
+        # censored, not dropped: later than its last step, nobody knows how much
         if self.values.max() < level:
             return Crossing(last, last, np.inf, pull=np.zeros(len(self.values)))
-        after = int(np.argmax(self._climb >= level))
+        after = int(np.argmax(self._climb >= level))  # the first that is
         pull = self._pull(after, level)
+        # between step 0 and the first look the log has no lower end: known from above only
         if after == 0 or self.steps[after - 1] <= 0:
             return Crossing(0.0, first, first, pull=pull)
         best, doubt = self._between(after, level)
@@ -136,7 +138,7 @@ class Curve:
             + [(after, after + 1)] * (after + 1 < len(steps))
         )
         met = [_line(steps[[a, b]], climb[[a, b]], level) for a, b in sides]
-        inside = np.clip(met, steps[after - 1], steps[after])
+        inside = np.clip(met, steps[after - 1], steps[after])  # a chord run on far is no reason to leave the gap
         return float(met[0]), DOUBT * float(np.ptp(inside))
 
     def _pull(self, after: int, level: float) -> Floats:
@@ -151,6 +153,7 @@ class Curve:
         width = (self._logs[after] - self._logs[after - 1]) / (high - low)
         share = 1.0 if self.steps[after - 1] <= 0 else (level - low) / (high - low)
         for height, part in ((low, 1 - share), (high, share)):
+            # isotonic regression averages blocks: each value moves its block's mean
             block = np.flatnonzero(self._climb == height)
             found[block] -= part * width / len(block)
         return found
@@ -158,7 +161,7 @@ class Curve:
     @cached_property
     def _logs(self) -> Floats:
         """Logs of the steps, step 0 as half of the first."""
-        return np.asarray(np.log(np.maximum(self.steps, self.steps[self.steps > 0][0] / 2)), np.float64)
+        return np.asarray(np.log(np.maximum(self.steps, self.steps[self.steps > 0][0] / 2)), np.float64)  # 0 has no log
 
     @cached_property
     def _climb(self) -> Floats:
@@ -256,7 +259,8 @@ def _checked(frame: pd.DataFrame, judged: str) -> pd.DataFrame:
     table: pd.DataFrame = frame.assign(**dict.fromkeys(absent))
     table = table.astype(dict.fromkeys(PLAIN, object)).fillna(PLAIN)
     table = table[np.isfinite(table[judged].to_numpy(np.float64, na_value=np.nan))]
-    table = table.drop_duplicates(["run", "step"], keep="last")
+    table = table.drop_duplicates(["run", "step"], keep="last")  # a resumed run may have written a row again
+    # a run that was never trained says nothing of training
     table = table[table.groupby("run")["step"].transform("max") > 0]
     return with_starts(table)
 

@@ -63,6 +63,7 @@ def decide(found: Findings) -> Decision:
         return Decision("nobody learned", None, main)
     if main.final_difference.n < FEW:
         return Decision("first look", None, main)
+    # before the main start is judged: what beats both is the better advice, however the main one fares
     if better := _beats_both(found):
         return Decision("another", better.start.name, better)
     return _between(found, main)
@@ -94,6 +95,7 @@ def _of_lower(found: Findings, main: Effect) -> Decision:
     fall = found.falls.get(main.start.name)
     base = found.falls.get(found.baseline)
     best = base.peak if base else found.levels[found.baseline].mean
+    # its best is as good and comes sooner: not the weights are at fault
     if fall and fall.peak >= best and main.pace == "faster":
         return Decision("stop early", main.start.name, main)
     return Decision("worse", found.baseline, main)

@@ -60,7 +60,7 @@ class Rise:
     @property
     def is_clear(self) -> bool:
         """Whether it stands out of the noise, so that crossing a threshold means something."""
-        return self.final - self.start > NOISE_FACTOR * self.noise
+        return self.final - self.start > NOISE_FACTOR * self.noise  # also False where it falls, or is NaN
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,7 @@ class Effect:
         if found.n < FEW:
             return "unknown"
         side = 1 if found.low > 0 else -1 if found.high < 0 else 0
+        # shown to be small wins over shown to be apart: what is too small to matter decides nothing
         if self.is_equivalent:
             slightly: dict[int, Ends] = {1: "slightly higher", -1: "slightly lower", 0: "equal"}
             return slightly[side]
@@ -218,6 +219,7 @@ def _plain(needed: Needed | None) -> dict[str, Any] | None:
 
 def _noise(curves: list[Floats]) -> float:
     """From second differences over the later half, which a smooth curve leaves near 0; robust to a few jumps."""
+    # the later half: early curves bend themselves
     bends = [np.diff(values[-max(3, len(values) // 2 + 1) :], n=2) for values in curves]
     pooled = np.abs(np.concatenate(bends))
     return float(np.median(pooled) / (0.6745 * np.sqrt(6))) if pooled.size else 0.0  # normal median; 1 + 4 + 1

@@ -35,7 +35,7 @@ def holm(p_values: Mapping[Name, float]) -> dict[Name, float]:
     made = sorted((p, name) for name, p in enumerate(p_values.values()) if not np.isnan(p))
     adjusted, highest = [float("nan")] * len(p_values), 0.0
     for place, (p, which) in enumerate(made):
-        highest = max(highest, min(1.0, (len(made) - place) * p))
+        highest = max(highest, min(1.0, (len(made) - place) * p))  # never below a smaller p's: Holm steps down
         adjusted[which] = highest
     return dict(zip(p_values, adjusted, strict=True))
 
@@ -134,6 +134,7 @@ class Pool:
         df = (table.shape[0] - 1) * (table.shape[1] - 1)
         if table.size == 0 or df < 1:
             return cls(float("nan"), float("nan"))
+        # without starts' and seeds' own effects
         residuals = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
         return cls(2 * float((residuals**2).sum()) / df, float(df))
 
@@ -146,7 +147,9 @@ class Pool:
             extra: variance of a single value that counts on top of the spread.
         """
         limit = float(chdtri(own.spread_df, SUSPICION)) / own.spread_df if own.spread_df > 0 else 0.0
+        # a start that scatters more than the others would borrow a certainty that it does not have
         if own.reason or not self.spread > 0 or own.spread > limit * self.spread:
+            # correlation 0: the safe side where spreads differ
             return Claim(replace(own, spread=own.spread + extra), num, 0.0)
         return Claim(replace(own, spread=self.spread + extra, spread_df=self.df), num, SHARED_BASELINE)
 
@@ -214,8 +217,9 @@ def _one_sided(num: int, df: float, level: float, correlation: float) -> float:
 def _grid(df: float) -> tuple[Floats, Floats, Floats, Floats]:
     """Nodes and weights of the common normal factor, and of the scale sqrt(chi2 / df) by equal chances."""
     factor, weight = np.polynomial.hermite_e.hermegauss(41)
-    if np.isinf(df):
+    if np.isinf(df):  # the scale is known: one node
         return factor, weight / weight.sum(), np.ones(1), np.ones(1)
     nodes, lengths = np.polynomial.legendre.leggauss(64)
+    # by quantiles, so that the tails of few degrees of freedom are hit
     scale = np.sqrt(chdtri(df, (1 - nodes) / 2) / df)
     return factor, weight / weight.sum(), scale, lengths / 2

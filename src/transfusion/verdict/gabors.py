@@ -79,7 +79,7 @@ def share_words(share: Interval) -> str:
 
 
 def _over_seeds(values: np.ndarray) -> Interval:
-    return mean_interval(values[np.isfinite(values)])
+    return mean_interval(values[np.isfinite(values)])  # NaN: a seed whose filters are all flat
 
 
 def _within(share: Interval) -> Interval:

@@ -75,6 +75,7 @@ def ratio_interval(baseline: Sequence[Crossing], scheme: Sequence[Crossing], lev
     said = [_censoring({"baseline": baseline, "own": scheme}), exact.reason]
     reason = "; ".join(filter(None, said)) or None
     low, high = _end(least, "low", level), _end(most, "high", level)
+    # open on both sides: any number fits
     estimate = np.nan if low == 0 and high == np.inf else float(np.exp(exact.estimate))
     return Interval(estimate, low, high, exact.n, reason, exact.parts)
 
@@ -84,6 +85,7 @@ def ratio_p(baseline: Sequence[Crossing], scheme: Sequence[Crossing]) -> float:
     if len(baseline) < 2:
         return float("nan")
     least, _, most = _ratios(baseline, scheme)
+    # each side by the bound that speaks against it most
     sides = [each.p_value() if sign * each.estimate > 0 else 1.0 for each, sign in ((least, 1), (most, -1))]
     finite = [p for p, each in zip(sides, (least, most), strict=True) if np.isfinite(each.estimate)]
     return float(np.min(finite)) if finite else 1.0
@@ -152,10 +154,10 @@ def share_interval(part: Floats, whole: Floats, level: float = 0.95, common: Flo
         return Interval.undefined(n, base.reason or "the whole speed-up is not shown to be above 1")
     quantile = float(stdtrit(n - 1, (1 + level) / 2))
     (spread_part, joint), (_, spread_whole) = (np.cov(part, whole) / n + shared) * quantile**2
-    a = base.estimate**2 - spread_whole
+    a = base.estimate**2 - spread_whole  # above 0, since the interval of the whole excludes 0: the share is bounded
     b = part.mean() * base.estimate - joint
     c = part.mean() ** 2 - spread_part
-    half = np.sqrt(max(b**2 - a * c, 0.0))
+    half = np.sqrt(max(b**2 - a * c, 0.0))  # rounding may leave it at -1e-18
     return Interval(float(part.mean() / base.estimate), float((b - half) / a), float((b + half) / a), n)
 
 
@@ -207,7 +209,7 @@ def _patients_in_common(baseline: Sequence[Crossing], part: Sequence[Crossing], 
         return np.zeros((2, 2))
     totals = [np.stack([one.by_patient.sum(0) for one in found]) for found in both if found]
     spreads = [max(shared_covariance(one, one), 0.0) for one in totals]
-    most = float(np.sqrt(spreads[0] * spreads[1]))
+    most = float(np.sqrt(spreads[0] * spreads[1]))  # Cauchy and Schwarz: an estimated covariance may exceed it
     joint = float(np.clip(shared_covariance(totals[0], totals[1]), -most, most))
     return np.array([[spreads[0], joint], [joint, spreads[1]]])
 

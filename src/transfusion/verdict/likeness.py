@@ -31,6 +31,7 @@ _ByPair = dict[tuple[str, str], dict[frozenset[int], float]]
 def above_chance(frame: pd.DataFrame) -> pd.Series:
     """Share of the way from chance to identity: (value - baseline) / (1 - baseline); NaN where chance is near 1."""
     room = 1 - frame["baseline"]
+    # else noise over almost nothing
     share: pd.Series = ((frame["value"] - frame["baseline"]) / room).where(room > LEAST_ROOM)
     return share
 
@@ -204,7 +205,7 @@ class _Stage:
         found: dict[tuple[str, str], dict[frozenset[int], list[float]]] = {}
         chosen = rows[(rows["kind"] == kind) & (rows["a_seed"] != rows["b_seed"])]
         for a, b, *seeds, value in chosen[["a_start", "b_start", "a_seed", "b_seed", column]].to_numpy():
-            pair = (a, b) if order[a] <= order[b] else (b, a)
+            pair = (a, b) if order[a] <= order[b] else (b, a)  # similarity has no direction
             found.setdefault(pair, {}).setdefault(frozenset(seeds), []).append(float(value))
         return {
             pair: {seeds: float(np.mean(values)) for seeds, values in by_seeds.items()}
@@ -273,7 +274,7 @@ class _Stage:
         if n < 2:
             return Interval.undefined(n, "it takes two seeds")
         whole = statistic(seeds)
-        if n == 2 and math.isfinite(whole):
+        if n == 2 and math.isfinite(whole):  # leaving one seed out leaves no pair
             return Interval(whole, math.nan, math.nan, n, "two seeds make one pair, which shows no spread")
         left_out = [statistic([other for other in seeds if other != seed]) for seed in seeds]
         if not np.isfinite([whole, *left_out]).all():
@@ -289,6 +290,7 @@ def _mean_within(by_seeds: Mapping[frozenset[int], float], seeds: Sequence[int])
 
 def _first_alike(by_stage: dict[str, _Stage], gaps: dict[str, dict[tuple[str, str], Gap]]) -> str | None:
     found = None
+    # from the output back: "from a stage on" means it and all later ones
     for stage in reversed([stage for stage, own in by_stage.items() if gaps[stage] and not _is_full(own.chance)]):
         if not all(gap.is_alike for gap in gaps[stage].values()):
             break

@@ -99,7 +99,7 @@ def _fewest(seen: Evidence, power: PowerOf) -> int | None:
     """Fewest trainings that have the power; their spread will be known the better the more there are."""
 
     def planned(n: int) -> float:
-        return power(replace(seen, n=n, spread_df=float(n - 1)))
+        return power(replace(seen, n=n, spread_df=float(n - 1)))  # more trainings know the spread better, too
 
     if planned(MOST) < POWER:
         return None

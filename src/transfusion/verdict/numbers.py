@@ -28,7 +28,7 @@ def number(value: float, form: str) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
     said = format(value, form).replace("%", " %")
-    return said if said.strip("+-0. %") else said.lstrip("+-")
+    return said if said.strip("+-0. %") else said.lstrip("+-")  # no "-0.000"
 
 
 def ends(interval: Interval, form: str) -> str:

@@ -50,6 +50,7 @@ def limits(shares: Sequence[float], costs: Sequence[float]) -> Floats:
     nodes, mass, before = np.zeros(1), np.ones(1), 0.0
     for share, cost in zip(shares, costs, strict=True):
         step, root = np.sqrt(share - before), np.sqrt(share)
+        # 12: no z is larger
         found.append(float(brentq(_excess, 0.0, 12.0, args=(nodes, mass, step, root, cost), xtol=1e-8)))
         inner, lengths = _nodes(found[-1] * root)
         density = np.exp(-0.5 * ((inner[:, None] - nodes) / step) ** 2) / (step * np.sqrt(2 * np.pi))
@@ -95,6 +96,7 @@ class Looks:
             ([3, 4, 5, 6, 7, 8, 9, 10], True)
         """
         numbers = range(min(self.first, self.last), self.last + 1)
+        # information grows with the number of trainings
         totals = [spent(n / self.last, FOR_FEW * self.alpha) for n in numbers]
         bounds = limits([n / self.last for n in numbers], np.diff([0.0, *totals]).tolist())
         return dict(zip(numbers, (2 * ndtr(-bounds)).tolist(), strict=True))
