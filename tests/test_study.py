@@ -137,6 +137,15 @@ def test_without_its_own_donor_a_study_runs_what_needs_none(tmp_path, cache):
     assert set(a_study.frame()["scheme"]) == {"random"}
 
 
+@pytest.mark.parametrize(("lr", "told"), [(1e-3, False), (1.0, True)])
+def test_the_scale_of_a_donor_that_the_study_trains_is_told_once(lr, told, tmp_path, cache):
+    donor = DonorRunSpec(task=NATURAL, train=QUICK.with_values(lr=lr))
+    a_study = study(tmp_path, cache, donor=donor, schemes=("mean_var", "random"))
+    for _ in range(2):
+        go(a_study)
+        assert sum("He's scale" in note for note in a_study.store.card()["notes"]) == told
+
+
 def test_studies_side_by_side_train_their_donor_once(tmp_path, cache):
     donor = DonorRunSpec(task=NATURAL, train=QUICK)
     first = study(tmp_path / "first", cache, donor=donor, schemes=("pretrained", "random"))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from judged import too_much
 from scipy import stats
 
 from transfusion.verdict.gabors import gabor_shares
@@ -17,20 +18,30 @@ def test_intervals_are_over_seeds_and_the_change_is_paired():
     )
     assert found.difference.high == 1
     assert found.before.low == 0
-    assert "more than the 10 % before" in found.words
+    statement = found.statement
+    assert (statement.topic, statement.outcome, statement.start, statement.n) == ("filters", "more", "random", 3)
+    assert statement.interval == found.change
+    assert not too_much(statement.text)
 
 
-def test_fewer_is_told_and_no_difference_is_not_called_one():
-    fewer = gabor_shares("pretrained", {"before": [0.7, 0.71, 0.7], "after": [0.5, 0.52, 0.49], "difference": [0] * 3})
-    assert "fewer than the 70 % before" in fewer.words
-    unclear = gabor_shares("random", {"before": [0.0, 0.2], "after": [0.1, 0.15], "difference": [0.1, 0.2]})
-    assert "is not shown to differ from no change" in unclear.words
+@pytest.mark.parametrize(
+    ("before", "after", "outcome"),
+    [
+        ([0.7, 0.71, 0.7], [0.5, 0.52, 0.49], "fewer"),
+        ([0.0, 0.2], [0.1, 0.15], "unknown"),
+        ([0.3, 0.4], [0.3, 0.4], "unchanged"),
+        ([0.1], [0.9], "unknown"),
+        ([np.nan], [np.nan], "unknown"),
+    ],
+)
+def test_no_difference_is_called_one_that_is_not_shown(before, after, outcome):
+    statement = gabor_shares("random", {"before": before, "after": after, "difference": after}).statement
+    assert statement.outcome == outcome
+    assert "nan" not in statement.text
+    assert not too_much(statement.text)
 
 
-def test_one_seed_and_seeds_without_a_score():
+def test_seeds_without_a_score_are_not_counted():
     one = gabor_shares("random", {"before": [0.1, np.nan], "after": [0.1, np.nan], "difference": [0.2, np.nan]})
-    assert one.after.n == 1
+    assert one.after.n == one.statement.n == 1
     assert np.isnan(one.after.low)
-    assert "10 % of the first-layer filters" in one.words
-    none = gabor_shares("random", {"before": [np.nan], "after": [np.nan], "difference": [np.nan]})
-    assert "an unknown share" in none.words

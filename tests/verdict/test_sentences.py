@@ -7,7 +7,7 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pytest
-from judged import SPEEDUPS
+from judged import SPEEDUPS, too_much
 from planted import Planted
 from planted_verdicts import CLASSES, STARTS, null_frame, null_likeness, overfitted, quiet, with_predictions
 
@@ -15,13 +15,6 @@ from transfusion.verdict import conclude
 from transfusion.verdict.decision import Outcome
 from transfusion.verdict.sequential import Looks
 from transfusion.verdict.statement import TITLES
-
-MOST_WORDS, MOST_NUMBERS = 30, 4
-NUMBER = re.compile(r"(?<![\w.])[+-]?\d[\d,]*(?:\.\d+)?(?![\w])")
-
-
-def sentences(text):
-    return re.split(r"(?<=[.?!]) (?=[A-Z0-9+-]|\w+ )", text)
 
 
 def planted(speedups, tops=(), **settings):
@@ -151,16 +144,15 @@ def verdict_of(name):
 def test_every_decision_and_every_topic_is_among_the_studies():
     verdicts = [verdict_of(name) for name in STUDIES]
     assert {verdict.advice.outcome for verdict in verdicts} == set(get_args(Outcome))
-    assert {one.topic for verdict in verdicts for one in verdict.statements} == set(TITLES)
+    of_pictures = {"filters"}  # is said by the page, see test_gabors
+    assert {one.topic for verdict in verdicts for one in verdict.statements} == set(TITLES) - of_pictures
 
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_no_sentence_is_long_or_full_of_numbers(name):
     verdict = verdict_of(name)
     for statement in (*verdict.statements, *verdict.told):
-        for sentence in sentences(statement.text):
-            assert len(sentence.split()) <= MOST_WORDS, sentence
-            assert len(NUMBER.findall(sentence)) <= MOST_NUMBERS, sentence
+        assert not too_much(statement.text)
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -22,9 +22,9 @@ from transfusion.report import figures
 from transfusion.report.figures.weights import MOST_FILTERS
 from transfusion.report.layers import LEAST_SIDE, first_layer, tensor_stages
 from transfusion.report.material import Material
-from transfusion.report.opening import name_of
+from transfusion.report.opening import name_of, said
 from transfusion.report.palette import Style, styles_of
-from transfusion.report.parts import Cell, Part, Picture, Section, Table
+from transfusion.report.parts import Cell, Listing, Part, Picture, Section, Table
 from transfusion.report.table import schemes_of
 from transfusion.runs.comparisons import are_finite
 from transfusion.runs.run import donor_key
@@ -175,7 +175,7 @@ def _layers(run: Trained) -> Layers:
     return Layers(run.start, {"before": before, "after": after, "difference": after.double() - before.double()})
 
 
-def _table(store: Store, layers: Sequence[Layers], donor: Tensor | None) -> Iterator[Table | str]:
+def _table(store: Store, layers: Sequence[Layers], donor: Tensor | None) -> Iterator[Table | Listing]:
     """Change and Gabor fits of every start over all seeds, the donor's own, and what it comes to in words."""
     every = [tensor for own in layers for tensor in own.tensors.values()]
     fits_donor = donor is not None and donor.ndim == 4 and min(donor.shape[2:]) >= LEAST_SIDE
@@ -197,7 +197,8 @@ def _table(store: Store, layers: Sequence[Layers], donor: Tensor | None) -> Iter
     fits = ("Gabor-like before", "Gabor-like after", "of the difference", "R² before", "R² after", "R² by chance")
     yield Table("filter-table", caption, ("start", "filters", "n", "median change", *fits), tuple(rows))
     if scores:
-        yield " ".join(_shares(start, own, scores).words for start, own in grouped.items())
+        found = (_shares(start, own, scores).statement for start, own in grouped.items())
+        yield Listing(tuple(said(statement) for statement in found))
 
 
 def scores_of(store: Store, layers: Sequence[Tensor]) -> dict[str, GaborScore]:

@@ -79,7 +79,7 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
         taken = donors.fit(donor.state, model)
         kept = donors.fingerprint(taken.state), taken.state
         origin = {"donor": donor.source, "donor_fingerprint": kept[0]}
-        notes = (*notes, *taken.notes, *_on_scale(taken.state, model))
+        notes = (*notes, *taken.notes, *on_scale(taken.state, model))
     num_images = len(task.splits["train"].labels)
     # a start without a donor keeps its id, and its finished run, whatever the donor of the study
     grid = [run.with_values(**origin) if run.scheme in taught else run for run in _grid(spec, num_images)]
@@ -206,8 +206,13 @@ def _donor_run(spec: StudySpec, donor: DonorRunSpec, cache: Path | None) -> RunS
     )
 
 
-def _on_scale(donor: dict[str, Tensor], model: nn.Module) -> Iterator[str]:
-    """A sentence where the donor's weights are in odd units, and what that does to the schemes that keep them."""
+def on_scale(donor: dict[str, Tensor], model: nn.Module) -> Iterator[str]:
+    """A sentence where the donor's weights are in odd units, and what that does to the schemes that keep them.
+
+    Args:
+        donor: tensors under the model's names.
+        model: that takes them; its head and its weights are not looked at.
+    """
     far = schemes.far_from_he(schemes.scales(model, donor))
     if far:
         told = ", ".join(

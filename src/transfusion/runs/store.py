@@ -37,7 +37,7 @@ made again: what is damaged is found, named and repeated, never trained upon.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +162,13 @@ class Store:
     def card(self) -> dict[str, Any]:
         """The data card, or {}."""
         return read_json(self.card_path, AGAIN) if self.card_path.exists() else {}
+
+    def note(self, sentences: Iterable[str]) -> None:
+        """Add to the notes of the data card what became known while the study ran."""
+        card = self.card()
+        notes = list(dict.fromkeys([*card.get("notes", []), *sentences]))
+        if notes != card.get("notes", []):
+            write_json(self.card_path, {**card, "notes": notes})
 
     def run(self, run_id: str) -> RunFiles:
         """The folder of one run, made or not."""

@@ -7,16 +7,19 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from transfusion.networks import models
 from transfusion.progress import track
 from transfusion.runs import comparisons as representations
 from transfusion.runs.display import Display
 from transfusion.runs.machine import Machine
+from transfusion.runs.plan import on_scale
 from transfusion.runs.run import Job
 from transfusion.runs.store import RunFiles, Store, read_tensors
 from transfusion.runs.workers import Crew, Inline, carry_out_all
 from transfusion.spec import RunSpec
 from transfusion.tasks import cache as images
 
+OUTPUTS, SIDE = 2, 224  # of a network of which the scale of its body alone is wanted
 HERE = (ProcessPoolExecutor, ThreadPoolExecutor, Inline)  # executors that share this machine
 
 
@@ -71,7 +74,10 @@ class Team:
         files = self.store.run(donor_run.id)
         if files.state != "done":
             return False
-        self.store.keep_donor(donor_run.id, read_tensors(files.after_path))
+        weights, run = read_tensors(files.after_path), files.spec()
+        self.store.keep_donor(donor_run.id, weights)
+        model = models.build(run.model, OUTPUTS, run.task.channels or 3, run.task.image_size or SIDE)
+        self.store.note(on_scale(weights, model))
         return True
 
     def _carry_out(self, runs: list[RunSpec], damaged: Collection[str], patient: bool) -> int:

@@ -9,6 +9,8 @@ import numpy as np
 
 from transfusion.metrics import Interval
 from transfusion.verdict.inference import mean_interval
+from transfusion.verdict.numbers import trainings
+from transfusion.verdict.statement import Statement
 
 CHANCE = 0.05
 MOMENTS = ("before", "after", "difference")
@@ -33,19 +35,30 @@ class GaborShares:
     change: Interval
 
     @property
-    def words(self) -> str:
-        """One sentence."""
-        trend = "is not shown to differ from no change"
+    def outcome(self) -> str:
+        """``more`` or ``fewer`` after training than before, ``unchanged`` to the digit, or ``unknown``."""
         if self.change.low > 0 or self.change.high < 0:
-            trend = "more" if self.change.estimate > 0 else "fewer"
-            trend += f" than the {100 * self.before.estimate:.0f} % before"
-        elif self.change.estimate == 0:
-            trend = "as before"
-        return (
-            f"{self.start}: {share_words(self.after)} of the first-layer filters are Gabor-like after training "
-            f"({trend}; n = {self.after.n}), and {share_words(self.difference)} of what training added; chance gives "
-            f"{100 * CHANCE:.0f} %."
+            return "more" if self.change.estimate > 0 else "fewer"
+        return "unchanged" if self.change.estimate == 0 else "unknown"
+
+    @property
+    def statement(self) -> Statement:
+        """Over all seeds."""
+        if np.isnan(self.after.estimate):
+            text = f"{self.start}: whether its first-layer filters are Gabor-like is not known."
+            return Statement("filters", "unknown", text, self.start, interval=self.change)
+        trend = {
+            "more": f"more than the {percent(self.before)} before",
+            "fewer": f"fewer than the {percent(self.before)} before",
+            "unchanged": "as before",
+            "unknown": f"not known whether more than the {percent(self.before)} before",
+        }[self.outcome]
+        text = (
+            f"{self.start}: after training, {share_words(self.after)} of the first-layer filters are Gabor-like, "
+            f"{trend}. Of what training added, {share_words(self.difference)} is. Chance gives {100 * CHANCE:.0f} %; "
+            f"{trainings(self.after.n)}."
         )
+        return Statement("filters", self.outcome, text, self.start, interval=self.change)
 
 
 def gabor_shares(start: str, shares: Mapping[str, Sequence[float]]) -> GaborShares:
@@ -75,7 +88,12 @@ def share_words(share: Interval) -> str:
     if np.isnan(share.estimate):
         return "an unknown share"
     reach = "" if np.isnan(share.low) else f" ({100 * share.low:.0f} to {100 * share.high:.0f})"
-    return f"{100 * share.estimate:.0f} %{reach}"
+    return f"{percent(share)}{reach}"
+
+
+def percent(share: Interval) -> str:
+    """A share without its interval."""
+    return f"{100 * share.estimate:.0f} %"
 
 
 def _over_seeds(values: np.ndarray) -> Interval:

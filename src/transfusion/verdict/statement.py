@@ -10,7 +10,7 @@ from transfusion.metrics import Interval
 Topic: TypeAlias = Literal[
     "runs", "decision", "numbers", "certainty", "next",
     "final", "overfitting", "course", "pace", "cost", "scaling", "upto", "pair", "batch_norm", "class", "size",
-    "change", "alike",
+    "change", "alike", "filters",
 ]  # fmt: skip
 
 # in the order in which they are read; those of one title stand together
@@ -33,6 +33,7 @@ TITLES: dict[Topic, str] = {
     "size": "More and fewer images",
     "change": "What the networks learned",
     "alike": "What the networks learned",
+    "filters": "What the networks learned",
 }
 OPENING: tuple[Topic, ...] = ("runs", "decision", "numbers", "certainty", "next")
 
