@@ -13,7 +13,7 @@ from transfusion.report import convergence as curves
 from transfusion.report import sizes, weights
 from transfusion.report.layers import first_layer
 from transfusion.report.material import Material
-from transfusion.report.parts import Chart, Picture, Table, flat
+from transfusion.report.parts import Chart, Listing, Picture, Table, flat
 from transfusion.runs.store import Store, write_tensors
 from transfusion.schemes import initialize
 from transfusion.spec import RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
@@ -117,9 +117,9 @@ def test_weights_are_told_from_the_folder_alone(tmp_path):
     section = weights.section(Material(train(study(tmp_path, schemes_of()))))
     table = named(section, Table)["filter-table"]
     assert [(row[0], *(cell.text for cell in row[1:4])) for row in table.rows] == [(n, "8", "2", "50.0%") for n in TAU]
-    (words,) = (part for part in section.parts if isinstance(part, str))
-    assert all(f"{name}: " in words for name in TAU)
-    assert words.count("n = 2") == len(TAU)
+    (found,) = (part for part in section.parts if isinstance(part, Listing))
+    assert len(found.items) == len(TAU)
+    assert all(item.text.startswith(f"{name}: ") for name, item in zip(TAU, found.items, strict=True))
     pictures = named(section, Picture)
     assert list(pictures) == ["filters", "weights-before", "weights-after"]
     assert pictures["filters"].is_photo

@@ -123,6 +123,7 @@ STUDIES = {
     "patients": patients,
     "flat": lambda: planted({"pretrained": 1.0}, num_seeds=5, tau=8.0, noise=0.001, spread=0.01, every=None),
     "nothing known": lambda: conclude(null_frame(5, 1), similarity=null_likeness(5, 1), classes=CLASSES),
+    "rising": lambda: planted(dict.fromkeys(STARTS[1:], 1.0), num_seeds=5, tau=400.0, noise=0.002),
     "alike": lambda: alike("as"),
     "less alike": lambda: alike("less"),
     "chance": lambda: alike("chance"),

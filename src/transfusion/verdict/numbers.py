@@ -19,14 +19,16 @@ MOST_DIGITS = 7
 
 
 def number(value: float, form: str) -> str:
-    """A number; infinity as a sign, and none where it rounds to 0.
+    """A number; infinity as a sign, none where it rounds to 0, and a large ratio with three digits.
 
     Examples:
-        >>> number(0.0123, "+.3f"), number(-0.0001, "+.3f"), number(0.25, ".0%")
-        ('+0.012', '0.000', '25 %')
+        >>> number(0.0123, "+.3f"), number(-0.0001, "+.3f"), number(0.25, ".0%"), number(250.06, ".2f")
+        ('+0.012', '0.000', '25 %', '250')
     """
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
+    if form == RATIO and abs(value) >= 10:
+        form = ".1f" if abs(value) < 100 else ",.0f"
     said = format(value, form).replace("%", " %")
     return said if said.strip("+-0. %") else said.lstrip("+-")  # no "-0.000"
 
@@ -39,18 +41,20 @@ def ends(interval: Interval, form: str) -> str:
         ('1.50 or more', '25 % to 100 %')
         >>> ends(Interval(0.03, 0.0002, 0.06, 5), "+.3f")
         '+0.0002 to +0.060'
+        >>> ends(Interval(2, 0, 3, 3), ".2f"), ends(Interval(2, 0, 4000, 3), ".2f")
+        ('3.00 or less', 'anything fits')
     """
     low, high = interval.low, interval.high
     if math.isnan(low) or math.isnan(high) or is_open(interval):
         return ""
-    if high == math.inf:
-        return f"{number(low, form)} or more"
-    if low == -math.inf or (low == 0 and form == RATIO):
-        return f"{number(high, form)} or less"
     if low == high:
         return "the same in every training"
     if _is_wide(interval, form):
         return "anything fits"
+    if high == math.inf:
+        return f"{number(low, form)} or more"
+    if low == -math.inf or (low == 0 and form == RATIO):
+        return f"{number(high, form)} or less"
     return f"{_beside(low, form)} to {_beside(high, form)}"
 
 
@@ -67,8 +71,9 @@ def _is_wide(interval: Interval, form: str) -> bool:
     """Whether it holds no effect and, beside it, more than there can be: two trainings may give such an interval."""
     low, high = interval.low, interval.high
     if form == RATIO:
-        return low < 1 < high and high > WIDE_RATIO * low
-    return form == SIGNED and low < 0 < high and high - low > WIDE_DIFFERENCE
+        least, most = low or WIDE_RATIO**-0.5, WIDE_RATIO**0.5 if high == math.inf else high
+        return low < 1 < high and most > WIDE_RATIO * least
+    return form == SIGNED and low < 0 < high < math.inf and WIDE_DIFFERENCE < high - low < math.inf
 
 
 def is_open(interval: Interval) -> bool:

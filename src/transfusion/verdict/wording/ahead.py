@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 from transfusion.verdict.decision import Decision
 from transfusion.verdict.effects import Effect
 from transfusion.verdict.findings import Findings
+from transfusion.verdict.needed import MOST
+from transfusion.verdict.numbers import listed
 from transfusion.verdict.statement import Statement
 from transfusion.verdict.wording import course, more
+from transfusion.verdict.wording.brevity import MOST_NAMES
 
 ENOUGH = 5  # trainings each, that a first look is advised to come back with
 MOST_SEEDS = 100  # that a command is offered for
@@ -41,13 +46,17 @@ def _of_decided(found: Findings, effect: Effect) -> Step:
     if effect.pace == "unknown" and not found.rise.is_clear:
         return f"if speed matters, evaluate more often; {found.baseline} shows no rise that could be timed.", None
     if course_.rising:
-        names = " and ".join(course_.rising)
-        return f"train longer, as the curves of {names} still rise.", course.option(found, 2 * course_.budget)
+        return f"train longer, as {_curves(list(course_.rising))} still rise.", course.option(found, 2 * course_.budget)
     if (timing.own_at_once or timing.against_at_once) and timing.first_look > 1:
         return "look more often, to time the start.", f"--eval-every {max(1, int(timing.first_look) // 3)}"
     if not found.by_size:
         return "see whether fewer images change it.", "--sizes 10%,30%,all"
     return "see what the networks learned.", "--representations"
+
+
+def _curves(starts: list[str]) -> str:
+    """Those of some starts, by name where they are few."""
+    return f"the curves of {listed(starts)}" if len(starts) <= MOST_NAMES else f"{len(starts)} curves"
 
 
 def _how_many(found: Findings, effect: Effect) -> Step:
@@ -61,4 +70,6 @@ def _how_many(found: Findings, effect: Effect) -> Step:
         said.append(patients)
     if said:
         return " ".join([*said, more.HOW]), option
-    return "more trainings, or more test patients.", f"--seeds {2 * effect.evidence.n}"
+    if not enough and not math.isnan(effect.evidence.shared):
+        return f"more test patients; on these, {MOST:,} trainings of each start would not settle it.", None
+    return "more trainings.", f"--seeds {2 * effect.evidence.n}"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from transfusion.verdict.findings import Findings
 from transfusion.verdict.numbers import SIGNED, level, listed, number, trainings
 from transfusion.verdict.statement import Statement
+from transfusion.verdict.wording.brevity import MOST_NAMES
 
 LONGER = 2  # times the steps, where curves still rise
 
@@ -33,10 +34,12 @@ def length(found: Findings) -> Iterator[Statement]:
     course, metric = found.course, found.judge.title
     if course.rising:
         names, gains = list(course.rising), list(course.rising.values())
-        rises = listed([number(gain.estimate, SIGNED) for gain in gains])
+        least, most = (number(pick(gain.estimate for gain in gains), SIGNED) for pick in (min, max))
+        rises = least if least == most else f"{least} to {most}"
+        who = listed(names) if len(names) <= MOST_NAMES else f"{len(names)} starts"
         longer = option(found, LONGER * course.budget)
         text = (
-            f"{listed(names)} still rise{'s' if len(names) == 1 else ''} at the last step, by {rises} in {metric} over "
+            f"{who} still rise{'s' if len(names) == 1 else ''} at the last step, by {rises} in {metric} over "
             f"the last fifth of the steps. Train longer: {longer}."
         )
         yield Statement("course", "rising", text, names[0], interval=gains[0], option=longer)
