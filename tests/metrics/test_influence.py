@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from transfusion.errors import InputError, UnknownNameError
@@ -24,6 +25,18 @@ def test_the_value_is_the_one_that_evaluate_gives(metric, kind):
         truth[5:9, 1] = np.nan
     found = influence(metric, kind, scores, truth, 1)
     assert found.value == pytest.approx(evaluate(kind, scores, truth, 1)[metric])
+
+
+def test_delong_on_published_ratings():
+    """109 CT images rated from 1 to 5 (Hanley and McNeil 1982); error and limits are those that Stata prints."""
+    counts = np.array([[33, 6, 6, 11, 2], [3, 2, 2, 11, 33]])
+    labels, ratings = np.repeat([0, 1], counts.sum(1)), np.concatenate([np.repeat(range(1, 6), row) for row in counts])
+    positive = ratings / 6
+    found = influence("auc", "binary", np.c_[1 - positive, positive], labels, 1)
+    error = np.sqrt(found.variance)
+    limits = found.value + error * stats.norm.ppf([0.025, 0.975])
+    assert (found.value, error) == pytest.approx((0.8932, 0.0307), abs=5e-5)
+    assert limits == pytest.approx([0.83295, 0.95339], abs=5e-6)
 
 
 def test_two_models_differ_with_the_variance_of_delong():
