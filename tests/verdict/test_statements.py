@@ -41,6 +41,14 @@ def test_a_lost_run_never_gives_equivalence(equal):
     assert verdict.advice.outcome in ("undecided", "probably saves time")
 
 
+def test_trainings_that_were_all_lost_are_no_first_look(equal):
+    every = conclude(collapsed(equal, *(f"pretrained-{number}" for number in range(5))))
+    assert (every.advice.outcome, every.tallies["pretrained"].lost) == ("undecided", 5)
+    two = equal[equal["seed"] < 2]
+    assert conclude(two).advice.outcome == "first look"
+    assert conclude(collapsed(two, "pretrained-1")).advice.outcome == "first look"
+
+
 def test_a_lost_run_of_the_baseline_moves_no_threshold(equal):
     rise = conclude(equal[equal["run"] != "random-2"]).rise
     assert conclude(collapsed(equal, "random-2")).rise == rise

@@ -62,11 +62,17 @@ def decide(found: Findings) -> Decision:
     if _nobody_learned(found):
         return Decision("nobody learned", None, main)
     if main.final_difference.n < FEW:
-        return Decision("first look", None, main)
+        return Decision("undecided" if _too_many_lost(found, main) else "first look", None, main)
     # before the main start is judged: what beats both is the better advice, however the main one fares
     if better := _beats_both(found):
         return Decision("another", better.start.name, better)
     return _between(found, main)
+
+
+def _too_many_lost(found: Findings, main: Effect) -> bool:
+    """Whether there were trainings enough, and too few of them survived."""
+    tallies = [found.tallies[name] for name in (main.start.name, main.against) if name in found.tallies]
+    return main.num_lost > 0 and all(tally.done + tally.lost >= FEW for tally in tallies)
 
 
 def _between(found: Findings, main: Effect) -> Decision:

@@ -47,7 +47,6 @@ class Findings:
         cost: of the baseline's way to the threshold; None where the times are not known.
         epochs: passes over the images in a training, where its length was given so.
         looks: the plan of looks, where trainings were added until they decided.
-        has_patients: whether intervals cover other patients too.
     """
 
     judge: Metric

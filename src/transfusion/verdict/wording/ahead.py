@@ -37,13 +37,16 @@ def _step(found: Findings, decision: Decision, effect: Effect) -> Step:
         return said[decision.outcome]
     if decision.outcome in ("undecided", "probably saves time"):
         return _how_many(found, effect)
-    return _of_decided(found, effect)
+    return _of_decided(found, decision, effect)
 
 
-def _of_decided(found: Findings, effect: Effect) -> Step:
+def _of_decided(found: Findings, decision: Decision, effect: Effect) -> Step:
     """Where the decision stands, what would sharpen or widen it."""
     timing, course_ = effect.timing, found.course
     if effect.pace == "unknown" and not found.rise.is_clear:
+        if decision.outcome == "only it learns":
+            longer = course.option(found, course.LONGER * timing.budget)
+            return f"if speed matters, train longer, until {found.baseline} learns something too.", longer
         return f"if speed matters, evaluate more often; {found.baseline} shows no rise that could be timed.", None
     if course_.rising:
         return f"train longer, as {_curves(list(course_.rising))} still rise.", course.option(found, 2 * course_.budget)

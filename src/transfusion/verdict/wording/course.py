@@ -61,8 +61,8 @@ def cost(found: Findings) -> Iterator[Statement]:
     median, least, most = (seconds(each) for each in known.step_s)
     text = (
         f"{effect.start.name} reaches {found.judge.title} {level(known.threshold)} after {bound}{own} of a training "
-        f"instead of {base}. Reckoned by {median} per step, evaluations included: the median of {trainings(known.n)}; "
-        f"the machine, more or less busy, took {least} to {most}."
+        f"instead of {base}. Reckoned by {median} per step, evaluations included: the median of {trainings(known.n)}"
+        f"{'' if least == most else f'; the machine, more or less busy, took {least} to {most}'}."
     )
     outcome = "saved" if effect.pace == "faster" else "lost"
     yield Statement("cost", outcome, text, effect.start.name, effect.against, known.saved(speedup))

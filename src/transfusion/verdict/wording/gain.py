@@ -47,10 +47,10 @@ def _scaling(found: Findings) -> Iterator[Statement]:
     if part.pace == "slower":
         text = f"Scale alone does not help here: {found.scaling} is slower than {found.baseline}. "
         outcome, text = "none", f"{text}So the whole head start is reuse of features."
-    elif not share.is_known or (share.high >= 1 and share.low < 1):
+    elif not share.is_known or (share.high >= 1 and share.low < ENOUGH_OF_SPEEDUP):
         fits = f" (scale: {_possible(share)})" if share.is_known else _why(share)
         outcome, text = "unknown", f"{SPLIT}: not known{fits}."
-    elif share.low >= 1:
+    elif share.low >= ENOUGH_OF_SPEEDUP:
         outcome, text = "all", _all_scale(found, found.schemes[found.whole], part)
     elif share.low in (0, -math.inf):  # an upper bound; see ``share_of_speedup``
         high = number(share.high, SHARE)
@@ -71,12 +71,15 @@ def _possible(share: Interval) -> str:
     low, high = max(share.low, 0.0), max(min(share.high, 1.0), 0.0)
     if (low, high) == (0, 1):
         return "anything from nothing to all of it"
-    return f"{number(low, SHARE)} to {number(high, SHARE)}"
+    return f"{number(low, SHARE)} to {'all of it' if high == 1 else number(high, SHARE)}"
 
 
 def _all_scale(found: Findings, whole: Effect, part: Effect) -> str:
     speeds = f"{number(part.speedup.estimate, RATIO)} against {number(whole.speedup.estimate, RATIO)} times"
     text = f"Scale alone is at least as fast as {found.whole} ({speeds}): the features add no speed here."
+    if found.scaling_share.low < 1:
+        least = number(ENOUGH_OF_SPEEDUP, SHARE)
+        text = f"Scale alone gives at least {least} of the head start ({speeds}): the features add little speed here."
     pair = next((one for one in found.pairs if (one.start.name, one.against) == (found.whole, found.scaling)), None)
     if pair and pair.ends == "higher":
         gain = measured(pair.claim("final_difference"), SIGNED)

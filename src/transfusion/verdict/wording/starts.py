@@ -32,7 +32,7 @@ def statements(found: Findings) -> Iterator[Statement]:
     yield from _overfitting(found)
     yield from course.length(found)
     for effect in found.schemes.values():
-        text = f"{_pace(found, effect)}{_at_once(effect)}"
+        text = f"{_pace(found, effect)}{_at_once(effect) if found.rise.is_clear else ''}"
         yield Statement("pace", effect.pace, text, effect.start.name, effect.against, effect.claim("speedup"))
     yield from course.cost(found)
     for one in found.classes:
