@@ -149,7 +149,7 @@ def test_stages_that_carry_the_speed():
 
 
 def test_a_jackknife_of_pairs_covers_their_mean():
-    from transfusion.paper.claims.networks import jackknife
+    from transfusion.paper.claims.representations import jackknife
 
     generator, inside = np.random.default_rng(0), 0
     for _ in range(300):

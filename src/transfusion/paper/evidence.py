@@ -85,13 +85,16 @@ class Part:
         frame: tidy, as ``Study.frame`` gives it.
         similarity: comparisons of networks, as ``runs.frames.similarity`` gives them; may be empty.
         stages: of the network, in order.
-        gabor: start, seed, when, share: how many first-layer filters are Gabor-like; may be empty.
+        gabor: start, seed, step, fraction (of the run), when, share, chance: how many first-layer filters are
+            Gabor-like, and the median R2 of filters of the same spectrum with random phases; may be empty.
+        model: name of the network.
     """
 
     frame: pd.DataFrame
     similarity: pd.DataFrame = field(default_factory=pd.DataFrame)
     stages: tuple[str, ...] = ()
     gabor: pd.DataFrame = field(default_factory=pd.DataFrame)
+    model: str = ""
 
 
 @dataclass(frozen=True)

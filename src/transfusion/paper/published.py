@@ -105,6 +105,20 @@ def agreement(values: Sequence[float], cell: Cell, margin: float = COMPARABLE) -
     return weakest([_agreement(values, cell, n, margin) for n in cell.possible_n])
 
 
+def contrast_agreement(gaps: Sequence[float], a: Cell, b: Cell, margin: float = COMPARABLE) -> Agreement:
+    """Whether a difference of two starts agrees with that of two printed numbers.
+
+    Ours is paired over seeds; the paper prints no paired spread, so its two numbers are taken as independent.
+
+    Args:
+        gaps: final performance of one start minus the other, per seed, two or more.
+        a, b: the printed numbers, in the same order.
+        margin: largest difference that does not matter.
+    """
+    both = Cell(a.mean - b.mean, float(np.hypot(a.sd, b.sd)), float(np.hypot(a.half_digit, b.half_digit)), a.n)
+    return weakest([_agreement(gaps, both, n, margin) for n in both.possible_n])
+
+
 def weakest(found: Sequence[Agreement]) -> Agreement:
     """The least definite of several; of equals the one with the widest interval."""
     outcome = weaker([each.outcome for each in found])

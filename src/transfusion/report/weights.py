@@ -203,7 +203,7 @@ def _table(store: Store, layers: Sequence[Layers], donor: Tensor | None) -> Iter
 
 def scores_of(store: Store, layers: Sequence[Tensor]) -> dict[str, GaborScore]:
     """Gabor fits by a hash of their layer: starts that share a layer, such as the donor's, share the fit."""
-    distinct = {_key(layer): layer for layer in layers if max(layer.shape[2:]) <= MOST_FIT_SIDE}
+    distinct = {key_of_layer(layer): layer for layer in layers if max(layer.shape[2:]) <= MOST_FIT_SIDE}
     fits = ((1, (key, _fitted(store.gabor_path(key), layer))) for key, layer in distinct.items())
     return dict(track(fits, "Fitting Gabors to filters", len(distinct), show=True))
 
@@ -218,7 +218,8 @@ def _fitted(kept: Path, layer: Tensor) -> GaborScore:
     return score
 
 
-def _key(layer: Tensor) -> str:
+def key_of_layer(layer: Tensor) -> str:
+    """By which ``scores_of`` knows a layer."""
     return hashlib.blake2b(layer.contiguous().double().numpy().tobytes(), digest_size=16).hexdigest()
 
 
@@ -233,7 +234,7 @@ def _row(start: str, layers: Sequence[Mapping[str, Tensor]], scores: Mapping[str
         return (start, *cells, *_unknown(6))
     found = _shares(start, layers, scores)
     shares = [Cell(share_words(share), share.estimate) for share in (found.before, found.after, found.difference)]
-    fits = {moment: [scores[_key(own[moment])] for own in layers] for moment in ("before", "after")}
+    fits = {moment: [scores[key_of_layer(own[moment])] for own in layers] for moment in ("before", "after")}
     r2 = [_median([fit.r2 for fit in fits[moment]]) for moment in ("before", "after")]
     return (start, *cells, *shares, *r2, _median([fit.chance for fit in fits["after"]]))
 
@@ -241,7 +242,7 @@ def _row(start: str, layers: Sequence[Mapping[str, Tensor]], scores: Mapping[str
 def _row_of_donor(donor: Tensor, scores: Mapping[str, GaborScore]) -> Row:
     """The donor has no afterwards."""
     cells = (Cell(str(len(donor)), len(donor)), Cell("1", 1), *_unknown(1))
-    score = scores.get(_key(donor))
+    score = scores.get(key_of_layer(donor))
     if score is None:
         return ("the donor itself", *cells, *_unknown(6))
     share = Cell(f"{100 * score.share:.0f} %", score.share)
@@ -260,7 +261,7 @@ def _median(values: Sequence[Floats]) -> Cell:
 
 
 def _shares(start: str, layers: Sequence[Mapping[str, Tensor]], scores: Mapping[str, GaborScore]) -> GaborShares:
-    shares = {moment: [scores[_key(own[moment])].share for own in layers] for moment in MOMENTS}
+    shares = {moment: [scores[key_of_layer(own[moment])].share for own in layers] for moment in MOMENTS}
     return gabor_shares(start, shares)
 
 

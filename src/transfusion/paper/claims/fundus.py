@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
+from transfusion.metrics import Interval
 from transfusion.paper.claims import printed
 from transfusion.paper.claims.claim import Claim, all_of, together
 from transfusion.paper.claims.judges import H, M, P, R, S, ends_alike, is_faster, is_paced, num_images, several
@@ -16,6 +17,7 @@ from transfusion.paper.evidence import (
     Finding,
     Logs,
     NotRunError,
+    NotTestableError,
     alike,
     area,
     higher,
@@ -124,6 +126,44 @@ def _steady_speed(evidence: Evidence) -> Finding:
         gaps = float(weights**2 @ np.array([each.gaps for each in logs]))
         found.append(paced(Logs.plain(slopes, gaps)))
     return together(found)
+
+
+FEWEST, DRAWS = 5, 2000  # seeds for a bootstrap over them, and its draws
+
+
+def _steady_pace(evidence: Evidence) -> Finding:
+    """Spread over sizes of the pace to one level: that of random over those of mean_var and pretrained."""
+    grids = several(evidence.grids("t2", "auc"))
+    logs = {start: _log_steps(grids, start) for start in (R, M, P)}
+    return together([_spread_ratio(logs[R], logs[other]) for other in (M, P)])
+
+
+def _log_steps(grids: Sequence[Arms], start: str) -> np.ndarray:
+    """Log of the steps to 80 % of random's rise with all images, (sizes, seeds)."""
+    level = grids[-1].level
+    met = [[curve.crossing(level) for _, curve in sorted(arms.runs(start).items())] for arms in grids]
+    rows = [[each.best if np.isfinite(each.latest) else np.inf for each in row] for row in met]
+    steps = np.array([row[: min(map(len, rows))] for row in rows])
+    if not np.isfinite(steps).all():
+        size = grids[int(np.argmax(~np.isfinite(steps).all(axis=1)))].grid.size
+        raise NotTestableError(f"With {size} images {start} never reaches the level that random does with all.")
+    logs: np.ndarray = np.log(steps)
+    return logs
+
+
+def _spread_ratio(ours: np.ndarray, theirs: np.ndarray) -> Finding:
+    """Ratio of two standard deviations over sizes, by a bootstrap over seeds."""
+    num = min(ours.shape[1], theirs.shape[1])
+    draws = np.random.default_rng(0).integers(num, size=(DRAWS, num))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn = np.log([ours[:, draw].mean(axis=1).std() / theirs[:, draw].mean(axis=1).std() for draw in draws])
+        best = float(ours.mean(axis=1).std() / theirs.mean(axis=1).std())
+    if num < FEWEST or not np.isfinite(drawn).all():
+        why = f"It takes {FEWEST} seeds for a bootstrap over them, and there are {num}."
+        return Finding(Outcome.CANNOT_TELL, Interval(best, np.nan, np.nan, num), "times", why)
+    low, high = np.exp(np.quantile(drawn, (0.025, 0.975))).tolist()
+    interval = Interval(best, low, high, num)
+    return Finding(ordered(interval, 1.0), interval, "times")
 
 
 FUNDUS = (
@@ -239,6 +279,13 @@ FUNDUS = (
         "“Negligible effects on performance”, whatever the amount of data.",
         "Slope of the final gap within 0.005 per doubling of the data.",
         _flat_gap,
+    ),
+    Claim(
+        "C4",
+        "C",
+        "Random's pace varies over dataset size, Mean Var's and transfer's are “quite stable”.",
+        "Standard deviation over sizes of the log steps to one level, random over each other, above 1 (bootstrap).",
+        _steady_pace,
     ),
     Claim(
         "C5",

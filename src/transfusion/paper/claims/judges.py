@@ -43,6 +43,11 @@ def is_faster(part: str, metric: str, slow: str, fast: str, than: float = 1.0) -
     return lambda evidence: faster(evidence.arms(part, metric).log_speed(slow, fast), than)
 
 
+def smallest_is_faster(slow: str, fast: str, than: float = 1.0) -> Judge:
+    """The same on CIFAR-10, in accuracy, at the smallest size."""
+    return lambda evidence: faster(evidence.grids("t4", "accuracy")[0].log_speed(slow, fast), than)
+
+
 def is_paced(part: str, metric: str, one: str, other: str) -> Judge:
     """Two starts need as many steps, within the margin of similar pace."""
     return lambda evidence: paced(evidence.arms(part, metric).log_speed(one, other))

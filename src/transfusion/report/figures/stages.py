@@ -45,11 +45,11 @@ def heatmaps(table: pd.DataFrame) -> Figure:
     rows = -(-len(stages) // columns)
     figure = Figure(figsize=(10, 3.2 * rows + 0.6), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
-    names = _networks(table)
+    names = networks_of(table)
     for place, (panel, stage) in enumerate(zip(panels, stages, strict=False)):
         own = table[table["stage"] == stage]
-        image = _heatmap(
-            panel, _matrix(own, names), names, labelled=(place % columns == 0, place >= len(stages) - columns)
+        image = draw_heatmap(
+            panel, matrix_of(own, names), names, labelled=(place % columns == 0, place >= len(stages) - columns)
         )
         panel.set_title(f"{stage} (chance {own['baseline'].mean():.2f})", fontsize=10)
     for panel in panels[len(stages) :]:
@@ -170,10 +170,10 @@ def activations(pictures: Images, maps: Mapping[str, tuple[Images, Images]]) -> 
         for row, when in enumerate(("before", "after")):
             line = panels[2 * image + row]
             if row == 0:
-                _picture(line[0], pictures[image])
+                draw_picture(line[0], pictures[image])
             line[0].set_ylabel("")
             for panel, (start, both) in zip(line[1:], maps.items(), strict=True):
-                panel.imshow(_mosaic(np.asarray(both[row][image], dtype=float)), cmap="gray", interpolation="nearest")
+                panel.imshow(tiled(np.asarray(both[row][image], dtype=float)), cmap="gray", interpolation="nearest")
                 panel.set_title(start if image == row == 0 else "", fontsize=10)
             line[1].set_ylabel(when, fontsize=9)
     for panel in panels.flatten():
@@ -182,13 +182,14 @@ def activations(pictures: Images, maps: Mapping[str, tuple[Images, Images]]) -> 
     return figure
 
 
-def _picture(axes: Axes, pixels: Images) -> None:
+def draw_picture(axes: Axes, pixels: Images) -> None:
+    """One panel: an image (height, width, channels) as it is, uint8 or uint16."""
     scale = float(np.iinfo(pixels.dtype).max)
     shown = np.asarray(pixels, dtype=float) / scale
     axes.imshow(shown[..., 0] if shown.shape[-1] == 1 else shown, cmap="gray", vmin=0, vmax=1)
 
 
-def _mosaic(maps: NDArray[np.float64], columns: int = 4) -> NDArray[np.float64]:
+def tiled(maps: NDArray[np.float64], columns: int = 4) -> NDArray[np.float64]:
     """Maps (channels, height, width) side by side, each from its own darkest to its own brightest; NaN between."""
     low, high = maps.min(axis=(1, 2), keepdims=True), maps.max(axis=(1, 2), keepdims=True)
     scaled = (maps - low) / np.where(high > low, high - low, 1)
@@ -199,13 +200,13 @@ def _mosaic(maps: NDArray[np.float64], columns: int = 4) -> NDArray[np.float64]:
     return tiled.reshape(rows * framed.shape[1], -1)
 
 
-def _networks(table: pd.DataFrame) -> list[tuple[str, str]]:
+def networks_of(table: pd.DataFrame) -> list[tuple[str, str]]:
     """(start, when) of every network: all starts before training, then all after."""
     starts = list(dict.fromkeys([*table["a_start"], *table["b_start"]]))
     return [(start, when) for when in ("before", "after") for start in starts]
 
 
-def _matrix(own: pd.DataFrame, names: list[tuple[str, str]]) -> NDArray[np.float64]:
+def matrix_of(own: pd.DataFrame, names: list[tuple[str, str]]) -> NDArray[np.float64]:
     """Means by network and network: of different seeds, and of before and after of one run."""
     apart = own["kind"].isin(("seeds", "untrained")) & (own["a_seed"] != own["b_seed"])
     change = (own["kind"] == "grid") & (own["a_run"] == own["b_run"])
@@ -220,9 +221,10 @@ def _matrix(own: pd.DataFrame, names: list[tuple[str, str]]) -> NDArray[np.float
     return values
 
 
-def _heatmap(
+def draw_heatmap(
     axes: Axes, values: NDArray[np.float64], names: list[tuple[str, str]], labelled: tuple[bool, bool]
 ) -> AxesImage:
+    """One panel: similarities of networks, with their names where ``labelled`` says (left, below)."""
     image = axes.imshow(values, vmin=0, vmax=1, cmap=MAP)
     labels = [f"{start}, {when}" for start, when in names]
     places = range(len(names))

@@ -1,9 +1,9 @@
-"""Claims about what networks learned: filters, representations, and which stages carry the speed."""
+"""Claims about what networks make of images, before, along and after training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
@@ -11,78 +11,14 @@ from scipy.special import stdtrit
 from scipy.stats import kendalltau
 
 from transfusion.metrics import Interval
-from transfusion.paper.claims.claim import Claim, Judge, all_of, together
+from transfusion.paper.claims.claim import Claim, Judge, together
 from transfusion.paper.claims.judges import M, P, R
-from transfusion.paper.evidence import Evidence, Finding, NotRunError, NotTestableError, alike, faster, higher, paced
-from transfusion.paper.rules import SAME_LIKENESS, SIMILAR_PACE, Outcome, log_margin, ordered, same
-from transfusion.verdict.inference import mean_interval
+from transfusion.paper.evidence import Evidence, Finding, NotRunError, NotTestableError, alike, higher
+from transfusion.paper.rules import SAME_LIKENESS, Outcome, ordered, same
 from transfusion.verdict.likeness import above_chance, named
 
-CHANCE = 0.05  # share of filters that beat 95 % of their surrogates by chance
 STARTS = (P, M, R)
 WAY = "way"  # unit: share of the way from chance to identity
-
-
-# filters
-
-
-def _share(evidence: Evidence, start: str, when: str) -> pd.Series:
-    """Gabor-like share of the first layer by seed."""
-    table = evidence.part("t1").gabor
-    if not len(table):
-        raise NotTestableError("First-layer filters are too small to be judged, or their weights were not kept.")
-    rows = table[(table["start"] == start) & (table["when"] == when)]
-    if not len(rows):
-        raise NotRunError(f"No weights of {start} {when} training.")
-    shares: pd.Series = rows.set_index("seed")["share"]
-    return shares
-
-
-def _only_the_donor(evidence: Evidence) -> Finding:
-    donor, others = _share(evidence, P, "before"), [_share(evidence, start, "before") for start in (M, R)]
-    clear = higher(donor.to_numpy(), 0.5, "share")
-    gaps = [higher((donor - other).dropna().to_numpy(), 0.0, "share") for other in others]
-    none = [alike(other.to_numpy() - CHANCE, CHANCE, "share") for other in others]
-    return together([_exactly(clear, donor, 0.5), *gaps, *none])
-
-
-def _exactly(found: Finding, values: pd.Series, above: float) -> Finding:
-    """A donor's filters are the same for every seed: no spread, and none is needed."""
-    if values.nunique() > 1:
-        return found
-    value = float(values.iloc[0])
-    outcome = Outcome.REPLICATED if value > above else Outcome.CONTRADICTED
-    return Finding(outcome, Interval(value, value, value, len(values)), "share")
-
-
-def _no_gabors(when: str) -> Judge:
-    """The strong form: no more than twice chance."""
-
-    def judge(evidence: Evidence) -> Finding:
-        return together([_below(_share(evidence, start, when), 2 * CHANCE) for start in (R, M)])
-
-    return judge
-
-
-def _below(shares: pd.Series, bound: float) -> Finding:
-    interval = mean_interval(shares.to_numpy(np.float64))
-    flipped = Interval(-interval.estimate, -interval.high, -interval.low, interval.n)
-    return Finding(ordered(flipped, -bound), interval, "share")
-
-
-def _learns_fast(evidence: Evidence) -> Finding:
-    table = evidence.part("f14").gabor
-    along = table[table["when"] != "difference"].sort_values("fraction") if len(table) else table
-    if len(along) < 3:
-        raise NotRunError("No filters along the training of a network on natural images.")
-    last = float(along["share"].iloc[-1])
-    half = float(along.loc[along["share"] >= last / 2, "fraction"].iloc[0])
-    outcome = Outcome.REPLICATED if last > 0.5 and half < 0.2 else Outcome.CANNOT_TELL
-    why = f"One training: half of its final share at {half:.0%} of the training."
-    return Finding(outcome, Interval(last, np.nan, np.nan, 1, "one training"), "share", why)
-
-
-# representations
 
 
 class _Likeness:
@@ -189,29 +125,70 @@ def _of_order(interval: Interval, above: float) -> tuple[Outcome, Interval]:
     return ordered(interval, above), interval
 
 
-def _like_two_random(when: str) -> Judge:
+def like_two_random(when: str) -> Judge:
     """As alike as two networks of ``random`` with different seeds, at the upper blocks."""
 
     def judge(evidence: Evidence) -> Finding:
         likeness = _Likeness(evidence)
-        return together([_sameness(likeness, stage, when) for stage in likeness.blocks[2:] or [likeness.stage(3)]])
+        upper = likeness.blocks[2:] or [likeness.stage(3)]
+        return together([_sameness(likeness, P, stage, when) for stage in upper])
 
     return judge
 
 
-def _sameness(likeness: _Likeness, stage: str, when: str) -> Finding:
-    own, yardstick = (likeness.pairs((start, when), (R, when), stage) for start in (P, R))
+def _untrained_block_3(evidence: Evidence) -> Finding:
+    """What activations look like is for people; the number is their likeness."""
+    likeness = _Likeness(evidence)
+    return together([_sameness(likeness, start, likeness.stage(3), "before") for start in (P, M)])
+
+
+def _sameness(likeness: _Likeness, start: str, stage: str, when: str) -> Finding:
+    own, yardstick = (likeness.pairs((each, when), (R, when), stage) for each in (start, R))
     wide, narrow = (_between(own, yardstick, level) for level in (0.95, 0.90))
     return Finding(same(wide, narrow, SAME_LIKENESS), wide, WAY)
 
 
 def _lower_settle_first(evidence: Evidence) -> Finding:
     likeness = _Likeness(evidence)
+    along = _dynamics(likeness)
+    return together([_settling(along[along["a_start"] == start], likeness.blocks) for start in STARTS])
+
+
+def _moves_alike(evidence: Evidence) -> Finding:
+    """Mean height of the curves of the last two blocks along training, within the margin for every two starts."""
+    likeness = _Likeness(evidence)
+    along = _dynamics(likeness)
+    last, pairs = likeness.blocks[-2:], list(combinations(STARTS, 2))
+    level = 1 - 0.05 / (len(last) * len(pairs))
+    heights = along.groupby(["a_start", "stage", "a_seed"])["way"].mean()
+    found = []
+    for stage, (one, other) in product(last, pairs):
+        gap = (_of(heights, one, stage) - _of(heights, other, stage)).dropna()
+        if not len(gap):
+            raise NotRunError(f"No seed has networks of {one} and {other} along the training.")
+        found.append(alike(gap.to_numpy(), SAME_LIKENESS, WAY, level))
+    return together(found)
+
+
+def _of(heights: pd.Series, start: str, stage: str) -> pd.Series:
+    """By seed."""
+    if (start, stage) not in heights.index.droplevel("a_seed"):
+        raise NotRunError(f"No weights of {start} along the training were kept.")
+    of_start: pd.Series = heights.loc[start, stage]
+    return of_start
+
+
+def _dynamics(likeness: _Likeness) -> pd.DataFrame:
+    """Networks along their training against their own end.
+
+    Raises:
+        NotRunError: there are none.
+    """
     table = likeness.table
-    along = table[(table["kind"] == "dynamics") & (table["a_run"] == table["b_run"])]
+    along: pd.DataFrame = table[(table["kind"] == "dynamics") & (table["a_run"] == table["b_run"])]
     if not len(along):
         raise NotRunError("No weights along the training were kept (representations).")
-    return together([_settling(along[along["a_start"] == start], likeness.blocks) for start in STARTS])
+    return along
 
 
 def _settling(along: pd.DataFrame, blocks: list[str]) -> Finding:
@@ -236,61 +213,7 @@ def _half_way(rows: pd.DataFrame) -> float | None:
     return float(ordered_rows["a_step"].to_numpy()[reached.argmax()]) if reached.any() else None
 
 
-# weight transfusion
-
-
-def _upto(number: int, rest: str) -> Callable[[Evidence], str]:
-    def label(evidence: Evidence) -> str:
-        stages = [stage for stage in evidence.part(_part(rest)).stages if stage not in ("stem", "head")]
-        if number > len(stages):
-            raise NotTestableError(f"This network has {len(stages)} blocks, not {number}.")
-        return f"{P} upto {stages[number - 1]}" + ("" if rest == R else f" rest {rest}")
-
-    return label
-
-
-def _part(rest: str) -> str:
-    return "f10" if rest == R else "f18"
-
-
-def _as_fast_as_all(rest: str) -> Judge:
-    """Not slower than the whole by more than the margin of similar pace."""
-
-    def judge(evidence: Evidence) -> Finding:
-        arms = evidence.arms(_part(rest), "auc")
-        logs = arms.log_speed(_upto(2, rest)(evidence), P)
-        found = paced(logs)
-        assert found.estimate is not None
-        if found.estimate.high < SIMILAR_PACE:
-            return Finding(Outcome.REPLICATED, found.estimate, "times")
-        slower = found.estimate.low > SIMILAR_PACE
-        return Finding(Outcome.CONTRADICTED if slower else Outcome.CANNOT_TELL, found.estimate, "times")
-
-    return judge
-
-
-def _pace_of(rest: str, slow: int, fast: int | None, *, same_pace: bool) -> Judge:
-    def judge(evidence: Evidence) -> Finding:
-        arms = evidence.arms(_part(rest), "auc")
-        labels = [P if number is None else _upto(number, rest)(evidence) for number in (slow, fast)]
-        logs = arms.log_speed(*labels)
-        return paced(logs) if same_pace else faster(logs)
-
-    return judge
-
-
-def _much_faster(evidence: Evidence) -> Finding:
-    return faster(evidence.arms("f10", "auc").log_speed(R, _upto(2, R)(evidence)), float(np.exp(log_margin())))
-
-
-NETWORKS = (
-    Claim("A10", "6.2", "At the start, only the pretrained filters have clear features (Figure 2).",
-          "Gabor-like share of the first layer before training: pretrained above 0.5 and above the others.",
-          _only_the_donor),
-    Claim("F1", "6.2", "Filters of networks trained from random are “not Gabor-like”.",
-          "Gabor-like share after training below 0.10, twice chance (strong form).", _no_gabors("after")),
-    Claim("F2", "6.2", "Nor is “the difference” that training made.",
-          "Gabor-like share of after minus before below 0.10.", _no_gabors("difference")),
+REPRESENTATIONS = (
     Claim("G1", "6.3", "Lower blocks of pretrained networks stay more as they were.",
           "Way kept at Blocks 1 and 2: pretrained above random and mean_var (Bonferroni over 4).", _kept_longer),
     Claim("G2", "6.3", "At Blocks 3 and 4 “all models are equally (dis)similar”.",
@@ -299,24 +222,15 @@ NETWORKS = (
           "Likeness within minus across above 0 at the last block, different seeds only.", _blocks_emerge),
     Claim("G4", "6.3", "“The surprise”: untrained pretrained networks are similar to random ones at higher blocks.",
           "Likeness to random within 0.05 of that of two random networks, before training.",
-          _like_two_random("before")),
+          like_two_random("before")),
     Claim("G5", "6.3", "Trained networks of all starts are similar at higher blocks.",
-          "The same after training.", _like_two_random("after")),
+          "The same after training.", like_two_random("after")),
     Claim("G6", "6.3", "“Layers closer to the input converge much faster”, from every start.",
           "Kendall's tau of stage and time to half of its change above 0, every start.", _lower_settle_first),
-    Claim("H1", "6.4", "Weights up to Block 2 “result in the same convergence speed”.",
-          "Steps up to Block 2 over those of the whole below 1.25.", _as_fast_as_all(R)),
-    Claim("H2", "6.4", "Below Block 2 it is slower.",
-          "Steps up to Block 1 over those of the whole above 1.", _pace_of(R, 1, None, same_pace=False)),
-    Claim("H3", "6.4", "Later blocks add nothing.",
-          "Steps up to Blocks 3 and 2 within 1.25.", _pace_of(R, 2, 3, same_pace=True)),
-    Claim("H4", "F.2", "The same holds with Mean Var above.", "H1 to H3 with mean_var above the stage.",
-          all_of(_as_fast_as_all(M), _pace_of(M, 1, None, same_pace=False), _pace_of(M, 2, 3, same_pace=True))),
-    Claim("H5", "6.4", "Weights up to Block 2 give “much faster convergence”.",
-          "Speed-up above 1.25.", _much_faster),
-)  # fmt: skip
-
-ON_NATURAL_IMAGES = (
-    Claim("F3", "E", "On natural images a network from random “quickly learns Gabors”.",
-          "Final share above 0.5, half of it within 20 % of the training.", _learns_fast),
+    Claim("G7", "F.1", "Higher layers have “similar learning dynamics across all three initializations”.",
+          "Mean height of the last two blocks' curves of likeness to the end within 0.05, every pair (Bonferroni).",
+          _moves_alike),
+    Claim("G8", "6.3", "Untrained networks look alike at Block 3 from every start (Figure 9, lower right).",
+          "Likeness to random at Block 3 within 0.05 of that of two random networks, before training.",
+          _untrained_block_3),
 )  # fmt: skip

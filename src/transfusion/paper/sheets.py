@@ -1,0 +1,234 @@
+"""The paper's figures in its own layout and numbering, from what lies on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from transfusion.metrics.registry import judging
+from transfusion.paper.published import STARTS
+from transfusion.report.figures.canvas import finished, legend_below, plain, sheet
+from transfusion.report.palette import SCHEMES, Style, style_of
+from transfusion.report.parts import Picture
+
+PANEL_IN = 3.4  # height of a row of panels
+FAINT = 0.25  # opacity of the fewest images of Figure 13; all images are 1
+ZOOM_EPOCHS = 5  # the first epochs of Figure 7
+MODES = {"identity": SCHEMES["mean_var"], "mean_var": SCHEMES["kaiming"], "pretrained": SCHEMES["default"]}
+SMALL_COLUMNS = 4  # of panels of the diseases
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve of a figure: the mean over seeds, and a band of one standard deviation.
+
+    Attributes:
+        label: for the legend.
+        rows: of a study's frame.
+        style: how it is drawn.
+        is_reference: drawn dashed and without a band, to compare the others with.
+        opacity: 0 to 1.
+    """
+
+    label: str
+    rows: pd.DataFrame
+    style: Style
+    is_reference: bool = False
+    opacity: float = 1.0
+
+
+def lines(frame: pd.DataFrame, starts: Sequence[str], references: Sequence[str] = ()) -> list[Line]:
+    """The curves of some starts, those that have any."""
+    found = []
+    for start in dict.fromkeys((*starts, *references)):
+        rows = frame[frame["start"] == start]
+        if len(rows):
+            found.append(Line(f"{start} ({rows['run'].nunique()})", rows, _style(start), start in references))
+    return found
+
+
+def _style(start: str) -> Style:
+    """A mode of batch norm has a colour of its own, everything else that of its scheme."""
+    scheme, _, mode = start.partition(" bn=")
+    if mode:
+        return MODES[mode]
+    upto = start.partition(" upto ")[2]
+    return style_of(scheme.split(" ")[0], 1 + sum(map(ord, upto)) % 7 if upto else 0)
+
+
+def draw_lines(axes: Axes, drawn: Sequence[Line], column: str, until: float | None = None) -> None:
+    """Draw curves on one panel, up to a step."""
+    for line in drawn:
+        rows = line.rows if until is None else line.rows[line.rows["step"] <= until]
+        over = rows.groupby("step")[column].agg(["mean", "std"])
+        steps, mean, std = (np.asarray(values, dtype=float) for values in (over.index, *over.to_numpy().T))
+        look: dict[str, Any] = {"color": line.style.colour, "alpha": line.opacity, "label": line.label}
+        if line.is_reference:
+            axes.plot(steps, mean, linestyle="--", linewidth=1.1, **look)
+            continue
+        every = max(1, len(steps) // 10)
+        axes.plot(
+            steps, mean, linestyle=line.style.dash, marker=line.style.marker, markersize=4, markevery=every, **look
+        )
+        axes.fill_between(
+            steps, mean - std, mean + std, color=line.style.colour, alpha=0.12 * line.opacity, linewidth=0
+        )
+    plain(axes)
+
+
+def courses(drawn: Sequence[Line], column: str, title: str, until: Sequence[float | None]) -> Figure:
+    """Panels side by side that show the same curves, each up to a step; None is the whole course.
+
+    Args:
+        drawn: curves.
+        column: of the frame.
+        title: of the metric.
+        until: of every panel.
+    """
+    figure = sheet(PANEL_IN, [line.label for line in drawn])
+    panels = figure.subplots(1, len(until), sharey=True, squeeze=False)[0]
+    for axes, end in zip(panels, until, strict=True):
+        draw_lines(axes, drawn, column, end)
+        axes.set(xlabel="optimiser steps", title="whole course" if end is None else f"first {end:g} steps")
+    panels[0].set_ylabel(f"held-out {title}")
+    legend_below(figure, panels[0], "start (n seeds)")
+    return finished(figure)
+
+
+def by_size(frame: pd.DataFrame, column: str, title: str) -> Figure:
+    """All data sizes on one panel, lighter for fewer images (Figure 13)."""
+    sizes = sorted(frame["size"].dropna().unique())
+    drawn = [
+        Line(
+            f"{start}, {size:,.0f} images",
+            frame[(frame["start"] == start) & (frame["size"] == size)],
+            _style(start),
+            opacity=FAINT + (1 - FAINT) * place / max(1, len(sizes) - 1),
+        )
+        for start in STARTS
+        for place, size in enumerate(sizes)
+    ]
+    drawn = [line for line in drawn if len(line.rows)]
+    figure = sheet(PANEL_IN + 0.6, [line.label for line in drawn])
+    axes = figure.subplots()
+    draw_lines(axes, drawn, column)
+    axes.set(xlabel="optimiser steps", ylabel=f"held-out {title}")
+    legend_below(figure, axes, "start and images, lighter for fewer")
+    return finished(figure)
+
+
+def by_disease(frame: pd.DataFrame, positives: Mapping[str, int]) -> Figure:
+    """One small panel per disease, by name, with its positives among the test images (Figure 6)."""
+    names = [column.removeprefix("auc:") for column in frame.columns if str(column).startswith("auc:")]
+    known = [name for name in names if np.isfinite(frame[f"auc:{name}"].to_numpy(np.float64)).any()]
+    drawn = lines(frame, STARTS)
+    rows = -(-len(known) // SMALL_COLUMNS)
+    figure = sheet(2.2 * rows, [line.label for line in drawn])
+    panels = figure.subplots(rows, SMALL_COLUMNS, sharex=True, squeeze=False).ravel()
+    for axes, name in zip(panels, known, strict=False):
+        draw_lines(axes, drawn, f"auc:{name}")
+        axes.set_title(f"{name.replace('_', ' ')} ({positives.get(name, 0)} positive)", fontsize=9)
+    for axes in panels[len(known) :]:
+        axes.set_axis_off()
+    for axes in panels[max(0, len(known) - SMALL_COLUMNS) : len(known)]:
+        axes.set_xlabel("optimiser steps")
+    for axes in panels[: len(known) : SMALL_COLUMNS]:
+        axes.set_ylabel("held-out AUC")
+    legend_below(figure, panels[0], "start (n seeds)")
+    return finished(figure)
+
+
+def along_training(gabor: pd.DataFrame) -> Figure:
+    """Share of Gabor-like filters along training beside chance, over seeds (Figure 14's number)."""
+    along = gabor[gabor["when"] != "difference"]
+    over = along.groupby("step")["share"].agg(["mean", "std", "count"]).sort_index()
+    figure = sheet(PANEL_IN, ["share", "chance"])
+    axes = figure.subplots()
+    style = SCHEMES["random"]
+    axes.errorbar(
+        over.index, over["mean"], yerr=over["std"].fillna(0), color=style.colour, marker=style.marker, capsize=3,
+        label=f"random, mean ± sd over {int(over['count'].max())} seeds",
+    )  # fmt: skip
+    axes.axhline(0.05, color="#767676", linestyle=":", label="random phases of the same spectrum: 5 %")
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set(xlabel="optimiser steps", ylabel="Gabor-like filters", ylim=(-0.02, 1.02))
+    plain(axes)
+    legend_below(figure, axes, "")
+    return finished(figure)
+
+
+def shown(name: str, draw: Any, caption: str, *, is_photo: bool = False) -> Picture:
+    """A figure by the paper's number."""
+    return Picture(name, draw, f"Figure {name.removeprefix('F')} of the paper, here. {caption}", caption, is_photo)
+
+
+class Courses:
+    """The figures of curves of one recipe.
+
+    Args:
+        frames: part -> its frame, with sizes as counts.
+        metric: that the recipe is judged by.
+        batch: images per step.
+    """
+
+    def __init__(self, frames: Mapping[str, pd.DataFrame], metric: str, batch: int) -> None:
+        self.frames, self.metric, self.batch = frames, judging(metric, []), batch
+
+    def pictures(self) -> Iterator[Picture]:
+        """Those whose parts have curves."""
+        yield from self._of("t1", "F3", STARTS, (), early=True, what="Three starts early on.")
+        yield from self._of("t1", "F11", STARTS, (), early=False, what="Three starts to the end.")
+        scales = ("mean_var", "sampling", "shuffled")
+        what = "The mean and variance of weights, their whole distribution, and their values in another order."
+        yield from self._of("f4", "F4", scales, ("pretrained", "random"), early=True, what=what)
+        modes = ("mean_var", "mean_var bn=mean_var", "mean_var bn=pretrained")
+        for name, early in (("F5", True), ("F12", False)):
+            what = "One colour for each way with batch norm."
+            yield from self._of("f5", name, modes, ("pretrained", "random"), early=early, what=what)
+        for part, name, rest in (("f10", "F10", "random"), ("f18", "F18", "mean_var")):
+            if part in self.frames:
+                starts = [start for start in self.frames[part]["start"].unique() if " upto " in start]
+                what = f"Pretrained up to a stage, above it {rest}."
+                yield from self._of(part, name, starts, ("pretrained", "random"), early=True, what=what)
+        if "t2" in self.frames:
+            draw = partial(by_size, self.frames["t2"], self.metric.column, self.metric.title)
+            yield shown("F13", draw, "Every training size on one panel, lighter for fewer images.")
+        if "t4" in self.frames:
+            yield from self._by_amount()
+
+    def _of(
+        self, part: str, name: str, starts: Sequence[str], references: Sequence[str], *, early: bool, what: str
+    ) -> Iterator[Picture]:
+        if part not in self.frames:
+            return
+        frame = _largest(self.frames[part])
+        drawn = lines(frame, starts, references)
+        until = (float(frame["step"].max()) / 4, None) if early else (None,)
+        dashed = f" Dashed: {' and '.join(references)}." if references else ""
+        draw = partial(courses, drawn, self.metric.column, self.metric.title, until)
+        yield shown(name, draw, f"{what}{dashed} Mean over seeds, their number in brackets; bands of one sd.")
+
+    def _by_amount(self) -> Iterator[Picture]:
+        """Figure 7: all images, and a tenth of them; the whole course and its first part."""
+        frame = self.frames["t4"]
+        sizes = sorted(frame["size"].dropna().unique())
+        for name, size in {"F7a": sizes[-1], "F7b": sizes[0]}.items() if len(sizes) > 1 else [("F7", sizes[0])]:
+            own = frame[frame["size"] == size]
+            drawn = lines(own, STARTS, ("kaiming",))
+            until = (None, float(np.ceil(ZOOM_EPOCHS * size / self.batch)))
+            draw = partial(courses, drawn, self.metric.column, self.metric.title, until)
+            caption = f"{size:,.0f} images: the whole course and the first {ZOOM_EPOCHS} epochs. Dashed: kaiming."
+            yield shown(name, draw, caption)
+
+
+def _largest(frame: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the largest size."""
+    rows: pd.DataFrame = frame[frame["size"] == frame["size"].max()]
+    return rows
