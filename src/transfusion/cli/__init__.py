@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from transfusion import __version__, terms
-from transfusion.cli import commands
+from transfusion.cli import commands, paper
 from transfusion.cli.options import Setting, listed, names, seconds, size, stage, studies_of
 from transfusion.errors import SpecError, TransfusionError
 from transfusion.files import is_passing, reason
@@ -250,10 +250,15 @@ def settings() -> None:
 )
 @click.option("--examples/--no-examples", default=None, help="Show test images on the page. [default: as the study]")
 def report(folders: tuple[str, ...], out: str | None, examples: bool | None) -> None:
-    """Rebuild figures and page of a study from what is on disk, finished or not.
+    """Rebuild figures and page of a study, or of a recipe of the paper, from what is on disk, finished or not.
 
     Of several studies it makes one page that sets them side by side.
     """
+    if len(folders) == 1 and (Path(folders[0]) / "recipe.json").is_file():
+        from transfusion.paper import command
+
+        click.echo(command.conclude(Path(folders[0])))
+        return
     from transfusion.report.page import write_page
     from transfusion.report.side_by_side import write_side_by_side
     from transfusion.runs.store import Store
@@ -309,46 +314,6 @@ def compare(weights: tuple[str, str], out: str, **options: Any) -> None:
 
 
 @transfusion.command()
-@click.argument("name", metavar="[NAME]", required=False)
-@click.option("--data", metavar="DIR", help="The images that the recipe needs.")
-@click.option("--only", metavar="T1,F5,..", callback=listed(str), help="These items only.")
-@click.option("--mini", is_flag=True, help="A small network and few steps: minutes to an hour on a processor.")
-@click.option("--seeds", type=click.IntRange(1), help="Number of seeds. [default: the recipe's]")
-@click.option("--model", metavar="NAME", help="Another network than the recipe's.")
-@click.option(
-    "--donor",
-    "donors",
-    metavar="[NETWORK=]DONOR",
-    multiple=True,
-    help="Another donor than the recipe's; where it has several networks, once for each.",
-)
-@click.option("--image-size", type=int, help="Side of the images in pixels. [default: the recipe's]")
-@click.option("--out", metavar="DIR", help="Where everything is kept. [default: studies/paper-NAME]")
-@click.option("--workers", type=click.IntRange(0), help="Runs side by side; 0 is none, in this process.")
-@click.option("--dry-run", is_flag=True, help="Say what would be run, and stop.")
-def paper(name: str | None, data: str | None, only: tuple[str, ...] | None, out: str | None, **options: Any) -> int:
-    """List the tables and figures of the paper, or run those of a recipe and judge each claim.
-
-    Recipes: fundus, chest, cifar, natural. The same command resumes, and a larger choice of items adds to what is
-    there; no run is trained twice.
-    """
-    from transfusion.paper import command
-
-    if name is None:
-        click.echo(command.listing())
-        return 0
-    from transfusion.paper.grids import Choices
-
-    workers, dry_run = options.pop("workers"), options.pop("dry_run")
-    choices = Choices(Path(data) if data else None, **options)
-    replication = command.replication(name, choices, Path(out) if out else None, only or ())
-    if dry_run:
-        click.echo(command.costs(replication))
-        return 0
-    return command.carry_out(replication, workers, click.echo)
-
-
-@transfusion.command()
 @click.argument("scheme")
 @click.option("--model", required=True, metavar="NAME", help="torchvision or timm name, cbr_*, or NAME_cifar.")
 @click.option("--donor", metavar="DONOR", help="torchvision:NAME, timm:NAME or file:PATH.")
@@ -396,5 +361,5 @@ def _taken(donor: Donor, network: nn.Module) -> dict[str, Tensor]:
     return fit.state
 
 
-for command in commands.ALL:
+for command in (*commands.ALL, paper.paper):
     transfusion.add_command(command)

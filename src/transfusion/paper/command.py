@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from transfusion.errors import UnknownNameError
-from transfusion.paper.claims import CLAIMS
 from transfusion.paper.grids import PAPER, Choices
-from transfusion.paper.page import write_page
-from transfusion.paper.replication import Replication, cost_of, write_claims
+from transfusion.paper.page import number_of, write_page
+from transfusion.paper.record import Record, neighbours, write_claims
+from transfusion.paper.replication import Replication, costs_of
 
 
 def replication(name: str, choices: Choices, folder: Path | None, only: tuple[str, ...]) -> Replication:
@@ -41,28 +41,38 @@ def listing() -> str:
 def costs(of: Replication) -> str:
     """Runs and images that are still to be trained, part by part; reads the data, trains nothing."""
     table = Table("part", "network", "runs", "images to train on", box=None, pad_edge=False)
-    for name, study in of.studies.items():
-        cost = cost_of(study)
-        table.add_row(name, study.spec.model, str(cost.runs), f"{cost.images:,}")
-    return f"{_printed(table)}\nRuns that parts share are trained once."
+    every = list(costs_of(of))
+    for cost in every:
+        table.add_row(cost.part, cost.model, str(cost.runs), f"{cost.images:,}")
+    table.add_row("all", "", str(sum(cost.runs for cost in every)), f"{sum(cost.images for cost in every):,}")
+    return f"{_printed(table)}\nA run that several parts share is counted in the first of them."
 
 
-def carry_out(of: Replication, workers: int | None, say: Callable[[str], None]) -> int:
+def carry_out(of: Replication, beside: Sequence[Path], workers: int | None, say: Callable[[str], None]) -> int:
     """Run what is not finished, write page and table of claims, and say what replicated; the exit code."""
     failed = 0
+    of.begin()
     for name, study in of.studies.items():
         say(f"Part {name} in {study.store.folder}")
         outcome = study.run(workers=workers)
         failed += len(outcome.failed)
         study.report()
-    judged = of.findings(CLAIMS[of.name], progress=True)
-    write_claims(judged, of.folder / "claims.csv")
-    table = Table("claim", "the paper says", "outcome", box=None, pad_edge=False)
-    for claim, finding in judged:
-        table.add_row(claim.id, claim.says, str(finding.outcome))
-    say(_printed(table))
-    say(f"\nPage: {write_page(of, judged)}")
+    say(conclude(of.folder, beside))
     return 1 if failed else 0
+
+
+def conclude(folder: Path, beside: Sequence[Path] = ()) -> str:
+    """Judge every claim from what is on disk, and write page and table anew; the table, and where they are.
+
+    Args:
+        folder: of a recipe.
+        beside: folders of other recipes, for the claims over all settings; those that lie beside it if not given.
+    """
+    record = Record(folder, beside or neighbours(folder))
+    table = Table("claim", "the paper says", "here", "outcome", box=None, pad_edge=False)
+    for claim, finding in record.findings:
+        table.add_row(claim.id, claim.says, number_of(finding), str(finding.outcome))
+    return f"{_printed(table)}\nScope: {record.scope}\nTable: {write_claims(record)}\nPage: {write_page(record)}"
 
 
 def _printed(table: Table) -> str:

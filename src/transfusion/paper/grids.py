@@ -17,6 +17,7 @@ from transfusion.errors import SpecError, UnknownNameError
 from transfusion.networks import models
 from transfusion.networks.structure import stages
 from transfusion.spec import DonorRunSpec, RepresentationSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
+from transfusion.terms import Crop
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class PaperRecipe:
 
 
 MAIN = ("pretrained", "mean_var", "random")
-_MINI = TrainSpec(lr=3e-4, steps=160, batch_size=32)
+_MINI = TrainSpec(lr=3e-4, steps=360, batch_size=32)
 
 
 def _seeds(choices: Choices, usual: int) -> tuple[int, ...]:
@@ -136,7 +137,7 @@ def _fundus(choices: Choices) -> dict[str, StudySpec]:
     full = TrainSpec(lr=1e-3, steps=100_000, batch_size=8, eval_every=1000, augment="fundus", precision="float32")
     size = choices.image_size or (64 if choices.mini else 587)
     base = {
-        "task": TaskSpec(data=str(choices.data), image_size=size, crop="circle"),
+        "task": TaskSpec(data=str(choices.data), image_size=size, crop=_crop(choices.data)),
         "model": model,
         "donor": choices.donor_of(model, usual),
         "train": _MINI if choices.mini else full,
@@ -158,12 +159,17 @@ def _fundus(choices: Choices) -> dict[str, StudySpec]:
     }
 
 
+def _crop(data: Path | None) -> Crop:
+    """EyePACS comes as cameras took it, with margins of any width."""
+    return "circle" if data is not None and (Path(data) / "trainLabels.csv").is_file() else "square"
+
+
 def _batch_norms(main: Mapping[str, object], choices: Choices) -> StudySpec:
     """The modes of batch norm, on a network that has some: the miniature's main network has none."""
     if not choices.mini or has_batch_norm(str(main["model"])):
         return _study(main, "f5", schemes=MAIN, batch_norms=("identity", "mean_var", "pretrained"))
     donor = choices.donor_of(WITH_BATCH_NORM, f"timm:{WITH_BATCH_NORM}", is_main=False)
-    part = {**main, "model": WITH_BATCH_NORM, "donor": donor, "train": _MINI.with_values(steps=80)}
+    part = {**main, "model": WITH_BATCH_NORM, "donor": donor, "train": _MINI.with_values(steps=180)}
     return _study(part, "f5", schemes=MAIN, batch_norms=("identity", "mean_var", "pretrained"))
 
 
@@ -186,7 +192,7 @@ def _chest(choices: Choices) -> dict[str, StudySpec]:
         "task": TaskSpec(data=str(choices.data), image_size=size, channels=3),
         "model": model,
         "donor": choices.donor_of(model, usual),
-        "train": _MINI.with_values(steps=120) if choices.mini else full,
+        "train": _MINI.with_values(steps=180) if choices.mini else full,
         "seeds": _seeds(choices, 3 if choices.mini else 5),
     }
     return {"t5": _study(base, "t5", schemes=(*MAIN, "default"))}
@@ -198,16 +204,16 @@ def _cifar(choices: Choices) -> dict[str, StudySpec]:
     target, source = (_one_of(choices.data, names) for names in (_CIFAR10, _CIFAR100))
     sgd = TrainSpec(
         optimizer="sgd", lr=0.1, weight_decay=5e-4, schedule="step", milestones=(0.3, 0.6, 0.8), gamma=0.2,
-        batch_size=128, epochs=8 if choices.mini else 200, eval_epochs=None if choices.mini else 1, augment="pad_crop",
+        batch_size=128, epochs=20 if choices.mini else 200, eval_epochs=None if choices.mini else 1, augment="pad_crop",
     )  # fmt: skip
     donor = DonorRunSpec(
         task=TaskSpec(data=str(source)),
         scheme=SchemeSpec(name="random"),
-        train=sgd.with_values(epochs=12) if choices.mini else sgd,
+        train=sgd.with_values(epochs=30) if choices.mini else sgd,
     )
     base = {
         "task": TaskSpec(data=str(target)),
-        "model": choices.model or ("resnet8_cifar" if choices.mini else "resnet50_cifar"),
+        "model": choices.model or ("resnet20_cifar" if choices.mini else "resnet50_cifar"),
         "donor": choices.donors[-1] if choices.donors else donor,
         "train": sgd,
         "seeds": _seeds(choices, 3 if choices.mini else 5),
@@ -229,15 +235,12 @@ def _one_of(folder: Path, names: tuple[str, ...]) -> Path:
 
 
 def _natural(choices: Choices) -> dict[str, StudySpec]:
-    """A network with a 7x7 stem from random on natural images, with snapshots along the way.
-
-    In miniature it is the network of ``fundus``, four times as long: a quarter of the way is as many steps as there.
-    """
+    """A network with a 7x7 stem from random on natural images, with snapshots along the way."""
     full = TrainSpec(optimizer="sgd", lr=0.1, weight_decay=1e-4, batch_size=256, epochs=5, augment="resized_crop")
-    small = _MINI.with_values(steps=4 * _MINI.steps, eval_every=_MINI.steps // 2, augment="flip")
+    small = TrainSpec(lr=1e-3, steps=800, batch_size=64, eval_every=100, augment="flip")
     base = {
         "task": TaskSpec(data=str(choices.data), image_size=choices.image_size or (64 if choices.mini else 224)),
-        "model": choices.model or ("squeezenet1_0" if choices.mini else "resnet50"),
+        "model": choices.model or ("resnet18" if choices.mini else "resnet50"),
         "train": small if choices.mini else full,
         "seeds": _seeds(choices, 3 if choices.mini else 1),
         "representations": RepresentationSpec(images=100),

@@ -85,7 +85,8 @@ def likeness(
         maps: start -> activations before and after training, channels matched.
     """
     figure = Figure(figsize=(10, 7.4 if maps else 6.2), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[1.25, 1])
+    parts: Any = figure.subfigures(2, 1, height_ratios=[1.25, 1])
+    above, below = parts
     panels = above.subplots(1, len(blocks), squeeze=False)[0]
     names = stages.networks_of(table)
     for place, (axes, stage) in enumerate(zip(panels, blocks, strict=True)):
@@ -93,10 +94,10 @@ def likeness(
         drawn = stages.draw_heatmap(axes, stages.matrix_of(own, names), names, labelled=(place == 0, True))
         axes.set_title(f"{stage} (chance {own['baseline'].mean():.2f})", fontsize=9)
     above.colorbar(drawn, ax=list(panels), label="CCA similarity", shrink=0.8)
-    left, right = below.subfigures(1, 2, width_ratios=[1, 1.2]) if maps else (below, None)
-    _change(left.subplots(), table)
-    if right is not None and images is not None:
-        _activations(right, images, maps)
+    halves = below.subfigures(1, 2 if maps else 1, width_ratios=[1, 1.2] if maps else None, squeeze=False)[0]
+    _change(halves[0].subplots(), table)
+    if maps and images is not None:
+        _activations(halves[1], images, maps)
     return finished(figure)
 
 

@@ -112,7 +112,8 @@ def contrast_agreement(gaps: Sequence[float], a: Cell, b: Cell, margin: float = 
 
     Args:
         gaps: final performance of one start minus the other, per seed, two or more.
-        a, b: the printed numbers, in the same order.
+        a: the printed number of the one.
+        b: that of the other.
         margin: largest difference that does not matter.
     """
     both = Cell(a.mean - b.mean, float(np.hypot(a.sd, b.sd)), float(np.hypot(a.half_digit, b.half_digit)), a.n)

@@ -1,37 +1,24 @@
-"""A recipe carried out: its parts share one store of runs, and what they say is judged claim by claim."""
+"""A recipe carried out: its parts share one store of runs, so no run is trained twice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from torch import Tensor
-
 from transfusion import tasks
 from transfusion.errors import StoreError
-from transfusion.files import read_json, write_json, write_text
-from transfusion.metrics import Interval
-from transfusion.paper.claims import CLAIMS, Claim
-from transfusion.paper.data import IDENTIFY, Identity, Scope, identity_of
-from transfusion.paper.evidence import Evidence, Finding, Part
-from transfusion.paper.grids import PAPER, Choices, PaperRecipe, blocks_of
-from transfusion.report.layers import first_layer, tensor_stages
-from transfusion.report.weights import key_of_layer, scores_of
-from transfusion.runs.frames import similarity, tidy
-from transfusion.runs.store import RunFiles, Store, read_tensors
+from transfusion.files import write_json
+from transfusion.paper.data import IDENTIFY, Identity
+from transfusion.paper.grids import PAPER, Choices, PaperRecipe
+from transfusion.paper.record import MEMORY, remembered
+from transfusion.runs.store import Store
 from transfusion.spec import DonorRunSpec, StudySpec
 from transfusion.study import Outcome, Study
-from transfusion.verdict.stored import class_columns
 
 SHARED = ("runs", "donors")  # folders that the parts of a recipe have in common
-MEMORY = "recipe.json"  # which recipe a folder holds, and what its data are
-FILTERED = ("t1", "t5", "f14")  # parts whose first-layer filters are judged
-LEAST_SIDE = 5  # pixels: smaller filters fit anything
 
 
 class Replication:
@@ -94,96 +81,10 @@ class Replication:
         return Study(spec, folder, cache=self.cache)
 
 
-class Record:
-    """What a recipe left in its folder: all that pages and claims are made from.
-
-    Args:
-        folder: of a recipe.
-        beside: folders of other recipes, for the claims over all settings.
-
-    Raises:
-        StoreError: there is no recipe in one of them, or two are of one recipe.
-    """
-
-    def __init__(self, folder: Path, beside: Sequence[Path] = ()) -> None:
-        self.folder, self.memory = folder, _remembered(folder)
-        self.name = str(self.memory["recipe"])
-        self.recipe = PAPER[self.name]
-        self.beside = [Record(each) for each in beside]
-        names = [self.name, *(each.name for each in self.beside)]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise StoreError(f"Two folders hold the recipe {twice[0]}: a claim over all settings needs one of each.")
-
-    @property
-    def identity(self) -> Identity:
-        """What the data are."""
-        return identity_of(self.memory["data"])
-
-    @property
-    def is_miniature(self) -> bool:
-        """Whether it was run with a small network and few steps."""
-        return bool(self.memory["mini"])
-
-    @property
-    def changed(self) -> tuple[str, ...]:
-        """What the user put in place of the recipe's: ``model``, ``image_size``, ``donors``."""
-        return tuple(self.memory["changed"])
-
-    @property
-    def scope(self) -> str:
-        """How near it is to what the paper did: ``same kind, miniature``."""
-        changed = f"other {' and '.join(self.changed)}" if self.changed else ""
-        return ", ".join(filter(None, (str(self.identity.scope), "miniature" if self.is_miniature else "", changed)))
-
-    @property
-    def has_levels(self) -> bool:
-        """Whether its levels may be set beside the paper's: its data, its network, all of it."""
-        return self.scope == str(Scope.SAME_DATA)
-
-    @cached_property
-    def stores(self) -> dict[str, Store]:
-        """Every part that was ever started in this folder, also by an earlier call with other items."""
-        folders = sorted((self.folder / "parts").glob("*/study.json"))
-        return {path.parent.name: Store(path.parent) for path in folders}
-
-    @cached_property
-    def parts(self) -> dict[str, Part]:
-        """What each part says, from what lies on disk."""
-        return {name: _part(name, store) for name, store in self.stores.items()}
-
-    @cached_property
-    def evidence(self) -> Evidence:
-        """All parts of this recipe and of those beside it."""
-        return Evidence({name: part for each in (*self.beside, self) for name, part in each.parts.items()})
-
-    @cached_property
-    def findings(self) -> list[tuple[Claim, Finding]]:
-        """What became of each claim."""
-        return [(claim, claim.judge(self.evidence)) for claim in CLAIMS[self.name]]
-
-    def scope_of(self, claim: Claim) -> str:
-        """How near a claim's runs are to the paper's: of all recipes for one over all settings."""
-        if not claim.id.startswith("I") and claim.id != "F4":
-            return self.scope
-        return "; ".join(f"{each.name}: {each.scope}" for each in (self, *self.beside))
-
-
-def beside(folder: Path) -> list[Path]:
-    """Folders of the other recipes that lie where they are by default: ``paper-NAME`` beside this one."""
-    others = (folder.parent / f"paper-{name}" for name in PAPER)
-    return [other for other in others if other != folder and (other / MEMORY).is_file()]
-
-
 def _memory(name: str, choices: Choices, found: Identity) -> dict[str, Any]:
     changed = [what for what in ("model", "image_size") if getattr(choices, what) is not None]
     data = {"scope": str(found.scope), "why": found.why}
     return {"recipe": name, "mini": choices.mini, "changed": changed, "data": data}
-
-
-def _remembered(folder: Path) -> dict[str, Any]:
-    if not (folder / MEMORY).is_file():
-        raise StoreError(f"There is no recipe of the paper in {folder}: it has no {MEMORY}. Run transfusion paper.")
-    return read_json(folder / MEMORY, "Run the same transfusion paper command again.")
 
 
 def _refuse_other(folder: Path, name: str, choices: Choices) -> None:
@@ -192,7 +93,7 @@ def _refuse_other(folder: Path, name: str, choices: Choices) -> None:
         raise StoreError(f"{folder} holds a study, not a recipe of the paper. Give another --out.")
     if not (folder / MEMORY).is_file():
         return
-    known = _remembered(folder)
+    known = remembered(folder)
     if known["recipe"] != name:
         raise StoreError(f"{folder} holds the recipe {known['recipe']}, not {name}. Give another --out.")
     if known["mini"] != choices.mini:
@@ -200,98 +101,30 @@ def _refuse_other(folder: Path, name: str, choices: Choices) -> None:
         raise StoreError(f"{folder} holds {name} as {scale}. Give another --out for the other.")
 
 
-def to_frame(record: Record) -> pd.DataFrame:
-    """One row per claim: ``id section says estimand scope outcome estimate low high n unit why`` and ``own`` of each.
-
-    ``own`` columns are the same rule on the numbers that the paper prints.
-    """
-    frame: pd.DataFrame = pd.DataFrame([_row(record, claim, finding) for claim, finding in record.findings])
-    return frame
-
-
-def write_claims(record: Record) -> Path:
-    """Write ``to_frame`` as CSV beside the page; returns its path."""
-    path = record.folder / "claims.csv"
-    write_text(path, to_frame(record).to_csv(index=False))
-    return path
-
-
-def _row(record: Record, claim: Claim, finding: Finding) -> dict[str, object]:
-    own = claim.own() if claim.own else None
-    return {
-        "id": claim.id,
-        "section": claim.section,
-        "says": claim.says,
-        "estimand": claim.estimand,
-        "scope": record.scope_of(claim),
-        "outcome": str(finding.outcome),
-        **_numbers(finding.estimate),
-        "unit": finding.unit,
-        "why": finding.why,
-        "own": str(own.outcome) if own else None,
-        **{f"own_{name}": value for name, value in _numbers(own.estimate if own else None).items()},
-    }
-
-
-def _numbers(estimate: Interval | None) -> dict[str, float | None]:
-    values = (estimate.estimate, estimate.low, estimate.high, estimate.n) if estimate else (None,) * 4
-    return dict(zip(("estimate", "low", "high", "n"), values, strict=True))
-
-
-def _part(name: str, store: Store) -> Part:
-    grid, spec = store.grid(), store.spec()
-    frame, card = tidy(grid), store.card()
-    classes = class_columns(card, spec.train.eval_split, frame)
-    frame = frame.rename(columns={column: f"auc:{label}" for column, (label, _) in classes.items()})
-    whole = card.get("images", {}).get("train")
-    if whole and len(frame):  # claims about amounts of data need counts, also of all images
-        frame = frame.assign(size=frame["size"].fillna(whole))
-    shares = _gabor(store, grid) if name in FILTERED else pd.DataFrame()
-    return Part(frame, similarity(store), ("stem", *blocks_of(spec.model), "head"), shares, spec.model)
-
-
-def _gabor(store: Store, grid: list[RunFiles]) -> pd.DataFrame:
-    """How many first-layer filters of every kept state are Gabor-like, and of what training changed."""
-    rows = [row for files in grid for row in _states(files)]
-    scores = scores_of(store, [layer for _, layer in rows])
-    judged = [{**row, "share": score.share, "chance": float(np.nanmedian(score.chance))}
-              for row, layer in rows for score in [scores.get(key_of_layer(layer))] if score]  # fmt: skip
-    return pd.DataFrame(judged)
-
-
-def _states(files: RunFiles) -> Iterator[tuple[dict[str, object], Tensor]]:
-    """The first layer of a run before, along and after its training, and after minus before."""
-    spec, kept = files.spec(), files.weights()
-    layers: dict[int, Tensor] = {}
-    for step, path in kept.items():
-        weights = read_tensors(path)
-        first = first_layer(tensor_stages(files), weights)
-        if first is None or weights[first].shape[-1] < LEAST_SIDE or not weights[first].isfinite().all():
-            return
-        layers[step] = weights[first]
-    last, about = spec.train.steps, {"start": spec.scheme.label, "seed": spec.seed}
-    for step, layer in layers.items():
-        when = "before" if step == 0 else "after" if step == last else "during"
-        yield about | {"step": step, "fraction": step / last, "when": when}, layer
-    if {0, last} <= layers.keys() and not layers[0].equal(layers[last]):
-        added = layers[last].double() - layers[0].double()
-        yield about | {"step": last, "fraction": 1.0, "when": "difference"}, added
-
-
 @dataclass(frozen=True)
 class Cost:
     """What a part would take.
 
     Attributes:
-        runs: of its grid that are not finished.
+        part: its name.
+        model: its network.
+        runs: of its grid that are neither finished nor in a part before it.
         images: that they train on, counting every pass.
     """
 
+    part: str
+    model: str
     runs: int
     images: int
 
 
-def cost_of(study: Study) -> Cost:
-    """Runs and images of a part that are still to be trained; reads the data."""
-    runs = [run for run in study.runs() if study.store.run(run.id).wanted]
-    return Cost(len(runs), sum(run.train.steps * run.train.batch_size for run in runs))
+def costs_of(replication: Replication) -> Iterator[Cost]:
+    """Runs and images of every part that are still to be trained, also of its own donor; reads the data."""
+    seen: set[str] = set()
+    for part, study in replication.studies.items():
+        plan = study.plan()
+        own = [plan.donor_run] if plan.donor_run else []
+        runs = {run.id: run for run in (*own, *plan.grid) if run.id not in seen and study.store.run(run.id).wanted}
+        seen |= runs.keys()
+        images = sum(run.train.steps * run.train.batch_size for run in runs.values())
+        yield Cost(part, study.spec.model, len(runs), images)

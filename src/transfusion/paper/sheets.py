@@ -1,4 +1,4 @@
-"""The paper's figures in its own layout and numbering, from what lies on disk."""
+"""The paper's figures in its own layout and numbering, from what is on disk."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class Beside:
 
     def _both(self, cell: Printed | None, finals: Mapping[int, float]) -> Cell:
         values = list(finals.values())
-        here = f"{self._spread(np.mean(values), values)} ({len(values)})" if values else "-"
+        here = f"{self._spread(values)} ({len(values)})" if values else "-"
         return Cell(f"{self._printed(cell)} | {here}", float(np.mean(values)) if values else np.nan)
 
     def _printed(self, cell: Printed | None) -> str:
@@ -79,10 +79,10 @@ class Beside:
         scale = 100 if self.name in PERCENT else 1
         return f"{cell.mean * scale:.{1 if scale == 100 else 3}f} ± {cell.sd * scale:.{digits}f}"
 
-    def _spread(self, mean: float, values: Sequence[float]) -> str:
+    def _spread(self, values: Sequence[float]) -> str:
         scale, form = (100, ".1f") if self.name in PERCENT else (1, ".3f")
         sd = f" ± {np.std(values, ddof=1) * scale:{form}}" if len(values) > 1 else ""
-        return f"{mean * scale:{form}}{sd}"
+        return f"{np.mean(values) * scale:{form}}{sd}"
 
     def _judged(self) -> Table:
         what = "Numbers" if self.has_levels else "Differences between starts"

@@ -155,12 +155,13 @@ def _is_number(cell: Cell | str) -> bool:
 def _cell(cell: Cell | str, leans_right: bool) -> dict[str, Any]:
     attributes = {"class": "number"} if leans_right else {}
     if isinstance(cell, str):
-        return {"text": cell, "note": "", "bar": "", "attributes": attributes}
+        return {"text": cell, "link": "", "note": "", "bar": "", "attributes": attributes}
     if isinstance(cell.key, str):
         key = {"data-key": cell.key}
     else:
         key = {"data-number": "" if cell.key != cell.key else repr(float(cell.key))}  # empty is unknown, sorted last
-    return {"text": cell.text, "note": cell.note, "bar": _bar(cell.bar), "attributes": {**key, **attributes}}
+    shown = {"text": cell.text, "link": cell.link, "note": cell.note, "bar": _bar(cell.bar)}
+    return {**shown, "attributes": {**key, **attributes}}
 
 
 def _bar(bar: Bar | None) -> Markup:

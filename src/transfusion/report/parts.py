@@ -104,12 +104,14 @@ class Cell:
     Attributes:
         note: what stands below it in smaller letters.
         bar: drawn beside the text.
+        link: anchor on the page that the text leads to, if any.
     """
 
     text: str
     key: float | str
     note: str = ""
     bar: Bar | None = None
+    link: str = ""
 
     @classmethod
     def number(cls, value: float, form: str = ".3f", unknown: str = "-") -> Cell:

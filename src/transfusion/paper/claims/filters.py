@@ -109,7 +109,9 @@ def two_samples(ours: np.ndarray, theirs: np.ndarray) -> Interval:
     if n < 2:
         return Interval(gap, np.nan, np.nan, n, "one seed shows no spread")
     found = ttest_ind(ours, theirs, equal_var=False).confidence_interval()
-    return Interval(gap, *(float(end) if np.isfinite(end) else gap for end in found), n)
+    if np.isnan(found.low):  # no spread on either side
+        return Interval(gap, gap, gap, n)
+    return Interval(gap, float(found.low), float(found.high), n)
 
 
 FILTERS = (

@@ -1,0 +1,56 @@
+"""The command ``paper``: tables, figures and claims of the paper by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from transfusion.cli.options import listed
+
+
+@click.command()
+@click.argument("name", metavar="[NAME]", required=False)
+@click.option("--data", metavar="DIR", help="The images that the recipe needs.")
+@click.option("--only", metavar="T1,F5,..", callback=listed(str), help="These items only.")
+@click.option("--mini", is_flag=True, help="A small network and few steps: minutes to an hour on a processor.")
+@click.option("--seeds", type=click.IntRange(1), help="Number of seeds. [default: the recipe's]")
+@click.option("--model", metavar="NAME", help="Another network than the recipe's.")
+@click.option(
+    "--donor",
+    "donors",
+    metavar="[NETWORK=]DONOR",
+    multiple=True,
+    help="Another donor than the recipe's; where it has several networks, once for each.",
+)
+@click.option("--image-size", type=int, help="Side of the images in pixels. [default: the recipe's]")
+@click.option("--out", metavar="DIR", help="Where everything is kept. [default: studies/paper-NAME]")
+@click.option(
+    "--beside",
+    metavar="DIR,..",
+    callback=listed(Path),
+    help="Folders of other recipes, for claims over all settings. [default: paper-NAME beside --out]",
+)
+@click.option("--workers", type=click.IntRange(0), help="Runs side by side; 0 is none, in this process.")
+@click.option("--dry-run", is_flag=True, help="Say what would be run, and stop.")
+def paper(name: str | None, data: str | None, only: tuple[str, ...] | None, out: str | None, **options: Any) -> int:
+    """List the tables and figures of the paper, or run those of a recipe and judge each claim.
+
+    Recipes: fundus, chest, cifar, natural. The same command resumes, and a larger choice of items adds to what is
+    there; no run is trained twice.
+    """
+    from transfusion.paper import command
+
+    if name is None:
+        click.echo(command.listing())
+        return 0
+    from transfusion.paper.grids import Choices
+
+    workers, dry_run, beside = options.pop("workers"), options.pop("dry_run"), options.pop("beside") or ()
+    choices = Choices(Path(data) if data else None, **options)
+    replication = command.replication(name, choices, Path(out) if out else None, only or ())
+    if dry_run:
+        click.echo(command.costs(replication))
+        return 0
+    return command.carry_out(replication, beside, workers, click.echo)
