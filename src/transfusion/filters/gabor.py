@@ -132,7 +132,7 @@ def _against_surrogates(patterns: Tensor, r2: Tensor) -> tuple[Tensor, Tensor]:
     Source: Besag and Clifford's sequential Monte Carlo p-values (1991).
     """
     drawn = _surrogates(patterns)
-    found = torch.full((NUM_SURROGATES, len(patterns)), math.nan, dtype=torch.float64)
+    found = patterns.new_full((NUM_SURROGATES, len(patterns)), math.nan)
     start = 0
     for count in ROUNDS:
         open_ = torch.nonzero(r2.isfinite() & ((found >= r2).sum(dim=0) < 2)).flatten()
