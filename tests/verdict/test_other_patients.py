@@ -99,3 +99,13 @@ def test_what_the_intervals_cover_and_what_would_help_is_said():
     assert "other trainings and other patients" in said
     assert "more test patients would help most" in said
     assert "Only 12 test patients are positive" in said
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_how_sure_and_what_next_agree_on_what_would_help(seed):
+    frame, influences = with_predictions(seed, 5, own_images=0.2)
+    verdict = conclude(frame, influences=influences)
+    sure, ahead = (verdict.about(topic)[0].text for topic in ("certainty", "next"))
+    assert verdict.main.ends == "unknown"
+    assert ("more trainings would help most" in sure) == ("trainings each" in ahead)
+    assert not ahead.removeprefix("Next: ").startswith("Or")

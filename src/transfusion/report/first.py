@@ -124,12 +124,14 @@ def _crossing(line: Line, reach: float) -> float | None:
 
 
 def _apart(verdict: Verdict, lines: tuple[Line, ...]) -> Gap | None:
-    """The bracket at the last step; only where what is claimed is of that step."""
+    """The bracket at the last step; only where what is claimed is of that step, and not where validation picks one."""
     effect = verdict.advice.effect
     named = {line.name: float(line.mean[-1]) for line in lines}
     if effect is None or not set(_pair(verdict)) <= set(named):
         return None
     own, other = (named[name] for name in _pair(verdict))
+    if not np.allclose((own, other), (effect.final_mean, effect.against_mean), rtol=0, atol=5e-4):
+        return None
     return Gap(own, other, f"gap {number(own - other, SIGNED)}")
 
 
@@ -184,14 +186,14 @@ def _pace(material: Material, effect: Effect) -> Tile | None:
         return None
     title = f"To {material.judge.title} {level(material.verdict.rise.level(RISE_SHARE))}"
     mark = "clear" if effect.pace != "unknown" else _mark(effect.speedup.low, effect.speedup.high, 1)
-    note = f"{_fewer(speed)}: {_PACE_WORDS[effect.pace]}"
+    note = ": ".join(filter(None, (_fewer(speed), _PACE_WORDS[effect.pace])))
     return Tile(title, f"{own.time} against {other.time}", note, mark)
 
 
 def _fewer(speed: Interval) -> str:
-    """The speed-up in as many digits as a reader can use."""
+    """The speed-up in as many digits as a reader can use; nothing where there is none."""
     if math.isnan(speed.estimate) or not speed.low <= speed.high:
-        return "times fewer steps: not known"
+        return ""
     if math.isinf(speed.high) or speed.low == 0:
         return f"{measured(speed, RATIO)} times fewer steps"
     return f"{short(speed.estimate)} ({short(speed.low)} to {short(speed.high)}) times fewer steps"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from transfusion.verdict.decision import Decision
 from transfusion.verdict.effects import Effect
 from transfusion.verdict.findings import Findings
@@ -69,10 +67,11 @@ def _how_many(found: Findings, effect: Effect) -> Step:
     enough = [need.best for need in (effect.to_confirm, effect.to_show_equal) if need and need.best]
     seeds = min((num for num in enough if num > effect.evidence.n), default=0)
     option = f"--seeds {seeds}" if said and seeds <= MOST_SEEDS else None
-    if patients := more.patients_needed(effect):
-        said.append(patients)
+    patients = more.patients_needed(effect)
     if said:
-        return " ".join([*said, more.HOW]), option
-    if not enough and not math.isnan(effect.evidence.shared):
+        return " ".join([*said, *([f"Or {patients}"] if patients else []), more.HOW]), option
+    if patients:
+        return patients, None
+    if more.only_patients_help(effect):
         return f"more test patients; on these, {MOST:,} trainings of each start would not settle it.", None
     return "more trainings.", f"--seeds {2 * effect.evidence.n}"

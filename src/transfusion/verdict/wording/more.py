@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from transfusion.verdict.effects import Effect
 from transfusion.verdict.needed import MOST, POWER, Needed, patients_to_confirm
 from transfusion.verdict.numbers import SHARE, SIGNED, number
@@ -29,7 +31,13 @@ def patients_needed(effect: Effect) -> str:
     needed = patients_to_confirm(effect.evidence, effect.num_patients)
     if needed is None or needed <= effect.num_patients:
         return ""
-    return f"Or judge these trainings on {needed:,} test patients; now {effect.num_patients:,}."
+    return f"judge these trainings on {needed:,} test patients; now {effect.num_patients:,}."
+
+
+def only_patients_help(effect: Effect) -> bool:
+    """Whether no number of trainings would settle where it ends, on these test images."""
+    enough = any(needed and needed.best for needed in (effect.to_confirm, effect.to_show_equal))
+    return not enough and not math.isnan(effect.evidence.shared)
 
 
 def _range(needed: Needed | None, n: int) -> str:

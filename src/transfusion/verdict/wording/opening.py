@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from transfusion.metrics import Interval
 from transfusion.verdict.curves import Start
 from transfusion.verdict.decision import Decision
 from transfusion.verdict.effects import Effect
@@ -25,7 +24,7 @@ from transfusion.verdict.numbers import (
 )  # fmt: skip
 from transfusion.verdict.statement import Statement
 from transfusion.verdict.tally import Tally, hidden_rate
-from transfusion.verdict.wording import ahead
+from transfusion.verdict.wording import ahead, more
 
 FEW_POSITIVES = 20  # patients; with fewer, intervals of a difference are rough
 
@@ -166,7 +165,7 @@ def _certainty(found: Findings, decision: Decision, effect: Effect) -> Statement
         said.append(
             f"Trainings were added until they decided, at most {found.looks.last} each; the claims allow for it."
         )
-    said += [_parts(difference)] if difference.parts else []
+    said += [_parts(effect)] if difference.parts else []
     if effect.num_positive is not None and effect.num_positive < FEW_POSITIVES:
         said.append(f"Only {effect.num_positive} test patients are positive: too few for fine differences.")
     smallest = min((tally.done for tally in found.tallies.values()), default=0)
@@ -191,8 +190,12 @@ def _covered(effect: Effect) -> str:
     return "brackets are 95 % intervals over other trainings on these test images, not other patients."
 
 
-def _parts(difference: Interval) -> str:
+def _parts(effect: Effect) -> str:
     """Which source of uncertainty is the larger, and so what would help."""
-    patients = difference.parts.get("patients", 0.0)
-    helps = "more test patients" if patients > 0.5 else "more trainings"
-    return f"{number(patients, SHARE)} of the uncertainty is that of patients, so {helps} would help most."
+    patients = effect.final_difference.parts.get("patients", 0.0)
+    said = f"{number(patients, SHARE)} of the uncertainty is that of patients"
+    if patients > 0.5:
+        return f"{said}, so more test patients would help most."
+    if effect.ends == "unknown" and more.only_patients_help(effect):
+        return f"{said}, and that alone is too much for a margin of {effect.margin:g}."
+    return f"{said}, so more trainings would help most."
