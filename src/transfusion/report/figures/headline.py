@@ -119,18 +119,25 @@ def _sooner(axes: Axes, gap: Gap, level: float, last: float) -> None:
 
 def _ends(axes: Axes, shown: Headline, last: float, height: float) -> None:
     """Names at the ends of their curves, set apart where they would touch, and the bracket between two of them."""
-    labels = [(float(line.mean[-1]), line.name, line.is_leading) for line in shown.lines]
+    labels: list[tuple[float, str, bool, Style | None]] = [
+        (float(line.mean[-1]), line.name, line.is_leading, line.style) for line in shown.lines
+    ]
     if shown.apart:
         ends = sorted((shown.apart.first, shown.apart.second))
         axes.plot([1.012 * last] * 2, ends, color=INK, linewidth=1.5, clip_on=False, solid_capstyle="butt")
         for end in ends:
             axes.plot([1.002 * last, 1.012 * last], [end] * 2, color=INK, linewidth=1.5, clip_on=False)
-        labels.append((sum(ends) / 2, shown.apart.text, True))
+        labels.append((sum(ends) / 2, shown.apart.text, True, None))
     labels.sort(key=lambda label: label[0])
     places = spread([place for place, *_ in labels], LINE_SHARE * height)
-    for y, (_, text, is_bold) in zip(places, labels, strict=True):
+    for y, (_, text, is_bold, style) in zip(places, labels, strict=True):
+        if style:  # a piece of the curve: letters in its colour would be too faint to read
+            piece = axes.plot([1.03 * last, 1.085 * last], [y, y], clip_on=False, linewidth=2.4 if is_bold else 1.3)
+            piece[0].set(color=style.colour, linestyle=style.dash)
         weight = "bold" if is_bold else "normal"
-        axes.text(1.03 * last, y, text, fontsize=LETTERS, fontweight=weight, va="center", clip_on=False)
+        axes.text(
+            (1.1 if style else 1.03) * last, y, text, fontsize=LETTERS, fontweight=weight, va="center", clip_on=False
+        )
 
 
 def spread(places: Sequence[float], apart: float) -> list[float]:
