@@ -7,9 +7,6 @@ Split = Literal["train", "val", "test"]
 Scheme = Literal["pretrained", "random", "kaiming", "default", "mean_var", "sampling", "shuffled"]
 Head = Literal["random", "kaiming", "default"]  # the schemes that need no donor
 BatchNorm = Literal["identity", "mean_var", "pretrained"]
-Layout = Literal[
-    "auto", "folder", "csv", "npz", "imagefolder", "parquet", "nih", "eyepacs", "cifar", "published", "embedded"
-]
 Tracker = Literal["tensorboard", "csv", "wandb", "mlflow"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 Crop = Literal["square", "circle"]

@@ -89,12 +89,19 @@ class TestMeasure:
         assert math.isnan(found.value)
         assert "No value: x is constant." in found.warnings
 
-    def test_it_has_a_function_of_its_own(self, name):
-        own = {"cca_squared": ("cca", {"squared": True}), "debiased_cka": ("linear_cka", {"debiased": True})}
-        function, options = own.get(name, (name, {}))
-        x, y = _related()
-        found = getattr(similarity, function)(x, y, **options)
-        assert found.value == similarity_of(MEASURES[name], x, y).value
+
+FUNCTIONS = {
+    **{name: (getattr(similarity, name), {}) for name in ("cca", "svcca", "pwcca", "linear_cka", "procrustes")},
+    "cca_squared": (similarity.cca, {"squared": True}),
+    "debiased_cka": (similarity.linear_cka, {"debiased": True}),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_gives_what_the_measure_of_its_name_gives(name):
+    function, options = FUNCTIONS[name]
+    x, y = _related()
+    assert function(x, y, **options).value == similarity_of(MEASURES[name], x, y).value
 
 
 def test_the_vocabulary_and_the_help_name_every_measure():

@@ -33,7 +33,6 @@ class TestTracker:
 
 
 def test_layouts():
-    assert set(get_args(terms.Layout)) == {"auto", "embedded", *READERS}
     page = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in page for name in READERS), "every layout stands on the page of own data"
 
@@ -44,3 +43,9 @@ def test_a_layout_refuses_what_is_not_there_in_one_line(name, tmp_path):
     with pytest.raises(TransfusionError) as error:
         tasks.load(spec)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", [*READERS, "embedded"])
+def test_a_near_name_of_a_layout_is_suggested(name):
+    with pytest.raises(UnknownNameError, match=f"There is no layout '{name}x'. Did you mean '{name}'"):
+        tasks.check(TaskSpec(layout=f"{name}x"))

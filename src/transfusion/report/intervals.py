@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from transfusion.metrics import Interval
+from transfusion.report.figures.intervals import quantities
 from transfusion.verdict import Verdict
 
-QUANTITIES = ("final_difference", "speedup", "area")
 COLUMNS = ["start", "scheme", "quantity", "estimate", "low", "high", "n"]
 
 
@@ -22,7 +22,8 @@ def intervals(verdict: Verdict) -> pd.DataFrame:
     """
     frame = verdict.frame()
     own = (frame["size"] == verdict.largest) & (frame["against"] == verdict.baseline)
-    rows: pd.DataFrame = frame.loc[own & frame["quantity"].isin(QUANTITIES), COLUMNS].reset_index(drop=True)
+    own &= frame["quantity"].isin(quantities(verdict.judge))
+    rows: pd.DataFrame = frame.loc[own, COLUMNS].reset_index(drop=True)
     return rows
 
 

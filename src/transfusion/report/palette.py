@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TypeAlias, get_args
+
+from transfusion.terms import Scheme
 
 Dash: TypeAlias = str | tuple[int, tuple[int, ...]]
 
@@ -38,12 +40,18 @@ SCHEMES = {
 }
 UNKNOWN = Style("#7F7F7F", (0, (3, 1, 1, 1)), "|")  # a scheme of another version: never the looks of a known one
 VARIANTS = "*d<>xp+h"  # markers for a scheme's variants, such as stages of transfusion
+# an eighth hue as far from all others does not exist: further schemes are grey, each with a marker of its own
+GREY: dict[str, Style] = {
+    scheme: replace(UNKNOWN, marker=marker)
+    for scheme, marker in zip((one for one in get_args(Scheme) if one not in SCHEMES), VARIANTS, strict=False)
+}
+LOOKS = SCHEMES | GREY
 DASHES: tuple[Dash, ...] = (*(style.dash for style in SCHEMES.values()), (0, (8, 2)))
 
 
 def style_of(scheme: str, variant: int = 0) -> Style:
     """The style of a scheme; ``variant`` distinguishes its variants by dash and marker, never by colour."""
-    style = SCHEMES.get(scheme, UNKNOWN)
+    style = LOOKS.get(scheme, UNKNOWN)
     if variant == 0:
         return style
     others = [dash for dash in DASHES if dash != style.dash]
@@ -63,7 +71,7 @@ def variants_of(schemes: Mapping[str, str]) -> dict[str, int]:
 def styles_of(schemes: Mapping[str, str]) -> dict[str, Style]:
     """The style of every start, from ``{start: scheme}`` in the order of the study.
 
-    Example:
+    Examples:
         >>> styles_of({"random": "random", "pretrained": "pretrained"})["random"].colour
         '#000000'
     """

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from transfusion.spec.validated import Spec
-from transfusion.terms import Crop, Interpolation, Kind, Layout, SplitMeaning
+from transfusion.terms import Crop, Interpolation, Kind, SplitMeaning
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -62,7 +62,7 @@ class TaskSpec(Spec):
 
     Attributes:
         data: folder, ``.npz`` or ``.csv`` file, or ``embedded:NAME`` (``fundus``, ``natural``).
-        layout: how ``data`` is laid out; ``auto`` looks.
+        layout: how ``data`` is laid out, by a name of ``tasks.layouts.READERS`` or ``embedded``; ``auto`` looks.
         image_size: side in pixels that every image is scaled to (shorter side, then centre crop); None keeps
             the size of array data and scales picture files to 224.
         crop: what of a picture is scaled: its centre ``square``, or the square around the ``circle`` of a fundus
@@ -99,7 +99,7 @@ class TaskSpec(Spec):
     """
 
     data: str = "embedded:fundus"
-    layout: Layout = "auto"
+    layout: str = "auto"
     image_size: Annotated[int, Field(ge=8, le=4096)] | None = None
     crop: Crop = "square"
     channels: Literal[1, 3] | None = None

@@ -21,6 +21,7 @@ ENOUGH_OF_SPEEDUP = 0.95
 EQUIVALENCE_LEVEL = 0.05
 FEW = 3  # trainings; fewer conclude nothing
 PACE_MARGIN = 1.2  # times; a ratio of steps shown to be within it is about the same
+QUANTITIES = ("final_difference", "last_difference", "speedup", "area")  # of an effect, in every table
 
 Ends: TypeAlias = Literal["higher", "slightly higher", "equal", "slightly lower", "lower", "unknown"]
 PaceWord: TypeAlias = Literal["faster", "same", "slower", "unknown"]
@@ -199,10 +200,7 @@ class Effect:
         """Plain values."""
         return {
             "against": self.against,
-            "final_difference": self.final_difference.to_dict(),
-            "last_difference": self.last_difference.to_dict(),
-            "speedup": self.speedup.to_dict(),
-            "area": self.area.to_dict(),
+            **{name: getattr(self, name).to_dict() for name in QUANTITIES},
             "final": {"mean": self.final_mean, "std": self.final_std, "n": self.final_n},
             "speedup_at": {str(share): interval.to_dict() for share, interval in self.speedup_at.items()},
             "equivalence": {"p": self.equivalence_p},

@@ -26,7 +26,7 @@ from transfusion.verdict.details import (
     falls_of,
     spread_of_modes,
 )
-from transfusion.verdict.effects import ENOUGH_OF_SPEEDUP, RISE_SHARE, Effect, Rise
+from transfusion.verdict.effects import ENOUGH_OF_SPEEDUP, QUANTITIES, RISE_SHARE, Effect, Rise
 from transfusion.verdict.findings import SCALING, WHOLE, Findings
 from transfusion.verdict.html import html
 from transfusion.verdict.likeness import read_likeness
@@ -34,7 +34,6 @@ from transfusion.verdict.sequential import Looks
 from transfusion.verdict.statement import OPENING, TITLES, Statement
 from transfusion.verdict.tally import count
 
-QUANTITIES = ("final_difference", "last_difference", "speedup", "area")
 COLUMNS = [
     "size", "start", "against", "scheme", "upto", "rest", "quantity", "estimate", "low", "high", "n", "adjusted_low",
     "adjusted_high", "reason",

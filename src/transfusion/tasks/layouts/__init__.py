@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from transfusion.errors import TaskError
+from transfusion.errors import TaskError, UnknownNameError
 from transfusion.spec import TaskSpec
 from transfusion.tasks.layouts import cifar, embedded, eyepacs, folder, imagefolder, nih, npz, parquet, published, table
 from transfusion.tasks.layouts.disk import subfolders
 from transfusion.tasks.listing import Listing
 
+# by the name that `task.layout` has; which of them `auto` takes is up to `detect`
 READERS: dict[str, Callable[[TaskSpec, Path], Listing]] = {
     "folder": folder.read,
     "csv": table.read,
@@ -34,8 +35,11 @@ def read(spec: TaskSpec) -> Listing:
     """List the data that ``spec`` names.
 
     Raises:
-        TaskError: if there are none, or they are laid out in no known way.
+        UnknownNameError: if there is no layout of that name.
+        TaskError: if there are no data, or they are laid out in no known way.
     """
+    if spec.layout not in (known := ("auto", "embedded", *READERS)):
+        raise UnknownNameError.of("layout", spec.layout, known)
     if not spec.data.strip():
         raise TaskError(f"No data are named. Give the path of {KNOWN}.")
     if spec.layout == "embedded" or spec.data.startswith("embedded:"):
