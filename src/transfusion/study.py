@@ -70,10 +70,12 @@ class Study:
             machines, or ``auto``, which looks.
     """
 
-    def __init__(self, spec: StudySpec, folder: str | Path, *, cache: Path | None = None, locks: str = "auto") -> None:
+    def __init__(
+        self, spec: StudySpec, folder: str | Path, *, cache: str | Path | None = None, locks: str = "auto"
+    ) -> None:
         self.spec = spec
         self.store = Store(Path(folder))
-        self.cache, self.locks = cache, locks
+        self.cache, self.locks = Path(cache) if cache else None, locks
         self._plan: Plan | None = None
 
     @classmethod

@@ -10,7 +10,7 @@ import transfusion
 
 ROOT = Path(transfusion.__file__).parent
 LAYERS = (
-    "__main__ cli paper study recipes report verdict runs tasks schemes similarity "
+    "__main__ cli paper study recipes export report verdict runs tasks schemes similarity "
     "filters networks metrics progress cores spec locks files terms errors"
 ).split()
 RUNS = "display workers plan inputs comparisons run train trackers machine batches frames store".split()

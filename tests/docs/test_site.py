@@ -95,7 +95,12 @@ def test_the_pages_show_commands():
 @pytest.mark.parametrize("page", PAGES)
 class TestPage:
     def test_every_option_exists(self, page):
-        known = {option for command in transfusion.commands.values() for each in command.params for option in each.opts}
+        known = {
+            option
+            for command in transfusion.commands.values()
+            for each in command.params
+            for option in (*each.opts, *each.secondary_opts)
+        }
         assert set(OPTION.findall(PAGES[page])) <= known | ELSEWHERE
 
     def test_every_setting_in_inline_code_exists(self, page):

@@ -6,10 +6,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
 CONF = """\
 ClusterName=box
@@ -46,18 +48,30 @@ PartitionName=debug Nodes=n[1-2] Default=YES MaxTime=60 State=UP
 """
 
 
-def missing() -> str:
-    """Why there can be no such SLURM here, or an empty text."""
-    if os.name == "nt" or os.geteuid() != 0:
-        return "a SLURM of one's own needs root"
-    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-    absent = [name for name in PROGRAMS if shutil.which(name, path=path) is None]
-    return f"no {', '.join(absent)}: apt-get install slurmctld slurmd slurm-client munge" if absent else ""
+class MissingError(Exception):
+    """Why there can be no such SLURM here."""
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Path]:
-    """Start it below ``folder``, and end it afterwards; yields its configuration file."""
+def running() -> Iterator[Path]:
+    """Start it, and end it afterwards; yields its configuration file.
+
+    Its folder is right below that of temporary files: munged insists that everybody may enter each folder above its
+    socket, which those that pytest makes are not, and a socket's path must be short.
+
+    Raises:
+        MissingError: with the exact reason.
+    """
+    if os.name == "nt" or os.geteuid() != 0:
+        raise MissingError("a SLURM of one's own needs root")
+    if absent := [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]:
+        raise MissingError(f"no {', '.join(absent)}: apt-get install slurmctld slurmd slurm-client munge")
+    with tempfile.TemporaryDirectory(prefix="slurm", ignore_cleanup_errors=True) as name, _started(Path(name)) as conf:
+        yield conf
+
+
+@contextlib.contextmanager
+def _started(folder: Path) -> Iterator[Path]:
     folder.chmod(0o755)
     for name in ("state", "log", "m", "spool.n1", "spool.n2"):
         (folder / name).mkdir(mode=0o700 if name == "m" else 0o755)
@@ -67,7 +81,7 @@ def running(folder: Path) -> Iterator[Path]:
     conf = folder / "slurm.conf"
     conf.write_text(CONF.format(host=socket.gethostname().split(".")[0], folder=folder))
     munge = [f"--{what}={folder}/{path}" for what, path in MUNGE.items()]
-    environment = {**os.environ, "SLURM_CONF": str(conf), "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+    environment = {**os.environ, "SLURM_CONF": str(conf), "PATH": PATH}
     try:
         for command in (
             ["munged", *munge],
@@ -75,13 +89,23 @@ def running(folder: Path) -> Iterator[Path]:
             ["slurmd", "-N", "n1", "-f", str(conf)],
             ["slurmd", "-N", "n2", "-f", str(conf)],
         ):
-            subprocess.run(command, env=environment, check=True, capture_output=True)
+            ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            if ended.returncode:
+                raise MissingError(f"{command[0]} ends with {ended.returncode}: {ended.stderr.strip()}")
         _wait_until_idle(environment)
         yield conf
     finally:
         for path in (*folder.glob("slurm*.pid"), folder / "m" / "munged.pid"):
             with contextlib.suppress(OSError, ValueError):
-                os.kill(int(path.read_text()), signal.SIGTERM)
+                _end(int(path.read_text()))
+
+
+def _end(pid: int) -> None:
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:  # until the system says that there is no such process
+        os.kill(pid, 0)
+        time.sleep(0.05)
 
 
 MUNGE = {
@@ -102,4 +126,4 @@ def _wait_until_idle(environment: dict[str, str]) -> None:
         if told.stdout.strip() == "2 idle":
             return
         time.sleep(0.5)
-    raise AssertionError(f"SLURM does not start: {told.stdout}{told.stderr}")
+    raise MissingError(f"SLURM does not start: {told.stdout}{told.stderr}")

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,14 @@ ONE_THREAD = Machine(accelerator="cpu", threads=1)
 
 
 @pytest.fixture
-def nodes(tmp_path_factory, monkeypatch):
-    if why := slurm_box.missing():
-        pytest.skip(why)
-    with slurm_box.running(tmp_path_factory.mktemp("slurm")) as conf:
+def nodes(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with ExitStack() as stack:
+        try:
+            conf = stack.enter_context(slurm_box.running())
+        except slurm_box.MissingError as missing:
+            pytest.skip(str(missing))
         monkeypatch.setenv("SLURM_CONF", str(conf))
-        monkeypatch.setenv("OMP_NUM_THREADS", "1")
         yield
 
 

@@ -17,16 +17,21 @@ def test_without_a_terminal_nothing_but_ended_runs_is_said(enabled: bool, capsys
     assert capsys.readouterr().err == ""
 
 
-def test_the_bar_moves_between_evaluations(tmp_path: Path) -> None:
+def test_the_bar_moves_between_evaluations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # to rich, a terminal
     run = RunSpec(task=TaskSpec(), model="cbr_tiny_small", train=TrainSpec(steps=100, eval_every=50))
     job = Job(run, tmp_path, Machine())
     job.files.begin(run, {"precision": "float32"})
     job.files.append({"step": 0, "auc": 0.5})
-    display = Display([job], enabled=True)
-    assert display._steps() == 0
-    job.files.note_step(7)
-    assert display._steps() == 7
+    assert steps_shown(Display([job], enabled=True)) == 0
+    with Display([job], enabled=True) as display:
+        job.files.note_step(7)
+    assert steps_shown(display) == 7
     job.files.append({"step": 50, "auc": 0.6})
-    assert display._steps() == 50
+    assert steps_shown(Display([job], enabled=True)) == 50
     job.files.rewind(0)
-    assert display._steps() == 0
+    assert steps_shown(Display([job], enabled=True)) == 0
+
+
+def steps_shown(display: Display) -> float:
+    return display.bar.tasks[0].completed

@@ -162,4 +162,27 @@ def watch(folder: Path) -> int:
     return 0
 
 
-ALL: tuple[Any, ...] = (work, ls, status, watch)
+@click.command()
+@click.argument("path", metavar="RUN", type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    required=True,
+    type=click.Choice(["torchvision", "timm", "hf", "onnx"]),
+    help="Whose file it is to be; hf is Hugging Face's transformers.",
+)
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to. [default: export/ID-FORMAT]")
+def export(path: Path, to: str, out: Path | None) -> None:
+    """Write a trained network for use elsewhere, with the names of its classes and how images are brought to it.
+
+    RUN is the folder of a run, or of a study, of which the run is taken that is best on the validation split.
+    """
+    from transfusion import export
+
+    trained = export.find(path)
+    folder = out or Path("export") / f"{trained.run.id}-{to}"
+    lines = export.export(trained, to, folder)
+    click.echo(f"Run {trained.run.id}, {trained.run.label} ({trained.why}), in {folder}", err=True)
+    click.echo("\n".join(lines))
+
+
+ALL: tuple[Any, ...] = (work, ls, status, watch, export)

@@ -102,7 +102,8 @@ def settled(spec: TaskSpec, task: Task) -> TaskSpec:
     """The settings of a task that was loaded, with nothing about its content or input left open."""
     source = task.card["normalization"]["from"]
     normalization = Normalization(mean=task.mean, std=task.std, source=source)
-    return located(spec).with_values(fingerprint=task.fingerprint, normalize=normalization, channels=task.channels)
+    values = {"normalize": normalization, "channels": task.channels, "image_size": task.image_size}
+    return located(spec).with_values(fingerprint=task.fingerprint, **values)
 
 
 def located(spec: TaskSpec) -> TaskSpec:

@@ -43,13 +43,13 @@ Inspect = Callable[[File], Facts]
 Read = Callable[[range], Sequence["np.ndarray | str"]]
 
 
-def folder(cache: Path | None) -> Path:
+def folder(cache: str | Path | None) -> Path:
     """The cache's folder: as given, else ``TRANSFUSION_CACHE``, else the user's cache folder.
 
     Raises:
         StoreError: if it cannot be made.
     """
-    chosen = cache or Path(os.environ.get("TRANSFUSION_CACHE") or platformdirs.user_cache_dir("transfusion"))
+    chosen = Path(cache or os.environ.get("TRANSFUSION_CACHE") or platformdirs.user_cache_dir("transfusion"))
     try:
         chosen.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -62,7 +62,7 @@ def outside(data: str) -> AbstractContextManager[None]:
     return reading(data, "Restore the file, or write it again.", TaskError)
 
 
-def load(spec: TaskSpec, cache: Path | None = None, progress: bool = False) -> Task:
+def load(spec: TaskSpec, cache: str | Path | None = None, progress: bool = False) -> Task:
     """Make images and labels ready to train on; quick when they have been seen before.
 
     Args:
