@@ -39,6 +39,16 @@ def test_patients_are_those_of_the_predictions(tmp_path):
     assert found.final_difference.parts["patients"] == pytest.approx(found.evidence.shared_part)
 
 
+@pytest.mark.parametrize(("patients", "called"), [(30, "patients"), ("unknown", "images")])
+def test_images_are_called_patients_only_where_these_are_known(tmp_path, patients, called):
+    card = {**CARD, "patients": {"test": patients}}
+    verdict = conclude_study(study(tmp_path, card), card)
+    said = verdict.about("certainty")[0].text
+    assert f"30 test {called}" in said
+    assert ("patient" in said) == (called == "patients")
+    assert verdict.judged_on == called
+
+
 @pytest.mark.parametrize("harm", ["no card", "damaged", "gone"])
 def test_without_predictions_it_speaks_of_these_images_only(tmp_path, harm):
     store = study(tmp_path, CARD)

@@ -176,7 +176,11 @@ def _also(material: Material) -> str:
 
 def _uncertainty(material: Material) -> str:
     main = material.verdict.main
-    over = "trainings and patients" if main and "patients" in main.final_difference.parts else "trainings"
+    over = (
+        f"trainings and {material.verdict.judged_on}"
+        if main and "patients" in main.final_difference.parts
+        else "trainings"
+    )
     return (
         f"Intervals are 95 % intervals over {over}, paired by seed; one comparison was primary, and the others were "
         "adjusted for their number."

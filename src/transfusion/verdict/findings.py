@@ -47,6 +47,8 @@ class Findings:
         cost: of the baseline's way to the threshold; None where the times are not known.
         epochs: passes over the images in a training, where its length was given so.
         looks: the plan of looks, where trainings were added until they decided.
+        judged_on: what intervals count as independent beside trainings: ``patients``, or ``images`` where those are not
+            known.
     """
 
     judge: Metric
@@ -73,6 +75,7 @@ class Findings:
     cost: Cost | None = None
     epochs: float | None = None
     looks: Looks | None = None
+    judged_on: str = "patients"
 
     @property
     def metric(self) -> str:

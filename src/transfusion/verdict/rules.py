@@ -49,12 +49,13 @@ def _covered(found: Findings) -> str:
             "They are Student's t over seeds on one set of test images: what other trainings would give, not what "
             "other patients would."
         )
+    whom = found.judged_on
     how = (
-        "They cover other trainings and other patients: the variance over seeds, and what different trainings have in "
-        "common on the same patients (Obuchowski and Rockette 1995)"
+        f"They cover other trainings and other {whom}: the variance over seeds, and what different trainings have in "
+        f"common on the same {whom} (Obuchowski and Rockette 1995)"
     )
     if "patients" in main.speedup.parts:
-        return f"{how}, for speeds through how far each patient moves the curves (the scores of every evaluation)."
+        return f"{how}, for speeds through how far each of them moves the curves (the scores of every evaluation)."
     return f"{how}. Those of speeds cover other trainings only: scores were not kept at every evaluation."
 
 

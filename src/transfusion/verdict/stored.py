@@ -45,7 +45,8 @@ def conclude_study(
         influences=influences_of(runs, card, judge.column, list(classes)),
         looks=Looks(spec.max_seeds) if spec.until else None,
     )
-    return replace(found, epochs=spec.train.epochs)
+    unknown = card.get("patients", {}).get(spec.train.eval_split) == "unknown"
+    return replace(found, epochs=spec.train.epochs, judged_on="images" if unknown else "patients")
 
 
 def influences_of(

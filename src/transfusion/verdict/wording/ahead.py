@@ -67,11 +67,11 @@ def _how_many(found: Findings, effect: Effect) -> Step:
     enough = [need.best for need in (effect.to_confirm, effect.to_show_equal) if need and need.best]
     seeds = min((num for num in enough if num > effect.evidence.n), default=0)
     option = f"--seeds {seeds}" if said and seeds <= MOST_SEEDS else None
-    patients = more.patients_needed(effect)
+    patients = more.patients_needed(effect, found.judged_on)
     if said:
         return " ".join([*said, *([f"Or {patients}"] if patients else []), more.HOW]), option
     if patients:
         return patients, None
     if more.only_patients_help(effect):
-        return f"more test patients; on these, {MOST:,} trainings of each start would not settle it.", None
+        return f"more test {found.judged_on}; on these, {MOST:,} trainings of each start would not settle it.", None
     return "more trainings.", f"--seeds {2 * effect.evidence.n}"

@@ -24,14 +24,14 @@ def trainings_to_show_equal(effect: Effect) -> str:
     return f"To show that they differ by less than {effect.margin:g}, if so, {range_}." if range_ else ""
 
 
-def patients_needed(effect: Effect) -> str:
+def patients_needed(effect: Effect, judged_on: str) -> str:
     """Where it is patients that are few."""
     if effect.num_patients is None or effect.evidence.shared_part < 0.5:
         return ""
     needed = patients_to_confirm(effect.evidence, effect.num_patients)
     if needed is None or needed <= effect.num_patients:
         return ""
-    return f"judge these trainings on {needed:,} test patients; now {effect.num_patients:,}."
+    return f"judge these trainings on {needed:,} test {judged_on}; now {effect.num_patients:,}."
 
 
 def only_patients_help(effect: Effect) -> bool:

@@ -117,7 +117,10 @@ def _numbers(found: Findings, decision: Decision, effect: Effect) -> Statement:
         text = f"It ends at {metric} {level(effect.final_mean)}, against {rest}."
     elif outcome == "stop early":
         fall = found.falls[name]
-        text = f"It is best at step {fall.step:,}, {metric} {level(fall.peak)}, and falls to {level(fall.last)}."
+        text = (
+            f"It is best at step {fall.step:,}, {metric} {level(fall.peak)}, and falls to {level(fall.last)}. "
+            f"{found.baseline} ends at {level(effect.against_mean)}."
+        )
     else:
         text = f"{end_words(found, effect)} {pace_words(effect)}"
     return Statement("numbers", outcome, text, name, effect.against, effect.claim("final_difference"))
@@ -160,14 +163,15 @@ def pace_words(effect: Effect) -> str:
 
 def _certainty(found: Findings, decision: Decision, effect: Effect) -> Statement:
     difference = effect.final_difference
-    said = [f"{trainings(difference.n)} each; {_covered(effect)}"]
+    judged = f", judged on {effect.num_patients:,} test {found.judged_on}" if effect.num_patients else ""
+    said = [f"{trainings(difference.n)} each{judged}; {_covered(found, effect)}"]
     if found.looks is not None:
         said.append(
             f"Trainings were added until they decided, at most {found.looks.last} each; the claims allow for it."
         )
-    said += [_parts(effect)] if difference.parts else []
+    said += [_parts(found, effect)] if difference.parts else []
     if effect.num_positive is not None and effect.num_positive < FEW_POSITIVES:
-        said.append(f"Only {effect.num_positive} test patients are positive: too few for fine differences.")
+        said.append(f"Only {effect.num_positive} test {found.judged_on} are positive: too few for fine differences.")
     smallest = min((tally.done for tally in found.tallies.values()), default=0)
     if smallest and not any(tally.lost for tally in found.tallies.values()):
         hidden = number(hidden_rate(smallest), SHARE)
@@ -177,25 +181,25 @@ def _certainty(found: Findings, decision: Decision, effect: Effect) -> Statement
     return Statement("certainty", decision.outcome, " ".join(said), interval=difference)
 
 
-def _covered(effect: Effect) -> str:
+def _covered(found: Findings, effect: Effect) -> str:
     """What brackets are intervals over: no claim reaches beyond that."""
     end, speed = ("patients" in one.parts for one in (effect.final_difference, effect.speedup))
     if end and (speed or not effect.speedup.is_known):
-        return "brackets are 95 % intervals over other trainings and other patients."
+        return f"brackets are 95 % intervals over other trainings and other {found.judged_on}."
     if end:
         return (
-            "brackets are 95 % intervals over other trainings and, at the end of training, other patients. "
+            f"brackets are 95 % intervals over other trainings and, at the end of training, other {found.judged_on}. "
             "Those of speed are of these test images only."
         )
     return "brackets are 95 % intervals over other trainings on these test images, not other patients."
 
 
-def _parts(effect: Effect) -> str:
+def _parts(found: Findings, effect: Effect) -> str:
     """Which source of uncertainty is the larger, and so what would help."""
     patients = effect.final_difference.parts.get("patients", 0.0)
-    said = f"{number(patients, SHARE)} of the uncertainty is that of patients"
+    said = f"{number(patients, SHARE)} of the uncertainty is that of {found.judged_on}"
     if patients > 0.5:
-        return f"{said}, so more test patients would help most."
+        return f"{said}, so more test {found.judged_on} would help most."
     if effect.ends == "unknown" and more.only_patients_help(effect):
         return f"{said}, and that alone is too much for a margin of {effect.margin:g}."
     return f"{said}, so more trainings would help most."
