@@ -51,6 +51,26 @@ def one(cells: Cells, column: str = "label", **settings: Any) -> Labels:
         (["No Finding", "a|b", "b"], "label", "multilabel", ("a", "b")),
         (["Lung Opacity", "Normal", "No Lung Opacity / Not Normal"], "class", "multiclass", None),
         (["basal cell, solid", "nevus", "nevus"], "dx", "binary", None),
+        (["['a' 'b']", "['a']", "['b']"], "Labels", "multilabel", ("a", "b")),
+        (["{'a', 'b'}", "{'a'}", "{'b'}"], "Labels", "multilabel", ("a", "b")),
+        (["('a', 'b')", "('a',)", "('b',)"], "Labels", "multilabel", ("a", "b")),
+        (["[Lung mass, edema]", "[edema]", "[]"], "Labels", "multilabel", ("Lung mass", "edema")),
+        (["[0, 1]", "[0]", "[1]"], "Labels", "multilabel", ("0", "1")),
+        (["[0, 1, 0]", "[1, 0, 0]", "[0, 0, 1]"], "target", "multiclass", ("0", "1", "2")),
+        (["[0. 1. 0.]", "[1. 0. 0.]", "[0. 0. 1.]"], "target", "multiclass", ("0", "1", "2")),
+        (["[0 1 1]", "[1 0 0]", "[0 0 0]"], "target", "multilabel", ("0", "1", "2")),
+        (["[0, 1]", "[1, 0]", "[1, 0]"], "target", "binary", ("0", "1")),
+        (["a\nb", "a", "b"], "label", "multilabel", ("a", "b")),
+        (["a\tb", "a", "b"], "label", "multilabel", ("a", "b")),
+        (["TRUE", "yes", "1", "false", "no", "0"], "label", "binary", None),
+        (["Positive", "pos", "NEG", "negative"], "label", "binary", None),
+        (["O\u0308dem", "\u00d6dem", "normal"], "label", "binary", ("O\u0308dem", "normal")),
+        (["+", "-", "+"], "label", "binary", ("+", "-")),
+        (["grade 0", "grade 1", "grade 2"], "label", "multiclass", ("grade 0", "grade 1", "grade 2")),
+        (["lung cancer", "lung", "colon cancer"], "label", "multiclass", None),
+        (["T-cell", "B-cell", "T-cell"], "label", "binary", ("B-cell", "T-cell")),
+        (["stage_1", "stage_2", "stage_3"], "label", "multiclass", ("stage_1", "stage_2", "stage_3")),
+        (["0", "1", "2"], "score", "graded", ("0", "1", "2")),
     ],
 )
 def test_what_a_column_tells(cells: Cells, column: str, kind: str, classes: tuple[str, ...] | None) -> None:
@@ -70,11 +90,29 @@ def test_what_a_column_tells(cells: Cells, column: str, kind: str, classes: tupl
         (["0.5", "0", "1"], "label", "0.5"),
         (["1", "2", "3"], "grade", "without 0"),
         (["1", "2", "5"], "BIRADS level", "task.positive"),
+        (["1", "2", "3", "4"], "BI-RADS score", "task.positive"),
+        (["R0", "R1", "R2"], "retinopathy_grade", "task.kind=graded"),
+        (["grade 0", "grade 1", "grade 3"], "Severity", "task.kind=graded"),
+        *(
+            ([f"edema{joint}mass", "edema", "mass"], "label", "label_separator")
+            for joint in (" and ", " et ", " und ", ":", "^", "~", "#", "\\", "_", "-", ".", " ")
+        ),
+        (["edema and mass", "edema", "nothing"], "label", "label_separator=' and '"),
+        (["0 1", "0", "1"], "label", "label_separator=' '"),
     ],
 )
 def test_what_a_column_does_not_tell_is_asked(cells: Cells, column: str, question: str) -> None:
     with pytest.raises(TaskError, match=question):
         one(cells, column)
+
+
+@pytest.mark.parametrize("sign", ["-", "?", "--", "."])
+def test_signs_for_nothing_are_no_labels(sign: str) -> None:
+    assert one(["a", sign, "b"]).values == ["a", None, "b"]
+
+
+def test_a_class_of_unknowns_is_told() -> None:
+    assert any("1 pictures are labelled UNK" in note for note in one(["a", "b", "UNK"]).notes)
 
 
 @pytest.mark.parametrize(
@@ -175,6 +213,8 @@ HEADERS = {
     "neutral flags alone": ("image,foo,bar", "{f},{h}", {"kind": "multilabel"}),
     "one free column": ("image,verdict", "{c}", {"classes": ("a", "b")}),
     "numbered rows": (",image,verdict", None, {"classes": ("a", "b")}),
+    "one class each of numbered flags": ("image,class_0,class_1", "{f},{n}", {"kind": "binary"}),
+    "the same column twice": ("image,label,label", "{c},{c}", {"classes": ("a", "b")}),
     "target before diagnosis": ("image,diagnosis,target", "unknown,{f}", {"kind": "binary"}),
 }
 
@@ -182,7 +222,7 @@ HEADERS = {
 def sheet(header: str, form: str | None, num: int = 24) -> str:
     rows = []
     for i in range(num):
-        values = {"i": i, "c": "ab"[i % 2], "g": i % 3, "f": i % 2, "h": int(i % 3 > 0 and i % 4 > 0)}
+        values = {"i": i, "c": "ab"[i % 2], "g": i % 3, "f": i % 2, "h": int(i % 3 > 0 and i % 4 > 0), "n": 1 - i % 2}
         rows.append(f"{i},x{i}y.png,{values['c']}" if form is None else f"x{i}y.png," + form.format(**values))
     return "\n".join([header, *rows])
 
@@ -212,6 +252,34 @@ def test_columns_that_may_be_no_labels_are_asked_about(tree: Tree, load_task: Lo
     with pytest.raises(TaskError, match=r"which column has the labels.*task.label_column"):
         load_task(root)
     assert load_task(root, label_column=header.split(",")[-1]).num_outputs in (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("header", "form"),
+    [
+        ("image,label,diagnosis", "{c},{h}"),
+        ("image,class,dx", "{g},{f}"),
+        ("image,label_1,label_2", "{f},{h}"),
+        ("image,reader_a,reader_b", "{f},{h}"),
+        ("image,expert_1,expert_2", "{f},{f}"),
+        ("image,a,a", "{f},{h}"),
+    ],
+)
+def test_labels_that_contradict_are_asked_about(tree: Tree, load_task: Loader, header: str, form: str) -> None:
+    root = tree([f"x{i}y.png" for i in range(24)], {"labels.csv": sheet(header, form)})
+    with pytest.raises(TaskError, match=r"task.label_column|Rename"):
+        load_task(root)
+
+
+def test_a_finer_column_of_labels_is_told(tree: Tree, load_task: Loader) -> None:
+    rows = [f"x{i}y.png,{i // 2 % 2},{'abcd'[i % 4]}" for i in range(24)]
+    root = tree([f"x{i}y.png" for i in range(24)], {"labels.csv": "\n".join(["image,label,diagnosis", *rows])})
+    assert any("not diagnosis" in note for note in load_task(root).card["warnings"])
+
+
+def test_a_label_that_every_picture_has_cannot_be_judged(tree: Tree, load_task: Loader) -> None:
+    root = tree([f"x{i}y.png" for i in range(24)], {"labels.csv": sheet("image,foo,bar,all", "{f},{h},1")})
+    assert any("Every picture of the test split has all" in note for note in load_task(root).card["warnings"])
 
 
 def npz(root: Path, labels: np.ndarray) -> Path:

@@ -78,7 +78,17 @@ def _absent(splits: Mapping[str, Split], classes: Sequence[str]) -> list[str]:
         absent = [label for label, count in counts.items() if not count]
         if absent:
             told.append(f"The {name} split has no picture of {listed(absent)}, which cannot be {what}.")
+        always = [label for label in _always(splits[name].labels, classes) if label not in absent]
+        if always:
+            told.append(f"Every picture of the {name} split has {listed(always)}, which cannot be {what}.")
     return told
+
+
+def _always(labels: np.ndarray, classes: Sequence[str]) -> list[str]:
+    """Labels that no picture is without."""
+    if labels.ndim == 1 or not len(labels):
+        return []
+    return [label for label, column in zip(classes, labels.T, strict=True) if not (column == 0).any()]
 
 
 def _class_counts(labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:

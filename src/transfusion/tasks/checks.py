@@ -18,7 +18,7 @@ from transfusion.tasks.split_names import SplitNames
 FIRST_REFERABLE = 2
 NEGATIVE_NAMES = frozenset(
     "-1 0 absent benign clean control controls false good healthy neg negative no non none noncovid nonpneumonia "  # noqa: SIM905
-    "normal not ok unaffected uninfected without".split()
+    "normal not ok unaffected uninfected well without".split()
 )
 
 

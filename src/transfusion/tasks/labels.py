@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,17 +11,19 @@ from itertools import chain
 
 from transfusion.errors import SpecError, TaskError
 from transfusion.spec import TaskSpec
+from transfusion.tasks import joined
 from transfusion.tasks.listing import Label
 from transfusion.tasks.names import listed, natural_order, words
 from transfusion.terms import Kind
 
-GRADE_WORDS = frozenset(("grade", "grades", "grading", "level", "diagnosis", "severity", "kl", "dr", "stage"))
+GRADE_WORDS = frozenset(
+    "grade grades grading level diagnosis severity kl dr stage score rating isup birads gleason icdr".split()  # noqa: SIM905
+)
 NOTHING = frozenset(("no finding", "no findings", "nofinding", "none", "no_finding"))
+UNKNOWN = frozenset("unknown unk unlabelled unlabeled undetermined indeterminate unspecified unclassified tbd".split())  # noqa: SIM905
 HIGHEST_GRADE = 10
 ENOUGH_CLASSES = 20  # more than this many must have several pictures each
 PER_CLASS = 5
-SEPARATORS = "|;,/+&"
-SURE_SEPARATORS = "|;"
 YES = frozenset(("1", "true", "yes", "y", "x", "positive", "pos"))
 NO = frozenset(("0", "false", "no", "n", "negative", "neg"))
 
@@ -63,14 +65,22 @@ def of_one(values: Sequence[str], column: str, spec: TaskSpec) -> Labels:
     Raises:
         TaskError: if the values are measurements or identifiers rather than classes, or may be joined labels.
     """
+    vectors = joined.vectors([value.strip() for value in values])
+    if vectors:
+        return of_flags(vectors, spec)
     texts = [_plain(value) for value in values]
-    separator = _separator(texts, column, spec)
+    separator = joined.separator(texts, column, spec)
     if separator or spec.kind == "multilabel":
         return _joined(texts, separator)
-    texts, notes = _one_spelling(texts)
+    texts, notes = _one_spelling(_without_signs(texts))
     texts, dropped, doubt = _without_doubt(texts, spec)
     counts = Counter(text for text, gone in zip(texts, dropped, strict=True) if text and not gone)
     _refuse_measurements(counts, column, spec)
+    notes += [
+        f"{count} pictures are labelled {name}, which counts as a class."
+        for name, count in counts.items()
+        if _folded(name) in UNKNOWN
+    ]
     classes, graded, gap = _grades(counts, column, spec)
     kind: Kind = spec.kind or ("graded" if graded else "binary" if len(classes) == 2 else "multiclass")
     wordy = [name for name in classes if not re.search(r"\d", name)]
@@ -85,59 +95,48 @@ def of_one(values: Sequence[str], column: str, spec: TaskSpec) -> Labels:
 def _plain(value: str) -> str:
     """``1.0`` is 1, and ``['a', 'b']`` (a Python list as text) is ``a|b``."""
     value = re.sub(r"^(-?\d+)\.0+$", r"\1", value.strip())
-    if value.startswith("[") and value.endswith("]"):
-        try:
-            return "|".join(str(item).strip() for item in ast.literal_eval(value)) or "No Finding"
-        except (ValueError, SyntaxError):
-            return value
-    return value
-
-
-def _separator(texts: Sequence[str], column: str, spec: TaskSpec) -> str | None:
-    if spec.label_separator == "none" or spec.kind not in (None, "multilabel"):
-        return None
-    if spec.label_separator:
-        return spec.label_separator
-    distinct = set(texts) - {""}
-    for separator in SEPARATORS:
-        cells = {text: _parts(text, separator) for text in distinct}
-        joined = {text: parts for text, parts in cells.items() if len(parts) > 1}
-        if not joined:
-            continue
-        known = Counter(part for parts in cells.values() for part in set(parts))
-        recurring = {text: [known[part] > 1 for part in parts] for text, parts in joined.items()}
-        # a comma may belong to a name; parts that recur elsewhere show that it does not
-        if separator in SURE_SEPARATORS or all(map(all, recurring.values())):
-            return separator
-        if any(map(any, recurring.values())):
-            raise TaskError(
-                f"Is '{sorted(joined)[0]}' in {column} one label or several joined by '{separator}'? Say so with "
-                f"--set task.label_separator='{separator}' or --set task.label_separator=none."
-            )
-    return None
-
-
-def _parts(text: str, separator: str) -> list[str]:
-    return [part.strip() for part in text.split(separator) if part.strip()]
+    listed_labels = joined.items(value)
+    return value if listed_labels is None else "|".join(listed_labels) or "No Finding"
 
 
 def _joined(texts: Sequence[str], separator: str | None) -> Labels:
-    cells = [_parts(text, separator) if separator else [text] if text else [] for text in texts]
+    cells = [joined.parts(text, separator) if separator else [text] if text else [] for text in texts]
     named = [tuple(part for part in cell if part.lower() not in NOTHING) for cell in cells]
     classes = tuple(sorted(set(chain.from_iterable(named)), key=natural_order))
     values: list[Label | None] = [name if text else None for name, text in zip(named, texts, strict=True)]
     return Labels("multilabel", classes, values, [()] * len(texts), [False] * len(texts))
 
 
+def _without_signs(texts: Sequence[str]) -> list[str]:
+    """Signs that stand for nothing (``-``, ``?``) are no labels, unless there is a plus beside the minus."""
+    signs = {text for text in texts if text and not any(map(str.isalnum, text))}
+    return list(texts) if "+" in signs else ["" if text in signs else text for text in texts]
+
+
 def _one_spelling(texts: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Names that differ in case, blanks or underscores only are one class, spelt as most are."""
+    """Names that differ in case, blanks or how accents are composed are one class, and so are words for yes and no."""
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
+    key = _answer if _answers(texts) else _folded
     for text in texts:
-        spellings[re.sub(r"[\s_]+", " ", text).casefold()][text] += 1
+        spellings[key(text)][text] += 1
     usual = {text: counts.most_common(1)[0][0] for counts in spellings.values() for text in counts}
     several = [sorted(counts) for key, counts in spellings.items() if len(counts) > 1 and key]
-    notes = [f"{listed(names)} differ in case or blanks only and are one class." for names in several]
+    notes = [f"{listed(names)} differ in spelling only and are one class." for names in several]
     return [usual[text] for text in texts], notes
+
+
+def _folded(text: str) -> str:
+    return re.sub(r"[\s_]+", " ", unicodedata.normalize("NFC", text)).casefold()
+
+
+def _answers(texts: Sequence[str]) -> bool:
+    """Whether all say yes or no, in more than one way (TRUE, yes, 1)."""
+    said = {text.casefold() for text in texts} - {""}
+    return said <= YES | NO and bool(said & YES) and bool(said & NO)
+
+
+def _answer(text: str) -> str:
+    return text and ("yes" if text.casefold() in YES else "no")
 
 
 def _without_doubt(texts: Sequence[str], spec: TaskSpec) -> tuple[list[str], list[bool], list[str]]:
@@ -176,6 +175,7 @@ def _grades(counts: Counter[str], column: str, spec: TaskSpec) -> tuple[tuple[st
     classes = tuple(sorted(counts, key=int if whole else natural_order))
     numbers = sorted(int(text) for text in classes) if all(map(str.isdecimal, classes)) else []
     named = bool(GRADE_WORDS & set(words(column)))
+    _ask_about_worded_grades(classes, column, spec)
     if not numbers or numbers[-1] > HIGHEST_GRADE or not (spec.kind == "graded" or (named and len(numbers) > 2)):
         return classes, False, []
     if spec.kind not in (None, "graded"):
@@ -189,6 +189,21 @@ def _grades(counts: Counter[str], column: str, spec: TaskSpec) -> tuple[tuple[st
     absent = sorted(set(range(numbers[0], numbers[-1])) - set(numbers))
     note = [f"No picture has grade {listed(map(str, absent))}; the scale keeps its place."] if absent else []
     return tuple(map(str, range(numbers[0], numbers[-1] + 1))), True, note
+
+
+def _ask_about_worded_grades(classes: Sequence[str], column: str, spec: TaskSpec) -> None:
+    """``R0, R1, R2`` in a column of grades have an order, which a task of classes would not know."""
+    if spec.kind or len(classes) < 3 or not (GRADE_WORDS - {"diagnosis"}) & set(words(column)):
+        return
+    numbers = [re.findall(r"\d+", name) for name in classes]
+    if not all(map(str.isdecimal, classes)) and all(map(_is_one, numbers)) and len({n[0] for n in numbers}) > 2:
+        raise TaskError(
+            f"Are {listed(classes)} in {column} grades? Say --set task.kind=graded, or multiclass if they are not."
+        )
+
+
+def _is_one(found: Sequence[str]) -> bool:
+    return len(found) == 1
 
 
 def of_flags(columns: Mapping[str, Sequence[str]], spec: TaskSpec) -> Labels:

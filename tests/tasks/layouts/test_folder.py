@@ -8,9 +8,11 @@ import pytest
 
 from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
+from transfusion.tasks import Task
 from transfusion.tasks.layouts import read
 
 Folders = Callable[..., Path]
+Loader = Callable[..., Task]
 
 
 def listed(root: Path, **settings: object) -> list[tuple[str, object, str | None]]:
@@ -86,3 +88,30 @@ def test_nothing_there(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_text("")
     with pytest.raises(TaskError, match="a file of no known kind"):
         listed(tmp_path / "a.pdf")
+
+
+@pytest.mark.parametrize("second", ["{label}/thumbs/{row}.png", "{label}/raw/{row}.png", "{label}/any/{row}.png"])
+def test_a_second_version_of_the_pictures_is_asked_about(
+    tree: Callable[..., Path], load_task: Loader, second: str
+) -> None:
+    first = "{label}/resized/{row}.png" if "raw" in second else "{label}/{row}.png"
+    root = tree([form.format(label=label, row=row) for form in (first, second) for label in "ab" for row in range(12)])
+    with pytest.raises(TaskError, match="hold 12 files of the same names.*leave_out"):
+        load_task(root)
+    folder = second.split("/")[1]
+    assert sum(map(len, load_task(root, leave_out=[f"*{folder}/*"]).splits.values())) == 24
+
+
+def test_classes_may_have_the_names_of_versions(tree: Callable[..., Path], load_task: Loader) -> None:
+    root = tree([f"{label}/{row}.png" for label in ("small", "large") for row in range(12)])
+    assert load_task(root).classes == ("large", "small")
+
+
+@pytest.mark.parametrize("place", ["c.zip", "a/more.tar", "archive/set.rar"])
+def test_archives_beside_the_pictures_are_named(tree: Callable[..., Path], load_task: Loader, place: str) -> None:
+    root = tree([f"{label}/{row}.png" for label in "ab" for row in range(12)], {place: b"PK"})
+    try:
+        told = "; ".join(load_task(root).card["warnings"])
+    except TaskError as error:
+        told = str(error)
+    assert place.split("/")[0] in told

@@ -146,3 +146,10 @@ def test_several_tables_are_asked_about(write: Write, load_task: Loader) -> None
     (root / "more.csv").write_text("x\n1\n")
     with pytest.raises(TaskError, match=r"several CSV files \(labels.csv, more.csv\)"):
         load_task(root)
+
+
+def test_a_table_without_a_header_is_named(tree: Callable[..., Path], load_task: Loader) -> None:
+    names = [f"x{row}y.png" for row in range(24)]
+    root = tree(names, {"labels.csv": "\n".join(f"{name},{'ab'[row % 2]}" for row, name in enumerate(names))})
+    with pytest.raises(TaskError, match="no header"):
+        load_task(root)

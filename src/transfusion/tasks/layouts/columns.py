@@ -32,8 +32,8 @@ META_WORDS = frozenset(
     "age sex male female gender smoker smoking smoke race ethnicity height weight bmi ruler hair marker device "
     "scanner camera hospital site center centre view frontal lateral ap pa portable laterality left right eye side "
     "date time year month visit birth has is pregnant history family duplicate width rows columns modality "
-    "localization location region anatom x y box bbox rad reader alive dead died survival icu inpatient pediatric "
-    "pixel spacing url source".split()
+    "localization location region anatom x y box bbox rad reader rater annotator grader expert observer radiologist "
+    "doctor alive dead died survival icu inpatient pediatric pixel spacing url source".split()
 )
 FINDINGS = frozenset(
     plain(name)
@@ -61,6 +61,8 @@ def image_column(spec: TaskSpec, frame: pd.DataFrame, index: PictureIndex, sourc
     if spec.image_column:
         return need_column(frame, spec.image_column)
     counts = hits(frame, index)
+    if sum(map(bool, index.find(list(map(str, frame.columns))))):
+        raise TaskError(f"The first line of {source} names a picture, so it has no header. Give its columns names.")
     if not counts:
         raise TaskError(
             f"No column of {source} names pictures. Name it with task.image_column; "
@@ -138,11 +140,14 @@ def label_columns(spec: TaskSpec, frame: pd.DataFrame, source: str, taken: Seque
         return [need_column(frame, name.strip()) for name in spec.label_column.split(",")]
     free = [str(c) for c in frame.columns if c not in taken and not is_row_number(str(c)) and frame[c].ne("").any()]
     free = [column for column in free if groups.rank(column) is None]
-    usual = _column(frame[free], LABEL_COLUMNS)
+    usual = sorted(
+        (column for column in free if plain(column) in LABEL_COLUMNS), key=lambda c: LABEL_COLUMNS.index(plain(c))
+    )
     if usual:
-        return [usual]
+        _refuse_other_labels(frame, usual, source)
+        return usual[:1]
     flags = [column for column in free if frame[column].map(labels.is_flag).all()]
-    if len(flags) > 1 and _all_labels(flags, free):
+    if len(flags) > 1 and _all_labels(frame, flags, free):
         return flags
     named = [column for column in free if LABEL_WORDS & set(words(column)) and plain(column) not in FINDINGS]
     if len(named) == 1:
@@ -157,10 +162,35 @@ def label_columns(spec: TaskSpec, frame: pd.DataFrame, source: str, taken: Seque
     )
 
 
-def _all_labels(flags: Sequence[str], free: Sequence[str]) -> bool:
+def _refuse_other_labels(frame: pd.DataFrame, usual: Sequence[str], source: str) -> None:
+    """Two columns of labels must be one coarser than, or the same as, the other."""
+    for other in usual[1:]:
+        both = frame[[usual[0], other]].drop_duplicates()
+        both = both[both.ne("").all(axis=1)]
+        if both[usual[0]].duplicated().any() and both[other].duplicated().any():
+            raise TaskError(
+                f"{source} has labels in {usual[0]} and other ones in {other}. Say which are meant with "
+                f"--set task.label_column='{usual[0]}' or '{other}'."
+            )
+
+
+def unused_labels(frame: pd.DataFrame, used: Sequence[str], spec: TaskSpec) -> list[str]:
+    """A note on a finer or coarser column of labels beside the one that is used."""
+    if len(used) > 1 or spec.label_column:
+        return []
+    others = [
+        str(c) for c in frame.columns if plain(str(c)) in LABEL_COLUMNS and c not in used and frame[c].ne("").any()
+    ]
+    finer = [other for other in others if frame[other].nunique() != frame[used[0]].nunique()]
+    return [f"Labels are the column {used[0]}, not {listed(finer)}; task.label_column says otherwise."] if finer else []
+
+
+def _all_labels(frame: pd.DataFrame, flags: Sequence[str], free: Sequence[str]) -> bool:
     """Whether columns of 0 and 1 are findings, or at least stand alone and none is about the person or the picture."""
     if {plain(column) for column in flags} <= FINDINGS:
         return True
+    if any(LABEL_WORDS & set(words(column)) for column in flags):  # class_0 and class_1, or what two readers said
+        return bool((frame[list(flags)].map(labels.is_yes).sum(axis=1) == 1).all()) and len(flags) == len(free)
     return len(flags) == len(free) and not any(META_WORDS & set(words(column)) for column in flags)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
 from transfusion.tasks.listing import Problem
-from transfusion.tasks.names import shown
+from transfusion.tasks.names import listed, shown
 from transfusion.tasks.split_names import SplitNames
 
 PICTURE_SUFFIXES = frozenset(
@@ -53,6 +53,7 @@ LONE = {
     **dict.fromkeys((".crdownload", ".part", ".download", ".tmp"), "unfinished downloads"),
     **dict.fromkeys((".zip", ".tar", ".7z", ".rar"), "archives, not unpacked"),
 }
+ARCHIVES = frozenset((".zip", ".tar", ".tgz", ".7z", ".rar"))
 MAGIC = (
     rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|BM....\0\0\0\0|II\*\0|MM\0\*|RIFF....WEBP|"
     rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51|....ftypavi[fs]|P[1-6]\s"
@@ -144,7 +145,7 @@ def scan(root: Path, spec: TaskSpec) -> Found:
     Raises:
         TaskError: if there are DICOM files and the package that reads them is not installed.
     """
-    pictures, others, foreign, left, lone = [], Counter[str](), defaultdict(list), Counter[str](), []
+    pictures, others, foreign, left, lone, packed = [], Counter[str](), defaultdict(list), Counter[str](), [], []
     for path in files_below(root):
         suffix = path.suffix.lower()
         pattern = _pattern_for(path, root, spec.leave_out)
@@ -154,6 +155,7 @@ def scan(root: Path, spec: TaskSpec) -> Found:
             pictures.append(path)
         else:
             others[suffix or path.name] += 1
+            packed += [path] * (suffix in ARCHIVES)
             if suffix in FOREIGN and (suffix != ".gz" or path.name.lower().endswith(".nii.gz")):
                 foreign[path.parent, FOREIGN[suffix]].append(path)
             elif suffix in LONE and path.parent != root:
@@ -164,6 +166,9 @@ def scan(root: Path, spec: TaskSpec) -> Found:
     if masks:
         example = shown(masks[0].relative_to(root).as_posix())
         notes.append(f"{len(masks)} files are masks of other pictures ({example}, ...) and were not used as pictures.")
+    if packed:
+        names = listed(path.relative_to(root).as_posix() for path in packed)
+        notes.append(f"Archives are not looked into: {names}. Unpack what belongs to the data.")
     for path in _unaccompanied(root, lone, pictures):
         foreign[path.parent, LONE[path.suffix.lower()]].append(path)
     return Found(root, kept, dict(others), tuple(_foreign_problems(root, foreign)), tuple(notes))

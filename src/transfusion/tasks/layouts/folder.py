@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -21,6 +21,11 @@ from transfusion.tasks.patterns import compiled, search
 from transfusion.tasks.split_names import SplitNames
 
 SETTING = "task.label_pattern"
+VERSION = re.compile(
+    r"originals?|raw|(pre)?processed|resized|cropped|enhanced|aug(mented)?|png|jpe?g|tiff?|thumb(nail)?s?|small|large|clahe|"
+    r"gr[ae]y(scale)?|rgb|colou?r|\d+(x\d+|px)|normali[sz]ed|filtered|denoised",
+    re.IGNORECASE,
+)
 PARTS = frozenset("fold folds cv split part batch site center centre hospital round version v scanner".split())  # noqa: SIM905
 
 
@@ -39,6 +44,7 @@ def read(spec: TaskSpec, root: Path) -> Listing:
     splits = SplitNames(spec).of_folders(places)
     folders = inner_folders(places, spec)
     level = 0 if spec.label_pattern else _class_level(root, [inner for inner in folders if inner])
+    _refuse_versions(places, {p.parent for p, inner in zip(places, folders, strict=True) if len(inner) > level + 1})
     texts = _by_pattern(places, spec.label_pattern) if spec.label_pattern else [_at(inner, level) for inner in folders]
     told = labels.of_one([shown(text) for text in texts], "folder", spec)
     _refuse_alike(texts)
@@ -60,7 +66,8 @@ def read(spec: TaskSpec, root: Path) -> Listing:
         if value is not None
     ]
     listed_entries, unlisted, list_notes = with_lists(entries, found, spec)
-    stray = [path for path, text in zip(found.pictures, texts, strict=True) if not text]
+    told_rows = zip(found.pictures, told.values, told.dropped, strict=True)
+    stray = [path for path, value, dropped in told_rows if value is None and not dropped]
     detail = f"does not match {spec.label_pattern}" if spec.label_pattern else "not in a class folder"
     return Listing(
         layout="folder",
@@ -133,6 +140,24 @@ def _class_level(root: Path, folders: Sequence[tuple[str, ...]]) -> int:
 
 def _may_be_a_person(name: str) -> bool:
     return bool(re.search(r"\d", name)) and not PARTS & set(words(name)) and not BATCH.fullmatch(name)
+
+
+def _refuse_versions(places: Sequence[PurePosixPath], inside: Set[PurePosixPath]) -> None:
+    """The same names in ``a/`` and ``a/thumbs/``, or in ``a/raw/`` and ``a/resized/``, are the same pictures twice."""
+    names: dict[PurePosixPath, set[str]] = defaultdict(set)
+    for place in places:
+        names[place.parent].add(place.stem)
+    for folder in sorted(inside):
+        own = names[folder]
+        beside = [folder.parent, *(other for other in inside if other.parent == folder.parent and other != folder)]
+        for other in beside if VERSION.fullmatch(folder.name) else beside[:1]:
+            alike = other == folder.parent or VERSION.fullmatch(other.name)
+            if alike and len(own) > 2 and own <= names.get(other, set()):
+                raise TaskError(
+                    f"{shown(str(folder))}/ and {shown(str(other))}/ hold {len(own)} files of the same names: are they "
+                    "other versions of the same pictures? Leave one out, as in "
+                    f"--set task.leave_out=\"['*{shown(folder.name)}/*']\", or rename the files."
+                )
 
 
 def _hold_the_same(below: Mapping[str, set[str]], inner: set[str]) -> bool:

@@ -10,6 +10,7 @@ import json
 import re
 import warnings
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -62,13 +63,30 @@ def read_table(path: Path) -> pd.DataFrame:
         raise TaskError(f"{path} cannot be read as a table: {' '.join(str(error).split())}.") from error
     if table.empty:
         raise TaskError(f"{path} has no rows. Give a table with one row per image.")
-    table.columns = table.columns.str.strip()
+    table.columns = table.columns.astype(str).str.strip()
+    table = _without_twice(table, path)
     stripped: pd.DataFrame = table.apply(lambda column: column.str.strip())
     table[:] = stripped.mask(stripped.isin(MISSING), "")
     table = table[(table != "").any(axis=1)]
     nameless = [column for column in table if _is_nameless(str(column))]
     empty = [column for column in nameless if table[column].eq("").all()]
     kept: pd.DataFrame = table.drop(columns=empty).reset_index(drop=True)
+    return kept
+
+
+def _without_twice(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Every column once.
+
+    Raises:
+        TaskError: if two of one name differ.
+    """
+    names = list(table.columns)
+    counts = Counter(names)
+    for name in [name for name, count in counts.items() if name and count > 1]:
+        first, *others = (table.iloc[:, place] for place, own in enumerate(names) if own == name)
+        if any(not first.equals(other) for other in others):
+            raise TaskError(f"{path} has the column {name} {len(others) + 1} times, and they differ. Rename them.")
+    kept: pd.DataFrame = table.loc[:, ~table.columns.duplicated()].copy()
     return kept
 
 
@@ -87,6 +105,9 @@ def _of_text(path: Path) -> pd.DataFrame:
     table: pd.DataFrame = pd.read_csv(
         io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False
     )
+    header = pd.read_csv(io.StringIO(text), sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False)
+    if len(table) and len(header.columns) == len(table.columns):  # pandas numbers the columns of one name
+        table.columns = pd.Index([own or name for own, name in zip(header.iloc[0], table.columns, strict=True)])
     return table
 
 

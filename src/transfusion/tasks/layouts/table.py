@@ -96,6 +96,7 @@ def rows_of(sheets: Sheets, image: str, spec: TaskSpec) -> Told:
     if group is None and split is None and len(set(sheets.splits)) == 1:
         groups.refuse_doubtful(spec, frame, image, label)
     told = _labels(frame, label, spec)
+    told = replace(told, notes=(*told.notes, *columns.unused_labels(frame, label, spec)))
     splits = _splits(sheets, split, spec)
     people = groups.people(list(frame[group])) if group else [None] * len(frame)
     texts = list(frame[label[0]]) if len(label) == 1 else ["" if v is None else "?" for v in told.values]
