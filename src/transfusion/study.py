@@ -15,12 +15,12 @@ from rich.console import Console
 
 from transfusion.errors import SpecError, StoreError, UnknownNameError
 from transfusion.locks import leases
-from transfusion.runs.commands import joined
 from transfusion.runs.estimate import Estimate, estimate
 from transfusion.runs.fleet import Fleet
 from transfusion.runs.frames import tidy
 from transfusion.runs.machine import Machine
 from transfusion.runs.plan import Plan, make_plan
+from transfusion.runs.sharing import joined
 from transfusion.runs.slurm import Slurm
 from transfusion.runs.store import Store
 from transfusion.runs.team import Team, damaged_files
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Summary:
     """What a call of ``Study.run`` did.
 
     Attributes:
@@ -144,7 +144,7 @@ class Study:
         progress: bool = True,
         trackers: Sequence[str] = (),
         budget_s: float = math.inf,
-    ) -> Outcome:
+    ) -> Summary:
         """Carry out every run that is not finished; safe to interrupt, and to call again.
 
         A study ``until="decided"`` adds one seed, and records it, as long as it is not decided, there are
@@ -192,7 +192,7 @@ class Study:
             return False
         return not self.verdict().is_decided
 
-    def _run(self, team: Team | Fleet) -> Outcome:
+    def _run(self, team: Team | Fleet) -> Summary:
         """Carry out the grid as it is."""
         with self._joined() as plan:
             return self._carry_out(plan, team)
@@ -223,7 +223,7 @@ class Study:
         with self._joined() as plan:
             return plan.grid
 
-    def _carry_out(self, plan: Plan, team: Team | Fleet) -> Outcome:
+    def _carry_out(self, plan: Plan, team: Team | Fleet) -> Summary:
         if plan.donor_run:
             self.store.adopt(plan.donor_run.id)
         everything = [self.store.run(run.id) for run in (*plan.grid, *([plan.donor_run] if plan.donor_run else []))]
@@ -234,7 +234,7 @@ class Study:
             files.tidy()
         failed = {files.id: failure["error"] for files in everything if (failure := files.failure())}
         done = sum(files.state == "done" for files in everything)
-        return Outcome(ran=ran, kept=max(0, done + len(failed) - ran), failed=failed, unseen=unseen, repaired=damaged)
+        return Summary(ran=ran, kept=max(0, done + len(failed) - ran), failed=failed, unseen=unseen, repaired=damaged)
 
     def frame(self) -> pd.DataFrame:
         """One row per run and evaluation, read from disk.

@@ -15,7 +15,7 @@ import pytest
 from transfusion.runs.frames import similarity
 from transfusion.runs.machine import Machine
 from transfusion.spec import RepresentationSpec, StudySpec, TaskSpec, TrainSpec
-from transfusion.study import Outcome, Study, Team
+from transfusion.study import Study, Summary, Team
 
 pytestmark = pytest.mark.training
 
@@ -67,10 +67,10 @@ class Killer(threading.Thread):
 
 
 @pytest.fixture
-def comparing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], tuple[Study, Outcome, set[int]]]:
+def comparing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], tuple[Study, Summary, set[int]]]:
     """A study with comparisons, of whose comparing workers this many are killed."""
 
-    def carried_out(name: str, kills: int) -> tuple[Study, Outcome, set[int]]:
+    def carried_out(name: str, kills: int) -> tuple[Study, Summary, set[int]]:
         killer, compare = Killer(tmp_path / name, kills), Team.compare
 
         def compare_and_tell(team: Team) -> list[str]:
@@ -89,7 +89,7 @@ def comparing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str,
     return carried_out
 
 
-Comparing = Callable[[str, int], "tuple[Study, Outcome, set[int]]"]
+Comparing = Callable[[str, int], "tuple[Study, Summary, set[int]]"]
 
 
 @pytest.mark.slow

@@ -13,9 +13,9 @@ import pytest
 from transfusion import locks
 from transfusion.errors import SpecError
 from transfusion.locks import leases
-from transfusion.runs.commands import joined
 from transfusion.runs.machine import Machine
 from transfusion.runs.run import Job, carry_out
+from transfusion.runs.sharing import joined
 from transfusion.runs.store import Store
 from transfusion.spec import RunSpec, SchemeSpec, TaskSpec, TrainSpec
 

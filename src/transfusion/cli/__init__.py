@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from transfusion.networks.donors import Donor
     from transfusion.runs.machine import Machine
-    from transfusion.study import Outcome, Study
+    from transfusion.study import Study, Summary
 
 OUTPUTS = click.IntRange(1, 1_000_000)
 SIDE = click.IntRange(1, 16_384)  # pixels
@@ -200,7 +200,7 @@ def _preview(studies: list[Study], machine: Machine, workers: int | None) -> int
     return 0
 
 
-def _run(the_study: Study, **how: Any) -> Outcome:
+def _run(the_study: Study, **how: Any) -> Summary:
     """Say what is worth knowing, and carry out what is not finished."""
     from transfusion.cli import terminal
     from transfusion.runs.trackers import check
@@ -219,7 +219,7 @@ def _run(the_study: Study, **how: Any) -> Outcome:
     return outcome
 
 
-def _conclude(studies: list[Study], outcomes: list[Outcome], details: bool) -> int:
+def _conclude(studies: list[Study], outcomes: list[Summary], details: bool) -> int:
     """Print what each study came to; the exit code."""
     from transfusion.cli import terminal
 

@@ -15,7 +15,7 @@ from transfusion.report.method import settings_of
 from transfusion.report.table import CurveTable
 from transfusion.runs.estimate import Estimate
 from transfusion.spec import DonorRunSpec, StudySpec, TaskSpec
-from transfusion.study import Outcome, Study
+from transfusion.study import Study, Summary
 from transfusion.verdict import Verdict
 from transfusion.verdict.numbers import listed
 from transfusion.verdict.statement import OPENING, TITLES, Statement
@@ -127,7 +127,7 @@ def ending(study: Study, *, details: bool) -> Iterator[str]:
         yield f"Page: {study.report()}"
 
 
-def troubles(study: Study, outcome: Outcome) -> Iterator[str]:
+def troubles(study: Study, outcome: Summary) -> Iterator[str]:
     """What failed, and where the traceback is."""
     for why in outcome.unseen:
         yield f"One comparison of networks failed: {why}"

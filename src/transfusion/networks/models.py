@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from transfusion.errors import SpecError, UnknownNameError
-from transfusion.networks.donors.registry import HUB, timm_config
+from transfusion.networks.donors.catalogue import HUB, timm_config
 from transfusion.networks.seeding import isolated_rng
 
 # kernel size and widths

@@ -16,7 +16,7 @@ from transfusion.paper.grids import PAPER, Choices, PaperRecipe
 from transfusion.paper.record import MEMORY, remembered
 from transfusion.runs.store import Store
 from transfusion.spec import DonorRunSpec, StudySpec
-from transfusion.study import Outcome, Study
+from transfusion.study import Study, Summary
 
 SHARED = ("runs", "donors")  # folders that the parts of a recipe have in common
 
@@ -63,7 +63,7 @@ class Replication:
         found = IDENTIFY[self.name](task, donors)
         write_json(self.folder / MEMORY, _memory(self.name, self.choices, found))
 
-    def run(self, *, workers: int | None = None, progress: bool = True) -> dict[str, Outcome]:
+    def run(self, *, workers: int | None = None, progress: bool = True) -> dict[str, Summary]:
         """Carry out every run that is not finished; safe to interrupt, and to call again."""
         self.begin()
         return {name: study.run(workers=workers, progress=progress) for name, study in self.studies.items()}

@@ -39,7 +39,7 @@ from transfusion.networks import models
 from transfusion.networks.structure import stages
 from transfusion.runs.batches import Batches, derive_seed
 from transfusion.runs.frames import FOUND, PAIR
-from transfusion.runs.jobs import Outcome
+from transfusion.runs.jobs import Ending
 from transfusion.runs.machine import Machine
 from transfusion.runs.run_files import AGAIN
 from transfusion.runs.store import RunFiles, Store, read_tensors, write_tensors
@@ -107,7 +107,7 @@ class Look:
         """See ``Job``."""
         return not _is_whole(self.path)
 
-    def carry_out(self) -> Outcome:
+    def carry_out(self) -> Ending:
         """Carry out the unit and keep what it found."""
         self.lock_path.parent.mkdir(parents=True, exist_ok=True)
         with claimed(self.lock_path) as mine:

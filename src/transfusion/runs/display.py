@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from transfusion import locks
-from transfusion.runs.jobs import Outcome
+from transfusion.runs.jobs import Ending
 from transfusion.runs.run import Job
 from transfusion.runs.run_files import RunFiles
 
@@ -72,7 +72,7 @@ class Display:
         steps += sum(job.run.train.steps for job in self.jobs if job.id in self._ended)
         return steps, "  ".join(f"{job.run.label} {_last(job.files)}" for job in running)
 
-    def end(self, job: Job, outcome: Outcome) -> None:
+    def end(self, job: Job, outcome: Ending) -> None:
         """Say that one run has ended, here or elsewhere."""
         self.ended += 1
         self._ended.add(job.id)

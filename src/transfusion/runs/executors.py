@@ -18,7 +18,7 @@ from typing import Any
 
 from transfusion.errors import ClusterError, SpecError
 from transfusion.files import reason
-from transfusion.runs.jobs import Job, Outcome
+from transfusion.runs.jobs import Ending, Job
 
 POLL_S = 0.25
 
@@ -36,7 +36,7 @@ class Pool:
         SpecError: if it is no executor.
     """
 
-    def __init__(self, executor: Any, call: Callable[[Job, int], Outcome], *, is_ours: bool) -> None:
+    def __init__(self, executor: Any, call: Callable[[Job, int], Ending], *, is_ours: bool) -> None:
         if not callable(getattr(executor, "submit", None)):
             raise SpecError(
                 f"{_name(executor)} is no executor: it has no submit(). Give one of concurrent.futures, or Dask's "
@@ -76,14 +76,14 @@ class Pool:
             time.sleep(POLL_S)
         return ended
 
-    def outcome(self, future: Any, job: Job) -> Outcome:
+    def outcome(self, future: Any, job: Job) -> Ending:
         """What a job came to; whatever the executor itself says against it is the run's failure.
 
         Raises:
             BrokenProcessPool, ClusterError: if the executor broke.
         """
         try:
-            outcome: Outcome = future.result()
+            outcome: Ending = future.result()
         # the executor's own end says nothing about the job: it is tried again and not recorded as failed
         except (BrokenExecutor, CancelledError) as error:
             raise self._broken(error) from error

@@ -16,7 +16,7 @@ from transfusion.runs.slurm import Slurm, Workers
 from transfusion.runs.status import WATCH_S, follow
 from transfusion.runs.store import Store
 from transfusion.spec import RunSpec
-from transfusion.tasks import cache as images
+from transfusion.tasks import decoded
 
 
 class Fleet:
@@ -45,7 +45,7 @@ class Fleet:
         # threads are left out: each node divides its own cores
         options = ["--accelerator", machine.accelerator, "--devices", str(machine.devices)]
         options += ["--trackers", ",".join(trackers)] if trackers else []
-        self._workers = Workers(cluster, store.folder, options, images.folder(cache).absolute())
+        self._workers = Workers(cluster, store.folder, options, decoded.folder(cache).absolute())
 
     def carry_out(self, grid: list[RunSpec], donor_run: RunSpec | None, damaged: Collection[str] = ()) -> int:
         """See that workers carry out what is unfinished, and watch them; returns how many runs that were."""

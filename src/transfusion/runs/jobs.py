@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-Outcome = Literal["done", "failed", "busy", "kept"]
+Ending = Literal["done", "failed", "busy", "kept"]
 
 
 class Job(Protocol):
@@ -18,7 +18,7 @@ class Job(Protocol):
     def is_open(self) -> bool:
         """Whether it is still to be done, as far as a quick look shows: another process may have done it."""
 
-    def carry_out(self) -> Outcome:
+    def carry_out(self) -> Ending:
         """Carry it out, or resume it; what goes wrong inside is recorded, not raised.
 
         Returns:

@@ -19,7 +19,7 @@ from transfusion.files import write_table
 from transfusion.locks.leases import LeaseLostError
 from transfusion.networks import donors, models
 from transfusion.runs import trackers
-from transfusion.runs.jobs import Outcome
+from transfusion.runs.jobs import Ending
 from transfusion.runs.machine import Machine, best_precision, describe, end_with_parent
 from transfusion.runs.store import RunFiles, Store, read_tensors, write_tensors
 from transfusion.runs.train import Trainer, fit
@@ -69,7 +69,7 @@ class Job:
             return files.wanted and self.failed_at in (None, files.failed_at)
         return files.state != "done" or self.verify
 
-    def carry_out(self) -> Outcome:
+    def carry_out(self) -> Ending:
         """See ``carry_out``."""
         return carry_out(self)
 
@@ -78,7 +78,7 @@ class Job:
         self.files.fail(error, trace, retry=True)
 
 
-def carry_out(job: Job) -> Outcome:
+def carry_out(job: Job) -> Ending:
     """Carry out one run, or resume it; never raises for errors inside the run.
 
     Returns:

@@ -17,7 +17,7 @@ from transfusion.runs.run import Job
 from transfusion.runs.store import RunFiles, Store, read_tensors
 from transfusion.runs.workers import Crew, Inline, carry_out_all
 from transfusion.spec import RunSpec
-from transfusion.tasks import cache as images
+from transfusion.tasks import decoded
 
 OUTPUTS, SIDE = 2, 224  # of a network of which the scale of its body alone is wanted
 HERE = (ProcessPoolExecutor, ThreadPoolExecutor, Inline)  # executors that share this machine
@@ -128,7 +128,7 @@ class Team:
 
     def _cache(self) -> Path | None:
         """As given; a process elsewhere need not have this one's settings, nor its working folder."""
-        return self.cache and self.cache.absolute() if self.is_here else images.folder(self.cache).absolute()
+        return self.cache and self.cache.absolute() if self.is_here else decoded.folder(self.cache).absolute()
 
 
 def damaged_files(runs: list[RunFiles], show: bool) -> dict[str, list[str]]:

@@ -24,7 +24,7 @@ from transfusion import cores
 from transfusion.errors import StoreError
 from transfusion.files import reason
 from transfusion.runs.executors import POLL_S, Pool
-from transfusion.runs.jobs import Job, Outcome
+from transfusion.runs.jobs import Ending, Job
 from transfusion.runs.machine import Machine, end_with_parent, environment, keep_memory
 from transfusion.runs.queue import Queue
 
@@ -142,7 +142,7 @@ def _end(pool: ProcessPoolExecutor) -> None:
 
 def carry_out_all(
     jobs: Iterable[J], crew: Crew, executor: Executor | None = None, waits: Callable[[J], None] | None = lambda _: None
-) -> Iterator[tuple[J, Outcome] | None]:
+) -> Iterator[tuple[J, Ending] | None]:
     """Carry out every job; yields each with what it came to, and None every quarter of a second in between.
 
     Args:
@@ -164,12 +164,12 @@ def carry_out_all(
             yield from _carry_out_in(pool, max(1, crew.workers), waiting, deaths, waits)
 
 
-def _carry_out(job: Job, attempt: int) -> Outcome:
+def _carry_out(job: Job, attempt: int) -> Ending:
     """What a process carries out; ``attempt`` makes each call another one to executors that remember results."""
     return job.carry_out()
 
 
-def _carry_out_elsewhere(job: Job, attempt: int) -> Outcome:
+def _carry_out_elsewhere(job: Job, attempt: int) -> Ending:
     """The same in a process that somebody else started."""
     keep_memory()
     return job.carry_out()
@@ -177,7 +177,7 @@ def _carry_out_elsewhere(job: Job, attempt: int) -> Outcome:
 
 def _carry_out_in(
     pool: Pool, places: int, waiting: Queue[J], deaths: Counter[str], waits: Callable[[J], None] | None
-) -> Iterator[tuple[J, Outcome] | None]:
+) -> Iterator[tuple[J, Ending] | None]:
     """Feed ``pool`` until nothing waits, or until a process dies and takes the pool with it."""
     running: dict[Any, J] = {}
     try:
@@ -202,7 +202,7 @@ def _carry_out_in(
         pool.withdraw(running)
 
 
-def _fill(pool: Pool, places: int, waiting: Queue[J], running: dict[Any, J]) -> Iterator[tuple[J, Outcome]]:
+def _fill(pool: Pool, places: int, waiting: Queue[J], running: dict[Any, J]) -> Iterator[tuple[J, Ending]]:
     """Give ``pool`` what waits, as far as there is room; yields what another process did meanwhile."""
     while len(running) < places and (job := waiting.take()) is not None:
         if not job.is_open:
@@ -215,7 +215,7 @@ def _fill(pool: Pool, places: int, waiting: Queue[J], running: dict[Any, J]) -> 
             raise
 
 
-def _blame(jobs: list[J], waiting: Queue[J], deaths: Counter[str]) -> Iterator[tuple[J, Outcome]]:
+def _blame(jobs: list[J], waiting: Queue[J], deaths: Counter[str]) -> Iterator[tuple[J, Ending]]:
     """Any of ``jobs`` may have killed the process: try each again, one at a time, but not for ever."""
     for job in reversed(jobs):  # put_first() reverses it once more
         deaths[job.id] += 1

@@ -18,9 +18,9 @@ from functools import partial
 
 from transfusion.errors import InputError
 from transfusion.similarity.arrays import similarity
-from transfusion.similarity.inputs import Array
 from transfusion.similarity.measures import MEASURES, SVCCA_VARIANCE, measure, svcca_score
 from transfusion.similarity.pair import Pair
+from transfusion.similarity.reading import Array
 from transfusion.similarity.result import Similarity, judge
 from transfusion.similarity.sums import Sums
 

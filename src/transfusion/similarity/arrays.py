@@ -14,9 +14,9 @@ from transfusion.errors import InputError
 from transfusion.similarity.blas import CHAIN
 from transfusion.similarity.exact import exact_pair
 from transfusion.similarity.gram import BLOCK
-from transfusion.similarity.inputs import Array, check_same_rows, moderate, rounding_unit, samples
 from transfusion.similarity.measures import Measure
 from transfusion.similarity.pair import EPS, SAFE_SPREAD, Pair, View
+from transfusion.similarity.reading import Array, check_same_rows, moderate, rounding_unit, samples
 from transfusion.similarity.result import Similarity, judge
 from transfusion.similarity.sums import Sums, partner
 

@@ -66,7 +66,7 @@ class TaskSpec(Spec):
         image_size: side in pixels that every image is scaled to (shorter side, then centre crop); None keeps
             the size of array data and scales picture files to 224.
         crop: what of a picture is scaled: its centre ``square``, or the square around the ``circle`` of a fundus
-            photograph (see ``tasks.fundus``; needs OpenCV).
+            photograph (see ``tasks.disc``; needs OpenCV).
         channels: 1 (grey), 3 (colour) or None: grey only if every picture is stored as grey.
         labels: CSV file with one row per image (or several, joined by commas), where it is not found by itself.
         image_column, label_column, patient_column, split_column: columns of that file, where they are not found by

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transfusion.tasks import cache as store
+from transfusion.tasks import decoded
 
 DEPTHS = (8, 10, 12, 14)  # bits of detectors; what uses more of the 16 is taken as it is
 FULL = 65535
@@ -21,7 +21,7 @@ def range_used(path: Path, images: np.ndarray, deep: np.ndarray) -> int:
         deep: (n,) which of them.
     """
     tops = (int(images[row].max()) for row in np.flatnonzero(deep))
-    return int(store.remembered(path, lambda: max(tops, default=FULL)))
+    return int(decoded.remembered(path, lambda: max(tops, default=FULL)))
 
 
 def window_of(top: int) -> tuple[int, int] | None:

@@ -15,8 +15,7 @@ import numpy as np
 from transfusion.errors import BadDataError, TaskError
 from transfusion.files import is_passing, reading
 from transfusion.spec import Normalization, TaskSpec
-from transfusion.tasks import cache as store
-from transfusion.tasks import depth, fundus, layouts, near, patients, pictures, seen
+from transfusion.tasks import decoded, depth, disc, layouts, near, patients, pictures, seen
 from transfusion.tasks.card import data_card
 from transfusion.tasks.checks import contradictions, usable
 from transfusion.tasks.listing import Arrays, Entry, Listing, Member, Problem
@@ -84,9 +83,9 @@ def load(spec: TaskSpec, cache: str | Path | None = None, progress: bool = False
         >>> task.kind, task.splits["train"].images.shape
         ('graded', (40, 32, 32, 3))
     """
-    folder = store.folder(cache)
+    folder = decoded.folder(cache)
     listing = check(spec)
-    memo = store.FactsMemo(folder, spec.data, pictures.inspect, pictures.hash_file)
+    memo = decoded.FactsMemo(folder, spec.data, pictures.inspect, pictures.hash_file)
     # some files show only on decoding that they are damaged: they are remembered, and the splits cut anew without them
     while True:
         facts = _look(memo, folder, listing, progress, spec.max_megapixels)
@@ -97,11 +96,11 @@ def load(spec: TaskSpec, cache: str | Path | None = None, progress: bool = False
         try:
             images, notes = _spread(folder, stock, _images(folder, listing.arrays, stock, progress), progress)
             break
-        except store.IncompleteError as error:
+        except decoded.IncompleteError as error:
             memo.condemn({_path(stock.entries[row]): why for row, why in error.errors.items()})
     _refuse(spec, known, problems)
     if known.layout != "embedded":  # those are drawn one by one
-        found = near.hashes(folder / f"near-{store.key_of(stock.content)}.json", images, progress)
+        found = near.hashes(folder / f"near-{decoded.key_of(stock.content)}.json", images, progress)
         digests = [fact.digest for fact in stock.facts]
         notes += near.notes(found, digests, stock.splits)
         notes += seen.notes(folder, digests, seen.reading_of(spec.data, digests, stock.labels, stock.splits))
@@ -116,18 +115,18 @@ def check(spec: TaskSpec) -> Listing:
         BadDataError, TaskError, SpecError: as ``load``.
     """
     if spec.crop == "circle":
-        fundus.check()
+        disc.check()
     with outside(spec.data):
         listing = usable(layouts.read(spec), spec)
     _refuse(spec, listing, listing.problems)
     return listing
 
 
-def _look(memo: store.FactsMemo, folder: Path, listing: Listing, progress: bool, max_megapixels: int) -> list[Facts]:
+def _look(memo: decoded.FactsMemo, folder: Path, listing: Listing, progress: bool, max_megapixels: int) -> list[Facts]:
     arrays = listing.arrays
     if arrays is None:
         return [_sized(fact, max_megapixels) for fact in memo.of([_path(entry) for entry in listing.entries], progress)]
-    digest = store.key_of(arrays.identity, [memo.of_file(path).digest for path in arrays.files])
+    digest = decoded.key_of(arrays.identity, [memo.of_file(path).digest for path in arrays.files])
     mode = ("L" if arrays.channels == 1 else "RGB") + (";16" if arrays.dtype == np.uint16 else "")
     rows = [int(str(entry.source)) for entry in listing.entries]
     # drawn pictures need no hash of pixels: their place decides them
@@ -140,11 +139,11 @@ def _row_hashes(folder: Path, arrays: Arrays, digest: str, rows: Sequence[int]) 
 
     def make() -> list[str]:
         found: list[str] = []
-        for start in range(0, len(rows), store.CHUNK):
-            found += map(pictures.hash_pixels, _read_rows(arrays, rows[start : start + store.CHUNK]))
+        for start in range(0, len(rows), decoded.CHUNK):
+            found += map(pictures.hash_pixels, _read_rows(arrays, rows[start : start + decoded.CHUNK]))
         return found
 
-    found = store.remembered(folder / f"rows-{store.key_of(digest, list(rows))}.json", make)
+    found = decoded.remembered(folder / f"rows-{decoded.key_of(digest, list(rows))}.json", make)
     return [str(content) for content in found]
 
 
@@ -239,18 +238,18 @@ def _cut(spec: TaskSpec, listing: Listing, good: Sequence[tuple[Entry, Facts]], 
 
 def _images(folder: Path, arrays: Arrays | None, stock: Stock, progress: bool) -> np.ndarray:
     def scaled(pixels: np.ndarray) -> np.ndarray:
-        shown = fundus.disc(pixels) if stock.crop == "circle" else pixels
+        shown = disc.square(pixels) if stock.crop == "circle" else pixels
         return pictures.fit(shown, stock.image_size, stock.interpolation)
 
     def from_file(row: int) -> np.ndarray | str:
         path = _path(stock.entries[row])
         try:
             return scaled(pictures.read(path, stock.image_size, stock.channels, stock.dtype))
-        except fundus.NoDiscError as error:
+        except disc.NoDiscError as error:
             raise TaskError(f"{path}: {error}, so it has no disc. Leave it out (task.leave_out).") from error
         except Exception as error:  # damaged files make Pillow raise almost anything
             if is_passing(error):
-                raise store.passing_trouble({path: error}) from error
+                raise decoded.passing_trouble({path: error}) from error
             return pictures.reason(error)
 
     def read(rows: range) -> list[np.ndarray | str]:
@@ -260,8 +259,8 @@ def _images(folder: Path, arrays: Arrays | None, stock: Stock, progress: bool) -
         shown = (pictures.as_channels(pixels, stock.channels) for pixels in whole)
         return [scaled(pixels) for pixels in shown]
 
-    path = folder / f"images-{store.key_of(stock.content)}.npy"  # by content: two studies of the same pictures share it
-    return store.images(path, stock.shape, stock.dtype, read, progress)
+    path = folder / f"images-{decoded.key_of(stock.content)}.npy"  # by content: studies share it
+    return decoded.images(path, stock.shape, stock.dtype, read, progress)
 
 
 def _spread(folder: Path, stock: Stock, images: np.ndarray, progress: bool) -> tuple[np.ndarray, list[str]]:
@@ -269,7 +268,7 @@ def _spread(folder: Path, stock: Stock, images: np.ndarray, progress: bool) -> t
     deep = np.array([fact.is_deep and not fact.is_windowed for fact in stock.facts])
     if not deep.any():
         return images, []
-    key = store.key_of(stock.content)
+    key = decoded.key_of(stock.content)
     top = depth.range_used(folder / f"range-{key}.json", images, deep)
     window = stock.window or depth.window_of(top)
     if window is None:
@@ -278,10 +277,10 @@ def _spread(folder: Path, stock: Stock, images: np.ndarray, progress: bool) -> t
     def read(rows: range) -> list[np.ndarray | str]:
         return [depth.spread(images[row], window) if deep[row] else images[row] for row in rows]
 
-    path = folder / f"images-{store.key_of(stock.content, window)}.npy"
+    path = folder / f"images-{decoded.key_of(stock.content, window)}.npy"
     how = "as task.window says" if stock.window else "the smallest usual depth; task.window says otherwise"
     note = f"16-bit pictures have values up to {top} of 65535, and are spread from {window[0]} to {window[1]}: {how}."
-    return store.images(path, stock.shape, stock.dtype, read, progress), [note]
+    return decoded.images(path, stock.shape, stock.dtype, read, progress), [note]
 
 
 def _refuse(spec: TaskSpec, listing: Listing, problems: Sequence[Problem]) -> None:
@@ -333,7 +332,7 @@ def _split(name: str, stock: Stock, images: np.ndarray) -> Split:
 
 def _fingerprint(spec: TaskSpec, listing: Listing, stock: Stock, normalization: Normalization) -> str:
     settings = [listing.kind, listing.classes, listing.positive, normalization.mean, normalization.std]
-    found = store.key_of(stock.content, stock.labels.tolist(), stock.splits.tolist(), settings)
+    found = decoded.key_of(stock.content, stock.labels.tolist(), stock.splits.tolist(), settings)
     if spec.fingerprint not in (None, found):
         raise TaskError(
             f"{spec.data} is not what this spec was made for: its fingerprint is {found}, the spec's "
@@ -347,9 +346,9 @@ def _normalization(spec: TaskSpec, stock: Stock, splits: Mapping[str, Split], fo
         return spec.normalize.for_channels(stock.channels)
     if spec.normalize == "imagenet":
         return IMAGENET.for_channels(stock.channels)
-    key = store.key_of(stock.content, stock.splits.tolist())
+    key = decoded.key_of(stock.content, stock.splits.tolist())
     images = next(split.images for split in splits.values() if len(split))  # the training images, if any
-    mean, std = store.moments(folder / f"moments-{key}.json", images)
+    mean, std = decoded.moments(folder / f"moments-{key}.json", images)
     return Normalization(mean=mean, std=std, source="task")
 
 

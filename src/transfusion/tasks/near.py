@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from transfusion.progress import track
-from transfusion.tasks import cache as store
+from transfusion.tasks import decoded
 from transfusion.tasks.splits import SPLITS
 
 SIDE = 16  # 256 bits
@@ -30,10 +30,10 @@ def hashes(path: Path, images: np.ndarray, progress: bool = False) -> list[str]:
     """
 
     def make() -> list[str]:
-        steps = ((1, found) for found in store.in_threads(_hash, images))
+        steps = ((1, found) for found in decoded.in_threads(_hash, images))
         return list(track(steps, "Comparing pictures", len(images), progress))
 
-    return [str(found) for found in store.remembered(path, make)]
+    return [str(found) for found in decoded.remembered(path, make)]
 
 
 def _hash(pixels: np.ndarray) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from transfusion.errors import StoreError
 from transfusion.files import read_json, write_json
-from transfusion.tasks import cache as store
+from transfusion.tasks import decoded
 from transfusion.tasks.names import listed
 
 
@@ -31,7 +31,7 @@ def reading_of(data: str, digests: Sequence[str], labels: np.ndarray, splits: np
     """Describe how pictures are read, whatever their order."""
     # sorted: names and order may differ
     rows = sorted(map(str, zip(digests, labels.tolist(), splits.tolist(), strict=True)))
-    return Reading(str(Path(data).expanduser().resolve()), store.key_of(rows))
+    return Reading(str(Path(data).expanduser().resolve()), decoded.key_of(rows))
 
 
 def notes(folder: Path, digests: Sequence[str], now: Reading) -> list[str]:
@@ -45,9 +45,9 @@ def notes(folder: Path, digests: Sequence[str], now: Reading) -> list[str]:
     Returns:
         Sentences; data that are no longer there are not spoken of.
     """
-    path = folder / f"seen-{store.key_of(sorted(digests))}.json"
+    path = folder / f"seen-{decoded.key_of(sorted(digests))}.json"
     with contextlib.suppress(StoreError):  # a cache that cannot be written remembers nothing, and does no harm
-        with store.making(path, "reads the same pictures"):
+        with decoded.making(path, "reads the same pictures"):
             before = _before(path)
             if now not in before:
                 write_json(path, {"readings": [*before, now]})

@@ -13,7 +13,7 @@ import pandas as pd
 
 from transfusion.errors import InputError, UnknownNameError
 from transfusion.metrics import Interval, Metric, judging
-from transfusion.verdict import rules, wording
+from transfusion.verdict import wording
 from transfusion.verdict.adjust import PRIMARY, family, primary
 from transfusion.verdict.contest import Contest, Seen
 from transfusion.verdict.course import Cost, Course
@@ -73,7 +73,7 @@ class Verdict(Findings):
     @property
     def rules(self) -> list[str]:
         """How it was judged, in words; the same for every study."""
-        return rules.rules(self)
+        return wording.rules(self)
 
     def __str__(self) -> str:
         """What is read first, a line each; then the rest as lists under their titles."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from transfusion.errors import DonorError
-from transfusion.networks.donors import containers, formats, published
+from transfusion.networks.donors import containers, downloads, formats
 from transfusion.networks.donors.fitting import Fit, adapt, fit, stem_channels
 from transfusion.networks.donors.formats import InputFormat
 
@@ -67,8 +67,8 @@ def load(donor: str, model_name: str | None = None, runs: Callable[[str], Path] 
     if kind == "run" and name and runs is None:
         raise DonorError(f"'{donor}' is a run, and runs are known inside a study only. Give file:PATH to its weights.")
     readers: dict[str, Callable[[str], dict[str, Tensor]]] = {
-        "torchvision": published.from_torchvision,
-        "timm": published.from_timm,
+        "torchvision": downloads.from_torchvision,
+        "timm": downloads.from_timm,
         "file": _from_file,
         "run": lambda run_id: containers.read(runs(run_id)) if runs else {},
     }

@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from transfusion.errors import DonorError
-from transfusion.networks.donors.registry import HUB, timm_config, torchvision_weights
+from transfusion.networks.donors.catalogue import HUB, timm_config, torchvision_weights
 from transfusion.terms import Interpolation
 
 _LIBRARIES = ("torchvision:", "timm:")

@@ -12,8 +12,9 @@ from transfusion.verdict.findings import Findings
 from transfusion.verdict.statement import Statement
 from transfusion.verdict.wording import gain, networks, opening, starts
 from transfusion.verdict.wording.brevity import told
+from transfusion.verdict.wording.method import rules
 
-__all__ = ["statements", "told"]
+__all__ = ["rules", "statements", "told"]
 
 
 def statements(found: Findings, decision: Decision) -> Iterator[Statement]:

@@ -27,7 +27,7 @@ def check() -> None:
         raise SpecError("task.crop=circle needs OpenCV: pip install 'transfusion[fundus]', or leave task.crop out.")
 
 
-def disc(values: np.ndarray) -> np.ndarray:
+def square(values: np.ndarray) -> np.ndarray:
     """The square around the disc, whose diameter is the square's side; what lies outside the picture is black.
 
     The disc is the least circle around the largest bright region. Where camera or crop cut it off, circle and
@@ -49,17 +49,17 @@ def disc(values: np.ndarray) -> np.ndarray:
     Examples:
         >>> picture = np.zeros((40, 60, 3), np.uint8)
         >>> picture[10:30, 30:50] = 200
-        >>> disc(picture).shape[0] in range(26, 32)  # a square of 20 pixels has a circle of 28
+        >>> square(picture).shape[0] in range(26, 32)  # a square of 20 pixels has a circle of 28
         True
     """
     (x, y), radius = _circle(values)
     side = max(1, round(2 * radius))
     left, top = round(x - radius), round(y - radius)
-    square = np.zeros((side, side, values.shape[-1]), values.dtype)
+    shown = np.zeros((side, side, values.shape[-1]), values.dtype)
     height, width = values.shape[:2]
     rows, columns = (slice(max(0, start), min(end, start + side)) for start, end in ((top, height), (left, width)))
-    square[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = values[rows, columns]
-    return square
+    shown[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = values[rows, columns]
+    return shown
 
 
 def _circle(values: np.ndarray) -> tuple[tuple[float, float], float]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from transfusion.errors import StoreError, TaskError
-from transfusion.tasks import cache as store
+from transfusion.tasks import decoded
 from transfusion.tasks.pictures import Facts, hash_file
 
 SHAPE, BYTE = (200, 4, 4, 1), np.dtype(np.uint8)
@@ -31,13 +31,13 @@ def never(rows: range) -> list[np.ndarray | str]:
 
 
 def make_slowly(path: Path) -> None:
-    store.images(path, SHAPE, BYTE, slowly)
+    decoded.images(path, SHAPE, BYTE, slowly)
 
 
 def test_images_are_decoded_once_and_mapped_read_only(tmp_path: Path) -> None:
     path = tmp_path / "images.npy"
-    store.images(path, SHAPE, BYTE, rows_of_own_number)
-    again = store.images(path, SHAPE, BYTE, never)
+    decoded.images(path, SHAPE, BYTE, rows_of_own_number)
+    again = decoded.images(path, SHAPE, BYTE, never)
     assert isinstance(again, np.memmap)
     assert (again[:, 0, 0, 0] == np.arange(200)).all()
     with pytest.raises(ValueError, match="read-only"):
@@ -48,11 +48,11 @@ def test_bad_rows_are_all_named_and_nothing_is_kept(tmp_path: Path) -> None:
     def read(rows: range) -> list[np.ndarray | str]:
         return ["torn" if row in (3, 150) else np.zeros((4, 4, 1), np.uint8) for row in rows]
 
-    with pytest.raises(store.IncompleteError) as caught:
-        store.images(tmp_path / "images.npy", SHAPE, BYTE, read)
+    with pytest.raises(decoded.IncompleteError) as caught:
+        decoded.images(tmp_path / "images.npy", SHAPE, BYTE, read)
     assert caught.value.errors == {3: "torn", 150: "torn"}
     assert not (tmp_path / "images.npy").exists()
-    store.images(tmp_path / "images.npy", SHAPE, BYTE, rows_of_own_number)
+    decoded.images(tmp_path / "images.npy", SHAPE, BYTE, rows_of_own_number)
 
 
 def test_processes_may_race(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_processes_may_race(tmp_path: Path) -> None:
     for racer in racers:
         racer.join(60)
     assert [racer.exitcode for racer in racers] == [0, 0]
-    assert (store.images(path, SHAPE, BYTE, never)[:, 0, 0, 0] == np.arange(200)).all()
+    assert (decoded.images(path, SHAPE, BYTE, never)[:, 0, 0, 0] == np.arange(200)).all()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="kills with SIGKILL")
@@ -78,19 +78,19 @@ def test_a_kill_leaves_nothing_broken(tmp_path: Path) -> None:
     os.kill(victim.pid or 0, signal.SIGKILL)
     victim.join(60)
     assert not path.exists()
-    assert (store.images(path, SHAPE, BYTE, rows_of_own_number)[:, 0, 0, 0] == np.arange(200)).all()
+    assert (decoded.images(path, SHAPE, BYTE, rows_of_own_number)[:, 0, 0, 0] == np.arange(200)).all()
 
 
 def test_moments_are_those_of_numpy(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 65536, (70, 5, 5, 2)).astype(np.uint16)
-    mean, std = store.moments(tmp_path / "moments.json", images)
+    mean, std = decoded.moments(tmp_path / "moments.json", images)
     np.testing.assert_allclose(mean, (images / 65535).mean(axis=(0, 1, 2)), rtol=1e-9)
     np.testing.assert_allclose(std, (images / 65535).std(axis=(0, 1, 2)), rtol=1e-9)
-    assert store.moments(tmp_path / "moments.json", images[:1]) == (mean, std)
+    assert decoded.moments(tmp_path / "moments.json", images[:1]) == (mean, std)
 
 
 def test_constant_images_have_unit_spread(tmp_path: Path) -> None:
-    assert store.moments(tmp_path / "moments.json", np.zeros((3, 2, 2, 1), np.uint8)) == ((0.0,), (1.0,))
+    assert decoded.moments(tmp_path / "moments.json", np.zeros((3, 2, 2, 1), np.uint8)) == ((0.0,), (1.0,))
 
 
 class Counting:
@@ -109,11 +109,11 @@ def test_files_are_looked_at_once_until_they_change(tmp_path: Path) -> None:
     for path in paths:
         path.write_text(path.name)
     look = Counting()
-    first = store.FactsMemo(tmp_path, "data", look, look).of(paths)
-    assert store.FactsMemo(tmp_path, "data", look, look).of(paths) == first
+    first = decoded.FactsMemo(tmp_path, "data", look, look).of(paths)
+    assert decoded.FactsMemo(tmp_path, "data", look, look).of(paths) == first
     assert sorted(look.seen) == ["a", "b"]
     paths[1].write_text("changed")
-    second = store.FactsMemo(tmp_path, "data", look, look).of(paths)
+    second = decoded.FactsMemo(tmp_path, "data", look, look).of(paths)
     assert sorted(look.seen) == ["a", "b", "b"]
     assert [a == b for a, b in zip(first, second, strict=True)] == [True, False]
 
@@ -122,12 +122,12 @@ def test_condemned_files_stay_so_until_they_change(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("a")
     look = Counting()
-    memo = store.FactsMemo(tmp_path, "data", look, look)
+    memo = decoded.FactsMemo(tmp_path, "data", look, look)
     memo.of([path])
     memo.condemn({path: "torn"})
-    assert store.FactsMemo(tmp_path, "data", look, look).of([path])[0].error == "torn"
+    assert decoded.FactsMemo(tmp_path, "data", look, look).of([path])[0].error == "torn"
     path.write_text("mended")
-    assert store.FactsMemo(tmp_path, "data", look, look).of([path])[0].error == ""
+    assert decoded.FactsMemo(tmp_path, "data", look, look).of([path])[0].error == ""
 
 
 @pytest.mark.parametrize("damage", ["", "[1, 2]", '{"a": '])
@@ -135,47 +135,47 @@ def test_a_damaged_memo_is_made_anew(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "a"
     path.write_text("a")
     look = Counting()
-    store.FactsMemo(tmp_path, "data", look, look).of([path])
+    decoded.FactsMemo(tmp_path, "data", look, look).of([path])
     (memo,) = tmp_path.glob("facts-*.json")
     memo.write_text(damage)
-    store.FactsMemo(tmp_path, "data", look, look).of([path])
+    decoded.FactsMemo(tmp_path, "data", look, look).of([path])
     assert look.seen == ["a", "a"]
 
 
 def test_the_environment_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRANSFUSION_CACHE", str(tmp_path / "here"))
-    assert store.folder(None) == tmp_path / "here"
-    assert store.folder(tmp_path / "there") == tmp_path / "there"
+    assert decoded.folder(None) == tmp_path / "here"
+    assert decoded.folder(tmp_path / "there") == tmp_path / "there"
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be made.*TRANSFUSION_CACHE"):
-        store.folder(tmp_path / "file" / "cache")
+        decoded.folder(tmp_path / "file" / "cache")
 
 
 @pytest.mark.parametrize("place", [20, 2000, -1])
 def test_a_flipped_bit_of_a_cached_image_is_noticed(tmp_path: Path, place: int) -> None:
     path = tmp_path / "images.npy"
-    whole = np.array(store.images(path, SHAPE, BYTE, rows_of_own_number))
+    whole = np.array(decoded.images(path, SHAPE, BYTE, rows_of_own_number))
     content = bytearray(path.read_bytes())
     content[place] ^= 1
     path.write_bytes(content)
-    assert (store.images(path, SHAPE, BYTE, rows_of_own_number) == whole).all()
+    assert (decoded.images(path, SHAPE, BYTE, rows_of_own_number) == whole).all()
     path.write_bytes(content[: len(content) // 2])
-    assert (store.images(path, SHAPE, BYTE, rows_of_own_number) == whole).all()
+    assert (decoded.images(path, SHAPE, BYTE, rows_of_own_number) == whole).all()
 
 
 def test_a_flipped_bit_of_the_memo_or_the_moments_is_noticed(tmp_path: Path) -> None:
     path, look = tmp_path / "a", Counting()
     path.write_text("a")
-    (facts,) = store.FactsMemo(tmp_path, "data", look, look).of([path])
+    (facts,) = decoded.FactsMemo(tmp_path, "data", look, look).of([path])
     pixels = np.arange(48, dtype=np.uint8).reshape(3, 4, 4, 1)
-    expected = store.moments(tmp_path / "moments.json", pixels)
+    expected = decoded.moments(tmp_path / "moments.json", pixels)
     for memo, digit in ((next(tmp_path.glob("facts-*.json")), facts.digest[5]), (tmp_path / "moments.json", "9")):
         memo.write_text(memo.read_text().replace(digit, "8" if digit != "8" else "7", 1))
-    assert store.FactsMemo(tmp_path, "data", look, look).of([path]) == [facts]
-    assert store.moments(tmp_path / "moments.json", pixels) == expected
+    assert decoded.FactsMemo(tmp_path, "data", look, look).of([path]) == [facts]
+    assert decoded.moments(tmp_path / "moments.json", pixels) == expected
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +184,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(StoreError, match="No space left.*Free the disk, or set TRANSFUSION_CACHE"):
-        store.images(tmp_path / "images.npy", SHAPE, BYTE, never)
+        decoded.images(tmp_path / "images.npy", SHAPE, BYTE, never)
     assert not list(tmp_path.glob("*.partial"))
 
 
@@ -196,7 +196,7 @@ def test_the_space_is_there_before_anything_is_decoded(tmp_path: Path) -> None:
         return [np.zeros((4, 4, 1), np.uint8) for _ in rows]
 
     path = tmp_path / "images.npy"
-    store.images(path, (1000, 4, 4, 1), BYTE, read)
+    decoded.images(path, (1000, 4, 4, 1), BYTE, read)
     assert sizes[-1] == path.stat().st_size
 
 
@@ -205,9 +205,9 @@ def test_what_is_complete_is_read_from_a_disk_that_cannot_be_written(
 ) -> None:
     file, look = tmp_path / "a", Counting()
     file.write_text("a")
-    store.images(tmp_path / "images.npy", SHAPE, BYTE, rows_of_own_number)
-    store.moments(tmp_path / "moments.json", np.zeros((3, 2, 2, 1), np.uint8))
-    store.FactsMemo(tmp_path, "data", look, look).of([file])
+    decoded.images(tmp_path / "images.npy", SHAPE, BYTE, rows_of_own_number)
+    decoded.moments(tmp_path / "moments.json", np.zeros((3, 2, 2, 1), np.uint8))
+    decoded.FactsMemo(tmp_path, "data", look, look).of([file])
     real = os.open
 
     def read_only(path: Path, flags: int, *more: object, **named: object) -> int:
@@ -216,11 +216,11 @@ def test_what_is_complete_is_read_from_a_disk_that_cannot_be_written(
         return real(path, flags, *more, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "open", read_only)
-    assert len(store.images(tmp_path / "images.npy", SHAPE, BYTE, never)) == 200
-    assert store.moments(tmp_path / "moments.json", np.ones((3, 2, 2, 1), np.uint8)) == ((0.0,), (1.0,))
-    assert store.FactsMemo(tmp_path, "data", look, look).of([file])
+    assert len(decoded.images(tmp_path / "images.npy", SHAPE, BYTE, never)) == 200
+    assert decoded.moments(tmp_path / "moments.json", np.ones((3, 2, 2, 1), np.uint8)) == ((0.0,), (1.0,))
+    assert decoded.FactsMemo(tmp_path, "data", look, look).of([file])
     with pytest.raises(StoreError, match="Read-only file system"):
-        store.images(tmp_path / "more.npy", SHAPE, BYTE, rows_of_own_number)
+        decoded.images(tmp_path / "more.npy", SHAPE, BYTE, rows_of_own_number)
 
 
 @pytest.mark.parametrize("trouble", [PermissionError(13, "Permission denied"), MemoryError(), OSError(24, "Too many")])
@@ -235,14 +235,14 @@ def test_a_passing_trouble_is_told_and_never_remembered(tmp_path: Path, trouble:
         return hash_file(path)
 
     with pytest.raises(TaskError, match="1 files cannot be read now: .*/b .*run the same command again"):
-        store.FactsMemo(tmp_path, "data", trouble_with_b, hash_file).of(paths)
+        decoded.FactsMemo(tmp_path, "data", trouble_with_b, hash_file).of(paths)
     look = Counting()
-    facts = store.FactsMemo(tmp_path, "data", look, look).of(paths)
+    facts = decoded.FactsMemo(tmp_path, "data", look, look).of(paths)
     assert look.seen == ["b"]
     assert [fact.error for fact in facts] == ["", "", ""]
 
 
 def test_litter_of_killed_makers_is_swept(tmp_path: Path) -> None:
     (tmp_path / "images-other.partial").write_bytes(b"half")
-    store.images(tmp_path / "images.npy", SHAPE, BYTE, rows_of_own_number)
+    decoded.images(tmp_path / "images.npy", SHAPE, BYTE, rows_of_own_number)
     assert not list(tmp_path.glob("*.partial"))

@@ -12,14 +12,14 @@ from transfusion import locks
 from transfusion.errors import StoreError
 from transfusion.files import write_text
 from transfusion.locks import claimed, held, holder
-from transfusion.runs.commands import joined
+from transfusion.runs.sharing import joined
 
 pytestmark = pytest.mark.training
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from transfusion.runs.commands import joined
+from transfusion.runs.sharing import joined
 with joined(Path(sys.argv[1]), sys.argv[2].split(",")):
     print("holds", flush=True)
     time.sleep(60)

@@ -9,7 +9,7 @@ from PIL import Image
 from transfusion import tasks
 from transfusion.errors import SpecError, TaskError
 from transfusion.spec import RunSpec, TaskSpec
-from transfusion.tasks.fundus import NoDiscError, disc
+from transfusion.tasks.disc import NoDiscError, square
 
 
 def eye(height, width, x, y, radius, full=255):
@@ -23,14 +23,14 @@ def eye(height, width, x, y, radius, full=255):
 @pytest.mark.parametrize("full", [255, 65535])
 @pytest.mark.parametrize(("height", "width", "x", "y", "radius"), [(200, 300, 150, 100, 90), (300, 200, 60, 220, 50)])
 def test_the_square_is_the_discs(height, width, x, y, radius, full):
-    square = disc(eye(height, width, x, y, radius, full))
-    assert square.shape[0] == square.shape[1] == pytest.approx(2 * radius, abs=4)
-    bright = np.argwhere(square[..., 0] > 0)
-    assert bright.mean(axis=0) == pytest.approx([square.shape[0] / 2] * 2, abs=2)
+    shown = square(eye(height, width, x, y, radius, full))
+    assert shown.shape[0] == shown.shape[1] == pytest.approx(2 * radius, abs=4)
+    bright = np.argwhere(shown[..., 0] > 0)
+    assert bright.mean(axis=0) == pytest.approx([shown.shape[0] / 2] * 2, abs=2)
 
 
 def test_a_disc_that_the_frame_cuts_off_keeps_its_scale():
-    whole, cut = disc(eye(300, 300, 150, 150, 120)), disc(eye(300, 300, 150, 150, 120)[60:240])
+    whole, cut = square(eye(300, 300, 150, 150, 120)), square(eye(300, 300, 150, 150, 120)[60:240])
     assert cut.shape[0] == pytest.approx(whole.shape[0], abs=4)
     assert cut[0].max() == 0  # above the picture is black
     assert whole[len(whole) // 2].max() > 0
@@ -39,12 +39,12 @@ def test_a_disc_that_the_frame_cuts_off_keeps_its_scale():
 def test_specks_in_the_margin_do_not_count():
     picture = eye(200, 300, 150, 100, 80)
     picture[3, 3] = picture[190, 290] = 255
-    assert disc(picture).shape == disc(eye(200, 300, 150, 100, 80)).shape
+    assert square(picture).shape == square(eye(200, 300, 150, 100, 80)).shape
 
 
 def test_a_dark_picture_has_no_disc(tmp_path):
     with pytest.raises(NoDiscError):
-        disc(np.full((50, 50, 3), 5, np.uint8))
+        square(np.full((50, 50, 3), 5, np.uint8))
     folders = write(tmp_path, dark="b/train/x.png")
     with pytest.raises(TaskError, match=r"x\.png: it is dark all over.*leave_out"):
         tasks.load(TaskSpec(data=str(folders), image_size=32, crop="circle", patient_pattern="none"), tmp_path / "c")
@@ -53,12 +53,12 @@ def test_a_dark_picture_has_no_disc(tmp_path):
 
 def test_a_task_of_discs_is_another_task(tmp_path):
     folders = write(tmp_path)
-    square, circle = (
+    cut, circle = (
         tasks.load(TaskSpec(data=str(folders), image_size=32, crop=crop, patient_pattern="none"), tmp_path / "c")
         for crop in ("square", "circle")
     )
-    assert square.fingerprint != circle.fingerprint
-    assert np.asarray(circle.splits["train"].images).mean() > 2 * np.asarray(square.splits["train"].images).mean()
+    assert cut.fingerprint != circle.fingerprint
+    assert np.asarray(circle.splits["train"].images).mean() > 2 * np.asarray(cut.splits["train"].images).mean()
 
 
 def test_arrays_too(tmp_path):

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from transfusion.errors import DonorError
 from transfusion.networks.donors import containers
-from transfusion.networks.donors.registry import HUB, fetched, timm_config, torchvision_weights
+from transfusion.networks.donors.catalogue import HUB, fetched, timm_config, torchvision_weights
 from transfusion.networks.seeding import isolated_rng
 
 _HASH_IN_NAME = re.compile(r"-([a-f0-9]{8,64})\.")
