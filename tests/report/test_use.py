@@ -157,7 +157,7 @@ def test_a_network_that_ranks_well_and_calls_badly_is_told_apart(tmp_path):
     assert re.search(r"Brier 0\.301 against 0\.[12]\d\d\): worse", said)
     assert "choose its threshold on held-out images" in said
     tile = operating.tile(material)
-    assert (tile.title, tile.value, tile.mark) == ("Caution: specificity at 0.5", "0 %", "caution")
+    assert (tile.title, tile.value, tile.mark) == ("Caution: specificity at 0.5", "0 % against 78 %", "caution")
 
 
 SPEC = StudySpec(

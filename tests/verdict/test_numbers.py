@@ -13,7 +13,7 @@ from transfusion.verdict.numbers import RATIO, brief, ends, inverse, times
         (0.5, math.inf, "0.50 or more"),
         (0.0, 2.0, "2.00 or less"),
         (0.01, 90.0, "anything fits"),
-        (1.1, 9000.0, "1.10 to 9000.00"),
+        (1.1, 9000.0, "1.10 to 9,000"),
         (0.0, math.inf, ""),
         (-math.inf, math.inf, ""),
         (0.0, math.nan, ""),

@@ -14,6 +14,8 @@ from transfusion.verdict.effects import RISE_SHARE
 from transfusion.verdict.numbers import SHARE, listed, number
 
 FOR_YOU = "for you"
+BESIDE = {"accuracy": "accuracy", "brier": "Brier score", "ece": "expected calibration error"}
+OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}
 # Mongan, Moy and Kahn 2020, Radiology: Artificial Intelligence 2(2):e200029; topics shortened
 ITEMS = {
     1: "title and abstract name the AI methodology", 2: "structured summary", 3: "scientific and clinical background",
@@ -112,8 +114,9 @@ def _of_data(spec: StudySpec, card: dict[str, Any]) -> Iterator[tuple[int, str]]
         19,
         f"{total:,} images and {len(spec.seeds)} trainings of each start; no sample size was calculated beforehand.",
     )
-    given = listed(card.get("splits_given", []))
-    how = f"The {given} split was the publisher's" if given else "The data came without a split"
+    given = card.get("splits_given", [])
+    how = f"The {listed(given)} split{'s were' if len(given) > 1 else ' was'} the publisher's"
+    how = how if given else "The data came without a split"
     counts = listed([f"{count:,} {split}" for split, count in images.items() if count])
     yield 20, f"The data were {counts} images. {how}{'' if given else ', and parts were cut off at random'}."
     yield 21, _disjoint(card)
@@ -160,13 +163,13 @@ def _training(train: TrainSpec, num_seeds: int) -> str:
     augment = "no augmentation" if train.augment == "none" else f"augmentation ({train.augment})"
     return (
         f"Each start was trained {num_seeds} times, with seeds shared by all starts, for {train.steps:,} steps of "
-        f"{train.batch_size} images by {train.optimizer} at a learning rate of {train.lr:g}{schedule}, with "
-        f"weight decay {train.weight_decay:g} and {augment}."
+        f"{train.batch_size} images by {OPTIMIZERS[train.optimizer]} at a learning rate of {train.lr:g}{schedule}, "
+        f"with weight decay {train.weight_decay:g} and {augment}."
     )
 
 
 def _also(material: Material) -> str:
-    known = [name for name in ("accuracy", "brier", "ece") if name in material.frame]
+    known = [title for name, title in BESIDE.items() if name in material.frame]
     beside = f"beside it {listed(known)}, " if known else ""
     return (
         f"{beside}and by the steps to {number(RISE_SHARE, SHARE)} of the rise of {material.verdict.baseline}. A "

@@ -11,6 +11,7 @@ from transfusion.report.parts import Said
 from transfusion.runs import comparisons as representations
 from transfusion.runs.store import RunFiles
 from transfusion.verdict.statement import Statement
+from transfusion.verdict.wording.course import seconds
 
 PATH = re.compile(r"""(?<![\w/\\.])(?:[A-Za-z]:)?(?:[/\\][^/\\\s"'<>|:;,]+){2,}""")
 SERIOUS = ("stand in both", "are identical in", "look nearly the same", "has no picture of")
@@ -23,8 +24,15 @@ def summary(material: Material) -> str:
     images = f" ({counts} images)" if counts else ""
     donor = f", pretrained weights from {_short(spec.donor)}" if isinstance(spec.donor, str) else ""
     total = len(material.runs) + len(material.lost)
+    spent = f" in {seconds(time_s)} of training" if (time_s := _spent(material)) else ""
     data = _short(spec.task.data)
-    return f"{spec.model} on {data}{images}{donor}; {len(material.finished)} of {total} runs finished."
+    return f"{spec.model} on {data}{images}{donor}; {len(material.finished)} of {total} runs finished{spent}."
+
+
+def _spent(material: Material) -> float:
+    """Seconds, summed over the finished runs."""
+    frame = material.frame
+    return float(frame.groupby("run")["time_s"].max().sum()) if "time_s" in frame else 0.0
 
 
 def said(statement: Statement) -> Said:

@@ -161,9 +161,9 @@ def tile(material: Material) -> Tile | None:
         share = getattr(own, what).estimate
         other = max((getattr(one, what).estimate for one in others), default=math.nan)
         if share < LOW or share < other - WORSE:
-            beside = f"{found.pair[1]} {number(other, SHARE)}; " if others else ""
-            note = f"{found.pair[0]}, of {found.names[0]}. {beside}choose a threshold on validation images before use."
-            return Tile(f"Caution: {what} at 0.5", number(share, SHARE), note, "caution")
+            value = " against ".join(number(getattr(one, what).estimate, SHARE) for one in (own, *others))
+            note = f"Positive is {found.names[0]}. Choose a threshold on validation images before use."
+            return Tile(f"Caution: {what} at 0.5", value, note, "caution")
     points = [found.at_sensitivity(start) for start in found.pair]
     known = [point.specificity for point in points if point is not None and not math.isnan(point.specificity.estimate)]
     if len(known) < len(found.pair):

@@ -148,6 +148,7 @@ def _environment(glossary: Glossary) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["told"] = lambda said: glossary.mark(_softened(said))
+    environment.filters["unbroken"] = _unbroken
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":"), "ensure_ascii": False}
     return environment
 
@@ -157,12 +158,17 @@ def _read(name: str) -> str:
 
 
 def _softened(said: str | Said) -> Markup:
-    """A sentence with its soft parts marked, and no line ending inside of a number."""
+    """A sentence with its soft parts marked."""
     text, parts = (said, ()) if isinstance(said, str) else (said.text, said.soft)
     marked = escape(text)
     for soft in map(escape, parts):
         marked = marked.replace(soft, Markup('<span class="soft">{}</span>').format(soft))
-    return Markup(UNBROKEN.sub("\u00a0", marked))
+    return Markup(_unbroken(marked))
+
+
+def _unbroken(text: str) -> str:
+    """The text with no line ending inside of a number."""
+    return UNBROKEN.sub("\u00a0", text)
 
 
 def _check_unique(names: list[str]) -> None:
