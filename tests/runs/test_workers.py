@@ -65,6 +65,11 @@ def test_every_job_is_carried_out_in_order(jobs, monkeypatch):
     assert outcome_of(jobs, monkeypatch, lambda seed: "done") == [0, 1, 2]
 
 
+def test_one_job_follows_another_without_a_pause(jobs, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("nothing to wait for"))
+    assert outcome_of(jobs, monkeypatch, lambda seed: "done") == [0, 1, 2]
+
+
 def test_a_run_that_another_process_holds_is_tried_again_later(jobs, monkeypatch):
     asked = []
 

@@ -40,9 +40,12 @@ class Queue(Generic[J]):
         """The next job, or None where all that is left is held elsewhere and not due yet."""
         if self._ready:
             return self._ready.popleft()
-        if self._held and self._held[0][0] <= time.monotonic():
-            return heapq.heappop(self._held)[2]
-        return None
+        return heapq.heappop(self._held)[2] if self.is_due else None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there is a job to take now."""
+        return bool(self._ready) or (bool(self._held) and self._held[0][0] <= time.monotonic())
 
     def put_first(self, job: J) -> None:
         """Give back a job that was taken."""

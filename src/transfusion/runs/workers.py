@@ -193,7 +193,7 @@ def _carry_out_in(
                     waiting.hold(job)
                 elif outcome != "busy":
                     yield job, outcome
-            if not running:
+            if waiting and not running and not waiting.is_due:
                 time.sleep(POLL_S)
             yield None
     except BrokenProcessPool:
