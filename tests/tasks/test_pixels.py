@@ -122,8 +122,10 @@ REFUSED = {
     "32-bit tiff": (pillow(Image.fromarray(RAMP.astype(np.int32)), ".tif"), "32-bit"),
     "odd tiff": (raw(tiff(DEEP, bits=9), ".tif"), "TIFF"),
     "text": (raw(b"hello", ".png"), "not a picture"),
-    "empty": (raw(b"", ".jpg"), "not a picture"),
-    "html": (raw(b"<html>404 Not Found</html>", ".jpg"), "not a picture"),
+    "empty": (raw(b"", ".jpg"), "empty"),
+    "html": (raw(b"<html>404 Not Found</html>", ".jpg"), "a web page"),
+    "a page": (raw(b"<!DOCTYPE html>", ".png"), "a web page"),
+    "a pointer": (raw(b"version https://git-lfs.github.com/spec/v1", ".png"), "Git LFS"),
 }
 
 
@@ -131,6 +133,27 @@ REFUSED = {
 def test_what_is_not_read_is_named(tmp_path: Path, how: str) -> None:
     save, word = REFUSED[how]
     assert word in inspect(save(tmp_path)).error
+
+
+SECOND = {"save_all": True, "append_images": [Image.new("L", GREY.size, 9)]}
+PARTIAL = {
+    "pages of a tiff": (pillow(GREY, ".tif", **SECOND), "several frames"),
+    "frames of a gif": (pillow(GREY, ".gif", **SECOND), "several frames"),
+    "frames of a webp": (pillow(GREY, ".webp", **SECOND), "several frames"),
+    "frames of a png": (pillow(GREY, ".png", **SECOND), "several frames"),
+    "deep colour tiff": (raw(tiff((COLOUR * 257).astype(np.uint16)), ".tif"), "upper 8"),
+    "one page": (pillow(GREY, ".tif"), ""),
+    "deep grey": (pillow(Image.fromarray(DEEP), ".png"), ""),
+    "colour": (pillow(GREY.convert("RGB"), ".png"), ""),
+}
+
+
+@pytest.mark.parametrize("how", PARTIAL)
+def test_what_a_file_holds_and_is_not_used_is_told(tmp_path: Path, how: str) -> None:
+    save, word = PARTIAL[how]
+    note = inspect(save(tmp_path)).note
+    assert word in note
+    assert bool(word) == bool(note)
 
 
 def deep_folders(root: Path, top: int, num: int = 20) -> Path:

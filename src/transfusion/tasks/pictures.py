@@ -117,7 +117,7 @@ def inspect(path: Path | Member) -> Facts:
             return Facts(digest, **dicom.header(content))
         with _any_size(), Image.open(io.BytesIO(content)) as image:
             width, height = image.size
-            return Facts(digest, image.mode, width, height, _unsupported(image))
+            return Facts(digest, image.mode, width, height, _unsupported(image), note=_partial(image, content))
     except Exception as error:
         if is_passing(error):
             raise
@@ -133,8 +133,24 @@ def _unsupported(image: Image.Image) -> str:
     return ""
 
 
+def _partial(image: Image.Image, content: bytes) -> str:
+    """What a file holds that is not used."""
+    if getattr(image, "n_frames", 1) > 1:
+        return "several frames, of which the first is used"
+    bits = content[24] if image.format == "PNG" else max(np.atleast_1d(getattr(image, "tag_v2", {}).get(BITS, 8)))
+    return "16 bits a colour, of which the upper 8 are used" if bits == 16 and image.mode[:3] == "RGB" else ""
+
+
 def _odd_sort(content: bytes) -> str:
-    """What sort of picture it is that Pillow does not read: frames of 12 bits or lossless ones, as DICOM has them."""
+    """What it is that Pillow does not read: no picture, or frames of 12 bits or lossless ones, as DICOM has them."""
+    known = {
+        b"version https://git-lfs": "a Git LFS pointer; fetch the picture",
+        b"<!": "a web page",
+        b"<html": "a web page",
+    }
+    start = content[:32].lower()
+    if not content or any(start.startswith(magic) for magic in known):
+        return next((what for magic, what in known.items() if start.startswith(magic)), "empty")
     if content.startswith((b"II*\0", b"MM\0*")):
         return "a sort of TIFF that Pillow does not read; save as PNG"
     frame = re.search(rb"\xff([\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf])..(.)", content, re.DOTALL)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from transfusion.errors import TaskError, UnknownNameError
 from transfusion.spec import TaskSpec
 from transfusion.tasks.layouts import cifar, embedded, eyepacs, folder, imagefolder, nih, npz, parquet, published, table
-from transfusion.tasks.layouts.disk import subfolders
+from transfusion.tasks.layouts.disk import files_below, instead, subfolders
 from transfusion.tasks.listing import Listing
 
 # by the name that `task.layout` has; which of them `auto` takes is up to `detect`
@@ -83,4 +84,5 @@ def detect(root: Path, spec: TaskSpec) -> str:
         return "parquet"
     if subfolders(root):
         return "folder"
-    raise TaskError(f"{root} holds no data set of a known layout. Give the path of {KNOWN}.")
+    others = Counter(path.suffix.lower() or path.name for path in files_below(root))
+    raise TaskError(f"{root} holds no data set of a known layout{instead(others)}. Give the path of {KNOWN}.")

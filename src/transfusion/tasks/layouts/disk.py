@@ -7,7 +7,7 @@ import importlib.util
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -51,8 +51,10 @@ LONE = {
     **dict.fromkeys((".cr2", ".nef", ".arw", ".orf"), "raw photographs"),
     **dict.fromkeys((".wmv", ".mkv", ".webm", ".m4v"), "videos"),
     **dict.fromkeys((".crdownload", ".part", ".download", ".tmp"), "unfinished downloads"),
+    **dict.fromkeys((".bak", ".old", ".orig", ".swp"), "backups"),
     **dict.fromkeys((".zip", ".tar", ".7z", ".rar"), "archives, not unpacked"),
 }
+NO_CONTENT = frozenset(".bak .crdownload .download .old .orig .part .swp .tmp".split())  # noqa: SIM905  whole or not
 ARCHIVES = frozenset((".zip", ".tar", ".tgz", ".7z", ".rar"))
 MAGIC = (
     rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|BM....\0\0\0\0|II\*\0|MM\0\*|RIFF....WEBP|"
@@ -151,7 +153,7 @@ def scan(root: Path, spec: TaskSpec) -> Found:
         pattern = _pattern_for(path, root, spec.leave_out)
         if pattern:
             left[pattern] += 1
-        elif suffix in PICTURE_SUFFIXES or (suffix not in OTHER_SUFFIXES and _is_picture(path)):
+        elif suffix in PICTURE_SUFFIXES or (suffix not in OTHER_SUFFIXES | NO_CONTENT and _is_picture(path)):
             pictures.append(path)
         else:
             others[suffix or path.name] += 1
@@ -276,6 +278,16 @@ def inner_folders(places: Sequence[PurePosixPath], spec: TaskSpec) -> list[tuple
         deep = [parts[1:] for parts in deep]
         inner = [parts[1:] for parts in inner]
     return inner
+
+
+def instead(others: Mapping[str, int]) -> str:
+    """What lies there where pictures were expected, for a message."""
+    most = sorted(others.items(), key=lambda pair: -pair[1])
+    told = [
+        f"{count} {suffix} ({sort})" if (sort := {**LONE, **FOREIGN}.get(suffix)) else f"{count} {suffix}"
+        for suffix, count in most
+    ]
+    return f", but {listed(told)}" if told else ""
 
 
 def subfolders(root: Path) -> list[Path]:

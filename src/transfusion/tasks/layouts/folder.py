@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
 from transfusion.tasks import labels
-from transfusion.tasks.layouts.disk import Found, by_folder, files_below, inner_folders, scan, subfolders
+from transfusion.tasks.layouts.disk import Found, by_folder, files_below, inner_folders, instead, scan, subfolders
 from transfusion.tasks.layouts.lists import with_lists
 from transfusion.tasks.layouts.table import workbooks_at
 from transfusion.tasks.listing import Entry, Listing, Problem
@@ -40,6 +40,8 @@ def read(spec: TaskSpec, root: Path) -> Listing:
         TaskError: if there are fewer than two classes, or folders that are not understood.
     """
     found = _without_unused(scan(root, spec), spec)
+    if not found.pictures:
+        raise TaskError(f"{root} has no pictures{instead(found.others)}. Give a folder of pictures.")
     places = [found.place(path) for path in found.pictures]
     splits = SplitNames(spec).of_folders(places)
     folders = inner_folders(places, spec)

@@ -166,13 +166,30 @@ def text_of(path: Path) -> str:
     for bom, encoding in BOMS:  # UTF-32 before 16, whose mark it begins with
         if content.startswith(bom):
             return content.decode(encoding)
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError:
-        text = content.decode("cp1252")  # what Excel writes on Windows
+    # cp1252 is what Excel writes on Windows
+    text = content.decode("utf-8") if is_utf8(content) else content.decode("cp1252", "replace")
+    if "\ufffd" in text:
+        raise ValueError("it is neither UTF-8 nor Windows-1252; save it as UTF-8")
     if "\0" in text:
         raise ValueError("it holds null bytes; if it is UTF-16 without its mark, save it as UTF-8")
     return text
+
+
+def is_utf8(content: bytes) -> bool:
+    """Whether bytes are a text in UTF-8."""
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def encoding_note(path: Path) -> list[str]:
+    """That a table was read in an encoding that it does not tell of itself: names of classes may be other ones."""
+    content = b"" if is_workbook(path) or path.suffix.lower() == ".parquet" else path.read_bytes()
+    if content.startswith((GZIP, *(bom for bom, _ in BOMS))) or is_utf8(content):
+        return []
+    return [f"{path.name} is not UTF-8 and was read as Windows-1252; if names look wrong, save it as UTF-8."]
 
 
 def _separator(text: str) -> tuple[str, str]:

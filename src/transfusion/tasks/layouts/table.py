@@ -17,7 +17,7 @@ from transfusion.tasks.layouts import columns, groups
 from transfusion.tasks.layouts.disk import Found, files_below, inner_folders, is_clutter, scan
 from transfusion.tasks.layouts.lists import with_lists
 from transfusion.tasks.layouts.match import PictureIndex, Row, match
-from transfusion.tasks.layouts.sheet import is_table, is_workbook, read_table
+from transfusion.tasks.layouts.sheet import encoding_note, is_table, is_workbook, read_table
 from transfusion.tasks.listing import Entry, Listing
 from transfusion.tasks.names import listed
 from transfusion.tasks.split_names import SplitNames, mentioned
@@ -74,6 +74,7 @@ def read(spec: TaskSpec, root: Path) -> Listing:
     folder = root if root.is_dir() else root.parent
     found = scan(folder, spec)
     sheets = _sheets(spec, root, PictureIndex(found))
+    sheets = sheets._replace(notes=(*sheets.notes, *(note for path in sheets.paths for note in encoding_note(path))))
     listing = listing_of(sheets, found, spec)
     return replace(listing, name=sheets.paths[0].stem if root.is_file() else root.name)
 
