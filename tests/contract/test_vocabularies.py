@@ -10,6 +10,7 @@ from transfusion import cli, tasks, terms
 from transfusion.errors import TransfusionError, UnknownNameError
 from transfusion.runs import trackers
 from transfusion.spec import TaskSpec
+from transfusion.tasks import layouts
 from transfusion.tasks.layouts import READERS
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,13 @@ class TestTracker:
             trackers.check([f"{name}x"])
 
 
-def test_layouts():
+def test_every_module_that_reads_a_layout_is_among_the_readers():
+    paths = [path for path in Path(layouts.__file__).parent.glob("*.py") if path.stem != "__init__"]
+    reading = {path.stem for path in paths if "\ndef read(spec: TaskSpec" in path.read_text(encoding="utf-8")}
+    assert reading == {reader.__module__.rpartition(".")[2] for reader in READERS.values()} | {"embedded"}
+
+
+def test_layouts_stand_on_the_page_of_own_data():
     page = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in page for name in READERS), "every layout stands on the page of own data"
 

@@ -218,9 +218,9 @@ class Idle(nn.Sequential):
 
 
 def test_a_stage_that_is_left_out_is_a_note_of_the_page(here, capsys, monkeypatch):
-    known = models._construct
+    known = models.construct
     monkeypatch.setattr(
-        models, "_construct", lambda name, n, c, s: Idle(n, c) if name == "idle" else known(name, n, c, s)
+        models, "construct", lambda name, n, c, s: Idle(n, c) if name == "idle" else known(name, n, c, s)
     )
     for name in ("a", "b"):
         save_file(Idle(2, 3).state_dict(), f"{name}.safetensors")

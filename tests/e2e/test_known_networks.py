@@ -53,14 +53,14 @@ PLAIN = {"uneven": UNEVEN, "searching": SEARCHING}
 @pytest.fixture(autouse=True)
 def plain_networks(monkeypatch):
     """Two networks more among those that a study knows by name."""
-    known = models._construct
+    known = models.construct
 
     def construct(name, num_outputs, channels, image_size):
         if name in PLAIN:
             return Plain(PLAIN[name], num_outputs, channels)
         return known(name, num_outputs, channels, image_size)
 
-    monkeypatch.setattr(models, "_construct", construct)
+    monkeypatch.setattr(models, "construct", construct)
 
 
 def verdict_of(folder, model, donor, data, train, **grid):

@@ -152,7 +152,7 @@ def test_what_training_added_is_scored_by_the_difference():
 
 def test_surrogates_keep_the_spectrum_and_lose_the_phases():
     pattern = torch.from_numpy(_planted(3, 6, 0.1))
-    found = gabor._surrogates(pattern)
+    found = gabor.surrogates(pattern)
     assert found.shape == (gabor.NUM_SURROGATES, 3, 6, 6)
     sizes = found.square().sum(dim=(2, 3)).mean(dim=0) / pattern.square().sum(dim=(1, 2))
     assert sizes.numpy() == pytest.approx(1, abs=0.25)

@@ -123,14 +123,14 @@ def test_a_file_system_without_locks_gets_leases_and_that_is_said(tmp_path, monk
     def flock(descriptor, operation):
         raise OSError(number, "Function not implemented")
 
-    leases._why_none.cache_clear()
+    leases.why_none_of.cache_clear()
     monkeypatch.setattr(fcntl, "flock", flock)
     try:
         said = leases.settle(tmp_path, "auto")
         assert said.startswith("Locks are leases (this file system has no locks: Function not implemented):")
         assert json.loads((tmp_path / "locks.json").read_text())["kind"] == "lease"
     finally:
-        leases._why_none.cache_clear()
+        leases.why_none_of.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from transfusion.report.opening import name_of
 from transfusion.report.page import write_page
 from transfusion.report.parts import Picture
 from transfusion.runs import comparisons as representations
+from transfusion.runs import maps
 from transfusion.runs.frames import similarity
 from transfusion.runs.machine import Machine
 from transfusion.runs.store import write_tensors
@@ -81,7 +82,7 @@ def test_seeds_are_paired_in_a_ring(monkeypatch, seeds, pairs):
     spec = RunSpec(task=FUNDUS, model="cbr_tiny_small")
     runs = [spec.model_copy(update={"seed": seed}) for seed in range(seeds)]
     kept = [(SimpleNamespace(id=run.id, has_weights=True, weights=lambda: {0: None, 8: None}), run) for run in runs]
-    monkeypatch.setattr(representations, "_finished", lambda store: kept)
+    monkeypatch.setattr(representations, "finished", lambda store: kept)
     found = representations.units(None)
     for kind, step in (("seeds", spec.train.steps), ("untrained", 0)):
         units = [unit for unit in found if unit.kind == kind]
@@ -133,15 +134,19 @@ def convolution(strong):
 def test_a_start_shows_the_same_channels_before_and_after():
     """Other channels are strongest before training than after it; both times the latter are shown."""
     images = representations.Probe(tasks.load(FUNDUS), "test", SETTINGS, Machine(accelerator="cpu", threads=1))
-    networks = {"run 0": convolution(slice(8)), "run 8": convolution(slice(8, 16)), "other 0": convolution(slice(8))}
-    shown = representations._activations(networks, images, SETTINGS)
+    networks = {
+        ("run", 0): convolution(slice(8)),
+        ("run", 8): convolution(slice(8, 16)),
+        ("other", 0): convolution(slice(8)),
+    }
+    shown = maps.activations(networks, images, SETTINGS)
     assert set(shown) == {"pictures", "run 0", "run 8"}, "a start of which one network is lacking is left out"
     two = images.data.normalise(images.data.get(images.two())[0])
-    before, after = (representations._maps(networks[name], two, SETTINGS) for name in ("run 0", "run 8"))
-    chosen = representations._strongest(after)
+    before, after = (maps.maps_of(networks[name], two, SETTINGS) for name in (("run", 0), ("run", 8)))
+    chosen = maps.strongest(after)
     assert sorted(chosen.tolist()) == list(range(8, 16))
-    assert torch.equal(shown["run 0"], representations._small(before[:, chosen]))
-    assert torch.equal(shown["run 8"], representations._small(after[:, chosen]))
+    assert torch.equal(shown["run 0"], maps.small(before[:, chosen]))
+    assert torch.equal(shown["run 8"], maps.small(after[:, chosen]))
 
 
 def test_maps_that_overflow_are_refused():
@@ -149,17 +154,17 @@ def test_maps_that_overflow_are_refused():
     huge = convolution(slice(8))
     huge[0].weight.data[:8] = 3e38
     with pytest.raises(InputError, match="Stage '.*' gives NaN or infinite values"):
-        representations._activations({"run 0": convolution(slice(8)), "run 8": huge}, images, SETTINGS)
+        maps.activations({("run", 0): convolution(slice(8)), ("run", 8): huge}, images, SETTINGS)
 
 
 def test_no_map_overflows_half_precision():
-    maps = torch.tensor([[1e6, -3e5], [2e6, 0.0]]).expand(2, 3, 2, 2)
-    small = representations._small(maps)
+    large = torch.tensor([[1e6, -3e5], [2e6, 0.0]]).expand(2, 3, 2, 2)
+    small = maps.small(large)
     assert small.dtype == torch.float16
     assert small.isfinite().all()
     assert (small.amin((2, 3)) == 0).all()
     assert (small.amax((2, 3)) == 1).all()
-    assert (representations._small(torch.full((2, 1, 4, 4), 7e7)) == 0).all()
+    assert (maps.small(torch.full((2, 1, 4, 4), 7e7)) == 0).all()
 
 
 def spoil(path):
@@ -207,7 +212,7 @@ def refuse(*_):
 
 
 def test_what_cannot_be_compared_is_said_and_costs_nothing_else(tmp_path, cache, monkeypatch):
-    monkeypatch.setattr(representations, "_activations", refuse)
+    monkeypatch.setattr(representations, "activations", refuse)
     study, outcome = make(tmp_path, cache, seeds=(0,))
     assert outcome.unseen == ["No maps today."]
     assert [unit.kind for unit in representations.missing(study.store)] == ["activations"]

@@ -116,7 +116,7 @@ def singles(monkeypatch):
         seen.append(single)
         update(self, blocks, rows_per_image, single)
 
-    monkeypatch.setattr(arrays, "_LEAST_WORK", 1e6)
+    monkeypatch.setattr(arrays, "LEAST_WORK", 1e6)
     monkeypatch.setattr(Sums, "update", watched)
     return seen
 
@@ -152,7 +152,7 @@ def _one_after_another(left, right, out):
 @pytest.mark.parametrize("alike", [0.0, 1.0])
 def test_the_bound_holds_on_a_machine_that_adds_one_after_another(singles, monkeypatch, squared, alike):
     slowest = Blas("the slowest", lambda rows, out: _one_after_another(rows, rows, out), _one_after_another)
-    monkeypatch.setattr(gram, "_LEAST_TIMED", 0)
+    monkeypatch.setattr(gram, "LEAST_TIMED", 0)
     monkeypatch.setattr(gram, "faster", lambda kind, columns: slowest if kind == np.float32 else NUMPY)
     x, y = _white()
     y = x + np.float32(0.1) * y if alike else y

@@ -57,15 +57,15 @@ def test_the_faster_one_is_taken_and_asked_once(monkeypatch, quick):
         asked.append(library.name)
         return 1.0 if library is quick else 2.0
 
-    blas._timed.cache_clear()
-    monkeypatch.setattr(blas, "_seconds", seconds)
+    blas.timed.cache_clear()
+    monkeypatch.setattr(blas, "seconds", seconds)
     assert blas.faster(np.dtype("f8"), 100) is blas.faster(np.dtype("f8"), 128) is quick
     assert sorted(asked) == ["NumPy"] * 3 + ["PyTorch"] * 3
-    blas._timed.cache_clear()
+    blas.timed.cache_clear()
 
 
 def test_float32_that_may_be_bfloat16_is_not_taken(monkeypatch):
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
-    monkeypatch.setattr(blas, "_timed", lambda kind, columns: blas.TORCH)
+    monkeypatch.setattr(blas, "timed", lambda kind, columns: blas.TORCH)
     assert blas.faster(np.dtype("f4"), 100) is blas.NUMPY
     assert blas.faster(np.dtype("f8"), 100) is blas.TORCH

@@ -31,7 +31,7 @@ def _rows(num):
 
 @pytest.fixture(params=[NUMPY, TORCH], ids=lambda one: one.name)
 def library(request, monkeypatch):
-    monkeypatch.setattr(gram, "_LEAST_TIMED", 0)
+    monkeypatch.setattr(gram, "LEAST_TIMED", 0)
     monkeypatch.setattr(gram, "faster", lambda kind, columns: request.param)
 
 
@@ -39,9 +39,9 @@ def library(request, monkeypatch):
 @pytest.mark.parametrize("num", [1, 40, 101])
 def test_sums_of_products(monkeypatch, library, threads, narrow, num):
     monkeypatch.setattr(gram, "BLOCK", 16)
-    monkeypatch.setattr(gram, "_BLOCK_OF_WIDE", 16)
-    monkeypatch.setattr(gram, "_LEAST_SHARE", 4)
-    monkeypatch.setattr(gram, "_NARROW", 7 if narrow else 6)
+    monkeypatch.setattr(gram, "BLOCK_OF_WIDE", 16)
+    monkeypatch.setattr(gram, "LEAST_SHARE", 4)
+    monkeypatch.setattr(gram, "NARROW", 7 if narrow else 6)
     here, again, rows = _rows(num)
     total, networks = np.zeros((7, 7)), [slice(0, 2), slice(2, 5), slice(5, 6)]
     gram.add_products(total, rows, networks)
@@ -53,8 +53,8 @@ def test_sums_of_products(monkeypatch, library, threads, narrow, num):
 
 def test_the_same_threads_give_the_same_digits(monkeypatch, library, threads):
     monkeypatch.setattr(gram, "BLOCK", 16)
-    monkeypatch.setattr(gram, "_BLOCK_OF_WIDE", 16)
-    monkeypatch.setattr(gram, "_LEAST_SHARE", 4)
+    monkeypatch.setattr(gram, "BLOCK_OF_WIDE", 16)
+    monkeypatch.setattr(gram, "LEAST_SHARE", 4)
     _, _, rows = _rows(500)
     totals = [np.zeros((7, 7)) for _ in range(5)]
     for total in totals:
@@ -64,8 +64,8 @@ def test_the_same_threads_give_the_same_digits(monkeypatch, library, threads):
 
 def test_a_failure_in_a_thread_is_not_lost(monkeypatch, threads):
     monkeypatch.setattr(gram, "BLOCK", 16)
-    monkeypatch.setattr(gram, "_BLOCK_OF_WIDE", 16)
-    monkeypatch.setattr(gram, "_LEAST_SHARE", 4)
+    monkeypatch.setattr(gram, "BLOCK_OF_WIDE", 16)
+    monkeypatch.setattr(gram, "LEAST_SHARE", 4)
 
     def fill(rows, into):
         raise ValueError("cannot be filled")
@@ -77,9 +77,9 @@ def test_a_failure_in_a_thread_is_not_lost(monkeypatch, threads):
 @pytest.mark.parametrize("narrow", [True, False])
 def test_sums_of_single_products(monkeypatch, library, threads, narrow):
     monkeypatch.setattr(gram, "BLOCK", 16)
-    monkeypatch.setattr(gram, "_BLOCK_OF_WIDE", 16)
-    monkeypatch.setattr(gram, "_LEAST_SHARE", 4)
-    monkeypatch.setattr(gram, "_NARROW", 7 if narrow else 6)
+    monkeypatch.setattr(gram, "BLOCK_OF_WIDE", 16)
+    monkeypatch.setattr(gram, "LEAST_SHARE", 4)
+    monkeypatch.setattr(gram, "NARROW", 7 if narrow else 6)
     here, again, rows = _rows(101)
     total = np.zeros((7, 7))
     gram.add_products(total, rows, [slice(0, 2), slice(2, 6)], single=True)

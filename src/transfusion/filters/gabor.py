@@ -131,7 +131,7 @@ def _against_surrogates(patterns: Tensor, r2: Tensor) -> tuple[Tensor, Tensor]:
 
     Source: Besag and Clifford's sequential Monte Carlo p-values (1991).
     """
-    drawn = _surrogates(patterns)
+    drawn = surrogates(patterns)
     found = patterns.new_full((NUM_SURROGATES, len(patterns)), math.nan)
     start = 0
     for count in ROUNDS:
@@ -147,7 +147,7 @@ def _against_surrogates(patterns: Tensor, r2: Tensor) -> tuple[Tensor, Tensor]:
     return p_value, found.nanmedian(dim=0).values
 
 
-def _surrogates(patterns: Tensor) -> Tensor:
+def surrogates(patterns: Tensor) -> Tensor:
     """(surrogates, N, height, width): the amplitudes of each mirrored pattern with the phases of white noise.
 
     The noise of a pattern is its own, so that the share of a layer varies no more than chance has it.

@@ -117,11 +117,12 @@ def settle(folder: Path, asked: str) -> str:
 
 def why_none(folder: Path) -> str:
     """Why locks of the operating system do not do in a folder, or an empty text."""
-    return _why_none(folder.stat().st_dev, folder) if folder.exists() else ""
+    return why_none_of(folder.stat().st_dev, folder) if folder.exists() else ""
 
 
 @lru_cache
-def _why_none(device: int, folder: Path) -> str:
+def why_none_of(device: int, folder: Path) -> str:
+    """The same, asked once for each device."""
     option = local_option(folder, _mounts())
     if option:
         return f"this file system is mounted with {option}, which keeps locks to one machine"

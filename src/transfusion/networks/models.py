@@ -63,10 +63,10 @@ def build(name: str, num_outputs: int, channels: int = 3, image_size: int = 224)
     """
     if num_outputs < 1 or channels < 1:
         raise SpecError(f"A model needs 1 or more outputs and channels; got {num_outputs} and {channels}.")
-    construct = partial(_construct, name, num_outputs, channels, image_size)
+    rebuild = partial(construct, name, num_outputs, channels, image_size)
     with isolated_rng(0):  # one seed: a network that nobody initialises is at least the same everywhere
-        model = construct()
-    model.transfusion_rebuild = construct  # type: ignore[assignment]
+        model = rebuild()
+    model.transfusion_rebuild = rebuild  # type: ignore[assignment]
     return model
 
 
@@ -160,7 +160,8 @@ def _small_stage(blocks: int, inputs: int, width: int) -> nn.Sequential:
     return nn.Sequential(first, *(BasicBlock(width, width) for _ in range(blocks - 1)))
 
 
-def _construct(name: str, num_outputs: int, channels: int, image_size: int) -> nn.Module:
+def construct(name: str, num_outputs: int, channels: int, image_size: int) -> nn.Module:
+    """As ``build``, with weights drawn from the global random state."""
     if name in CBR:
         return ConvBatchRelu(*CBR[name], num_outputs, channels)
     if name in SMALL_RESNETS:

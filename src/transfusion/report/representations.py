@@ -14,6 +14,7 @@ from transfusion.report.layers import stage_order
 from transfusion.report.material import Material
 from transfusion.report.parts import Cell, Part, Picture, Section, Table
 from transfusion.runs import comparisons as representations
+from transfusion.runs.maps import network_name
 from transfusion.runs.tensors import read_tensors
 from transfusion.similarity.cautions import unpacked
 from transfusion.spec import RepresentationSpec
@@ -166,9 +167,10 @@ def _by_start(
     for run, step in unit.weights:
         steps.setdefault(run, []).append(step)
     return {
-        names[run]: (tensors[f"{run} {first}"], tensors[f"{run} {last}"])
+        names[run]: (tensors[ends[0]], tensors[ends[1]])
         for run, (first, *_, last) in steps.items()
-        if f"{run} {first}" in tensors and f"{run} {last}" in tensors and run in names
+        for ends in [[network_name(run, step) for step in (first, last)]]
+        if set(ends) <= set(tensors) and run in names
     }
 
 

@@ -32,28 +32,25 @@ import torch
 from torch import Tensor, nn
 
 from transfusion import tasks
-from transfusion.errors import InputError, SpecError, StoreError, UnknownNameError
+from transfusion.errors import SpecError, StoreError
 from transfusion.files import is_whole_table, read_json, write_json, write_table
 from transfusion.locks import claimed
 from transfusion.networks import models
-from transfusion.networks.structure import stages
 from transfusion.runs.batches import Batches, derive_seed
 from transfusion.runs.frames import FOUND, PAIR
 from transfusion.runs.jobs import Ending
 from transfusion.runs.machine import Machine
+from transfusion.runs.maps import Weights, activations, network_name, shown_stage
 from transfusion.runs.run_files import AGAIN
 from transfusion.runs.store import RunFiles, Store, read_tensors, write_tensors
 from transfusion.runs.tensors import is_whole
 from transfusion.similarity import measure
-from transfusion.similarity.capture import outputs_of
 from transfusion.similarity.networks import compare
 from transfusion.spec import RepresentationSpec, RunSpec
 from transfusion.tasks import Task
 
 Kind = Literal["grid", "seeds", "untrained", "dynamics", "activations"]
 BATCH = 32  # images
-NUM_CHANNELS = 8  # of a stage, shown as pictures
-LONGEST_SIDE = 64  # pixels of such a picture
 
 
 @dataclass(frozen=True)
@@ -65,12 +62,12 @@ class Unit:
     """
 
     kind: Kind
-    weights: tuple[tuple[str, int], ...]
+    weights: tuple[Weights, ...]
 
     @property
     def id(self) -> str:
         """Stands for the weights, which a run's id and a step determine."""
-        return f"{self.kind}-{derive_seed(*(f'{run} {step}' for run, step in self.weights)):016x}"
+        return f"{self.kind}-{derive_seed(*(network_name(*each) for each in self.weights)):016x}"
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ def check(settings: RepresentationSpec, model: nn.Module) -> None:
     """
     for name in settings.measures:
         measure(name)
-    _stage(settings, model)
+    shown_stage(settings, model)
 
 
 def looked_at(runs: list[RunSpec]) -> list[RunSpec]:
@@ -156,10 +153,10 @@ def looked_at(runs: list[RunSpec]) -> list[RunSpec]:
 
 def without_weights(store: Store) -> list[RunFiles]:
     """The finished runs of the largest data size that cannot be compared, as their weights were not kept."""
-    return [files for files, _ in _finished(store) if not files.has_weights]
+    return [files for files, _ in finished(store) if not files.has_weights]
 
 
-def _finished(store: Store) -> list[tuple[RunFiles, RunSpec]]:
+def finished(store: Store) -> list[tuple[RunFiles, RunSpec]]:
     """The finished runs of the largest data size whose spec can be read; the report says which cannot."""
     runs = []
     for files in store.grid():
@@ -172,7 +169,7 @@ def _finished(store: Store) -> list[tuple[RunFiles, RunSpec]]:
 def units(store: Store) -> list[Unit]:
     """Every unit that the study's finished runs allow, those of the first seed first."""
     by_seed: dict[int, list[tuple[RunFiles, RunSpec]]] = defaultdict(list)
-    for files, run in _finished(store):
+    for files, run in finished(store):
         if files.has_weights:
             by_seed[run.seed].append((files, run))
     found = []
@@ -227,12 +224,12 @@ def _compare(look: Look) -> None:
     settings = store.spec().representations or RepresentationSpec()
     look.machine.here().settle()
     task = tasks.load(store.run(unit.weights[0][0]).spec().task, cache=look.cache)
-    found = ((_name(run, step), _network(store, task, run, step, look.machine)) for run, step in unit.weights)
+    found = ((weights, _network(store, task, *weights, look.machine)) for weights in unit.weights)
     # one network of NaN would turn every pair with it into an error, and the unit into none
-    networks = {name: network for name, network in found if are_finite(network.state_dict())}
+    networks = {weights: network for weights, network in found if are_finite(network.state_dict())}
     images = Probe(task, store.run(unit.weights[0][0]).spec().train.eval_split, settings, look.machine)
     if unit.kind == "activations":
-        write_tensors(look.path, _activations(networks, images, settings))
+        write_tensors(look.path, activations(networks, images, settings))
     else:
         write_table(look.path, _similarity(unit, networks, images, settings).to_csv(index=False))
 
@@ -268,75 +265,22 @@ def _network(store: Store, task: Task, run: str, step: int, machine: Machine) ->
 
 
 def _similarity(
-    unit: Unit, networks: dict[str, nn.Module], images: Probe, settings: RepresentationSpec
+    unit: Unit, networks: dict[Weights, nn.Module], images: Probe, settings: RepresentationSpec
 ) -> pd.DataFrame:
-    end = _name(*unit.weights[-1]) if unit.kind == "dynamics" else None
+    end = unit.weights[-1] if unit.kind == "dynamics" else None
     if len(networks) < 2 or (end and end not in networks):
         nothing: pd.DataFrame = pd.DataFrame(columns=[*PAIR, *FOUND, "kind"])
         return nothing
-    frame = compare(networks, images, measures=settings.measures, positions=settings.positions, against=end)
+    named = {network_name(*weights): weights for weights in networks}
+    frame = compare(
+        {name: networks[weights] for name, weights in named.items()},
+        images,
+        measures=settings.measures,
+        positions=settings.positions,
+        against=end and network_name(*end),
+    )
     for side in ("a", "b"):
-        named = frame[side].str.split(" ", expand=True)
-        frame = frame.assign(**{f"{side}_run": named[0], f"{side}_step": named[1].astype("int64")})
+        runs, steps = zip(*(named[name] for name in frame[side]), strict=True)
+        frame = frame.assign(**{f"{side}_run": runs, f"{side}_step": steps})
     found: pd.DataFrame = frame.drop(columns=["a", "b"]).assign(kind=unit.kind)
     return found
-
-
-def _activations(networks: dict[str, nn.Module], images: Probe, settings: RepresentationSpec) -> dict[str, Tensor]:
-    """Two pictures (2, height, width, channels) and, by network, maps (2, channels, height, width) of a stage.
-
-    A start shows the same channels before and after training. One without both networks is left out, and so are the
-    pictures if that leaves none.
-    """
-    by_run: dict[str, list[str]] = defaultdict(list)
-    for name in networks:
-        by_run[name.split(" ")[0]].append(name)
-    couples = [names for names in by_run.values() if len(names) == 2]  # before and after; a diverged end has no pair
-    if not couples:
-        return {}
-    two = images.two()
-    shown = {"pictures": torch.from_numpy(np.array(images.pictures[images.data.rows[two]]))}
-    inputs = images.data.normalise(images.data.get(two)[0])
-    for names in couples:
-        before, after = (_maps(networks[name], inputs, settings) for name in names)
-        if after.ndim == 4:
-            # those of the trained network for both pictures, so that what changed is a channel and not the choice
-            channels = _strongest(after)
-            shown |= {name: _small(maps[:, channels]) for name, maps in zip(names, (before, after), strict=True)}
-    return shown
-
-
-def _maps(network: nn.Module, inputs: Tensor, settings: RepresentationSpec) -> Tensor:
-    """What the stage makes of the inputs, (images, channels, ...), float32."""
-    stage = _stage(settings, network)
-    maps = outputs_of(network, {stage: stages(network)[stage]}, inputs)[stage].float().cpu()
-    if not maps.isfinite().all():
-        raise InputError(f"Stage '{stage}' gives NaN or infinite values, which cannot be shown; look at the weights.")
-    return maps
-
-
-def _stage(settings: RepresentationSpec, model: nn.Module) -> str:
-    """The stage whose activations are shown."""
-    known = stages(model)
-    stage = settings.stage or next(iter(known))
-    if stage not in known:
-        raise UnknownNameError.of("stage", stage, known)
-    return stage
-
-
-def _strongest(maps: Tensor) -> Tensor:
-    """Places of the channels that vary most over both images."""
-    variance = maps.double().transpose(0, 1).flatten(1).var(dim=1)  # float32 drops digits where the mean is large
-    return variance.topk(min(NUM_CHANNELS, len(variance))).indices
-
-
-def _small(maps: Tensor) -> Tensor:
-    """Maps small enough to be drawn, each from 0, its darkest, to 1, its brightest: float16 ends at 65,504."""
-    height, width = (min(side, LONGEST_SIDE) for side in maps.shape[2:])
-    pooled = nn.functional.adaptive_avg_pool2d(maps.double(), (height, width))
-    low, high = pooled.amin((2, 3), keepdim=True), pooled.amax((2, 3), keepdim=True)
-    return ((pooled - low) / torch.where(high > low, high - low, 1)).half()
-
-
-def _name(run: str, step: int) -> str:
-    return f"{run} {step}"

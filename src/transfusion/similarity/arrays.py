@@ -22,7 +22,7 @@ from transfusion.similarity.sums import Sums, partner
 
 _SINGLE_ENOUGH = (torch.float32, torch.float16, torch.bfloat16)
 # Rows times squared columns from which float32 products save time.
-_LEAST_WORK = 1e9
+LEAST_WORK = 1e9
 # Error up to which they are worth it; and variances whose squares they hold.
 _MOST_ERROR = 1e-8
 _VARIANCES = (1e-20, 1e20)
@@ -80,7 +80,7 @@ def _num_first(x: Tensor, y: Tensor, rows_per_image: int) -> int:
     # whole images; 4 rows a feature show its rank
     first = max(2, -(-max(BLOCK, 4 * width) // rows_per_image)) * rows_per_image
     coarse = x.device.type == "cpu" and all(each.dtype in _SINGLE_ENOUGH for each in (x, y))
-    return first if coarse and len(x) >= 4 * first and len(x) * width**2 >= _LEAST_WORK else len(x)
+    return first if coarse and len(x) >= 4 * first and len(x) * width**2 >= LEAST_WORK else len(x)
 
 
 def _well_conditioned(pair: Pair, n: int) -> bool:

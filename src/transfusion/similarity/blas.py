@@ -92,20 +92,22 @@ def faster(kind: np.dtype, columns: int) -> Blas:
     # PyTorch can be told to multiply float32 in bfloat16; that is not our bargain.
     if kind == np.float32 and torch.get_float32_matmul_precision() != "highest":
         return NUMPY
-    return _timed(kind.char, min(2 ** math.ceil(math.log2(columns)), _MOST_TIMED_COLUMNS))
+    return timed(kind.char, min(2 ** math.ceil(math.log2(columns)), _MOST_TIMED_COLUMNS))
 
 
 @cache
-def _timed(kind: str, columns: int) -> Blas:
+def timed(kind: str, columns: int) -> Blas:
+    """The faster library by a race, which is run once; see ``faster``."""
     rows = np.random.default_rng(0).normal(size=(_TIMED_ROWS, columns)).astype(kind)
     out = np.zeros((columns, columns), kind)
     # in turn: clocks drift
-    rounds = [{blas.name: _seconds(blas, rows, out) for blas in (NUMPY, TORCH)} for _ in range(_TRIALS)]
+    rounds = [{blas.name: seconds(blas, rows, out) for blas in (NUMPY, TORCH)} for _ in range(_TRIALS)]
     least = {name: min(times[name] for times in rounds) for name in rounds[0]}  # others only ever add time
     return TORCH if least[TORCH.name] < least[NUMPY.name] else NUMPY
 
 
-def _seconds(blas: Blas, rows: Products, out: Products) -> float:
+def seconds(blas: Blas, rows: Products, out: Products) -> float:
+    """Time of one product of rows with themselves."""
     start = time.perf_counter()
     blas.own(rows, out)
     return time.perf_counter() - start

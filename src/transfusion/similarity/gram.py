@@ -31,15 +31,15 @@ _LIMIT = Lock()
 
 # Rows per product: enough that adding it to the sums is cheap beside it, few enough for the processor's cache.
 BLOCK = 1024
-_BLOCK_OF_WIDE = 2048
+BLOCK_OF_WIDE = 2048
 # Of all threads' own sums and products.
 _MOST_BYTES = 2**27
 # Rows that are worth a thread of their own.
-_LEAST_SHARE = 256
+LEAST_SHARE = 256
 # Up to this many columns a thread takes a share of the rows, with sums of its own; above it, some of the networks.
-_NARROW = 1200
+NARROW = 1200
 # Rows times squared columns from which it pays to find out which library is faster.
-_LEAST_TIMED = 1e9
+LEAST_TIMED = 1e9
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def add_products(gram: Floats, rows: Rows, networks: Sequence[slice], single: bo
     with _LIMIT, _libraries().limit(limits=1, user_api="blas"):
         threads = torch.get_num_threads()
         with one_torch_thread():
-            blas = faster(kind, len(gram)) if rows.num * len(gram) ** 2 >= _LEAST_TIMED else NUMPY
-            add = _add_narrow if len(gram) <= _NARROW else _add_wide
+            blas = faster(kind, len(gram)) if rows.num * len(gram) ** 2 >= LEAST_TIMED else NUMPY
+            add = _add_narrow if len(gram) <= NARROW else _add_wide
             add(gram, rows, networks, Way(kind, blas, threads))
 
 
@@ -104,7 +104,7 @@ def _in_threads(work: Callable[[T], object], items: Sequence[T], threads: int) -
 def _add_narrow(gram: Floats, rows: Rows, networks: Sequence[slice], way: Way) -> None:
     """Shares of the rows, added up in their order, so that the same threads give the same digits."""
     affordable = max(1, _MOST_BYTES // (2 * gram.nbytes))  # each thread has sums and a product
-    num = min(way.threads, -(-rows.num // _LEAST_SHARE), affordable)
+    num = min(way.threads, -(-rows.num // LEAST_SHARE), affordable)
     ends = [rows.num * i // num for i in range(num + 1)]
     shares = [np.zeros_like(gram) for _ in range(num)]
     work = [(share, slice(a, b)) for share, (a, b) in zip(shares, pairwise(ends), strict=True)]
@@ -131,7 +131,7 @@ def _add_wide(gram: Floats, rows: Rows, networks: Sequence[slice], way: Way) -> 
     parts = [*networks, slice(len(gram) - 1, len(gram))]  # the last column is the 1 of every row: the sums
     pairs = [(at, to) for i, at in enumerate(parts) for to in parts[: i + 1]]
     crossed = [(at, to) for i, at in enumerate(networks) for to in networks[i + 1 :]]  # each pair of networks once
-    for here, moved in _stacked(rows, slice(0, rows.num), len(gram), way.kind, _BLOCK_OF_WIDE):
+    for here, moved in _stacked(rows, slice(0, rows.num), len(gram), way.kind, BLOCK_OF_WIDE):
         tasks = [partial(_add_pair, gram, way.blas, here, here, *pair) for pair in pairs]
         if moved is not None:
             tasks += [partial(_add_pair, gram, way.blas, here, moved, *pair) for pair in crossed]

@@ -181,7 +181,7 @@ class Pair:
 
     def correlations_between(self, x: Basis, y: Basis) -> Tensor:
         """Canonical correlations (r,), descending, between two subspaces."""
-        return _singular_values(self.cosines(x, y).to(self.precision)).to(torch.float64)
+        return singular_values(self.cosines(x, y).to(self.precision)).to(torch.float64)
 
     @cached_property
     def correlations(self) -> Tensor:
@@ -214,7 +214,7 @@ def num_leading(values: Tensor, variance: float, floor: Tensor) -> int:
     return int(torch.minimum(wanted, (values > floor).sum()).item())
 
 
-def _singular_values(cosines: Tensor) -> Tensor:
+def singular_values(cosines: Tensor) -> Tensor:
     """Singular values (r,), descending, of a matrix that has none above 1 but by rounding.
 
     Roots of the eigenvalues of T'T take half the time, and an error of eps / rho is nothing unless rho is tiny.
@@ -233,7 +233,7 @@ def _whiten(unit: Tensor, noise: Tensor, eps: float, least: float) -> tuple[Tens
     """W of the legend for a unit-diagonal S, and the spread of its eigenvalues."""
     if not len(unit):
         return unit, 0.0
-    quick = _whiten_full_rank(unit, noise, eps, least)
+    quick = whiten_full_rank(unit, noise, eps, least)
     if quick is not None:
         return quick
     values, vectors = torch.linalg.eigh(unit)
@@ -242,7 +242,7 @@ def _whiten(unit: Tensor, noise: Tensor, eps: float, least: float) -> tuple[Tens
     return weights, float((values[0] / values[-1]).item()) if bool(kept.all()) else 0.0
 
 
-def _whiten_full_rank(unit: Tensor, noise: Tensor, eps: float, least: float) -> tuple[Tensor, float] | None:
+def whiten_full_rank(unit: Tensor, noise: Tensor, eps: float, least: float) -> tuple[Tensor, float] | None:
     """W = inv(L)' from S = LL', a tenth of an eigendecomposition, where it proves that nothing is to be dropped.
 
     1 / |inv(L)|_F^2 bounds the smallest eigenvalue from below, |S|_F the largest from above.
