@@ -16,13 +16,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import verdict_claims
 from scipy import stats
-from verdict_claims import CLAIMS, SEEDS, Rows, claims_of, percent
+from verdict_claims import SEEDS, Rows, percent
 
 from transfusion.metrics import Evidence, contrast, evidence, influence
-from transfusion.verdict import conclude
 from transfusion.verdict.curves import Curve
 from transfusion.verdict.effects import RISE_SHARE, Rise
 from transfusion.verdict.families import against_baseline
@@ -119,34 +117,6 @@ def _family(table: np.ndarray) -> list[float]:
     return [claim.p for claim in claims.values()]
 
 
-def page(studies: int) -> Rows:
-    """Items 3 and 8: no effect at all, six starts and the baseline; any claim of the page is false."""
-    yield "seeds", "statements", "any false claim", "a start recommended", "by topic"
-    names = [
-        "random",
-        "pretrained",
-        "mean_var",
-        "sampling",
-        "kaiming",
-        "pretrained upto layer1",
-        "pretrained upto layer2",
-    ]
-    for n in SEEDS:
-        study, wrong, num = Planted(dict.fromkeys(names, 1.0), {}, num_seeds=n, every=None), Counter[str](), 0
-        for seed in range(studies):
-            verdict = conclude(_with_upto(study.frame(seed)))
-            topics = claims_of(verdict)
-            wrong.update([*topics, *["any"] * bool(topics), *["start"] * (verdict.advice.start is not None)])
-            num = max(num, len(verdict.statements))
-        by_topic = ", ".join(f"{topic} {wrong[topic]}" for topic in CLAIMS if wrong[topic])
-        yield n, num, percent(wrong["any"], studies), percent(wrong["start"], studies), by_topic
-
-
-def _with_upto(frame: pd.DataFrame) -> pd.DataFrame:
-    parts = frame["scheme"].str.extract(r"(\w+)(?: upto (\w+))?")
-    return frame.assign(start=frame["scheme"], scheme=parts[0], upto=parts[1])
-
-
 def needed(studies: int) -> Rows:
     """Item 10: how often the stated range holds the right number, and the power that the upper number has."""
     yield (
@@ -206,7 +176,7 @@ def _fixed(effect: float, power: float) -> int:
     return next(n for n in range(2, 200) if power_to_confirm(Evidence(effect, 1.0, n, n - 1)) >= min(power, 0.999))
 
 
-TABLES = (patients, needed, sequential, dunnett, pace, page, *verdict_claims.TABLES)
+TABLES = (patients, needed, sequential, dunnett, pace, *verdict_claims.TABLES)
 
 
 def lines(table: Callable[[int], Rows], studies: int, stamp: str) -> str:
