@@ -12,6 +12,7 @@ from transfusion.verdict.wording import course, more
 from transfusion.verdict.wording.brevity import MOST_NAMES
 
 ENOUGH = 5  # trainings each, that a first look is advised to come back with
+HALF = 0.5  # of the uncertainty
 MOST_SEEDS = 100  # that a command is offered for
 Step = tuple[str, str | None]
 
@@ -73,5 +74,7 @@ def _how_many(found: Findings, effect: Effect) -> Step:
     if patients:
         return patients, None
     if more.only_patients_help(effect):
-        return f"more test {found.judged_on}; on these, {MOST:,} trainings of each start would not settle it.", None
+        both = "more trainings and " if effect.evidence.shared_part < HALF else ""
+        whom = found.judged_on
+        return f"{both}more test {whom}; on these, {MOST:,} trainings of each start would not settle it.", None
     return "more trainings.", f"--seeds {2 * effect.evidence.n}"
