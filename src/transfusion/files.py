@@ -95,7 +95,12 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def checksum(values: dict[str, Any]) -> str:
-    """Sixteen hexadecimal digits that stand for what JSON holds."""
+    """Sixteen hexadecimal digits that stand for what JSON holds.
+
+    Examples:
+        >>> len(checksum({"a": 1})), checksum({"a": 1}) == checksum({"a": 2})
+        (16, False)
+    """
     return hashlib.blake2b(json.dumps(values).encode(), digest_size=8).hexdigest()
 
 

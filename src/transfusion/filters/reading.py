@@ -20,6 +20,10 @@ def read_filters(filters: Array) -> Tensor:
 
     Raises:
         InputError: for another shape, sides below 3, or values that are not finite.
+
+    Examples:
+        >>> tuple(read_filters(np.ones((8, 5, 5))).shape)
+        (8, 1, 5, 5)
     """
     weights = torch.from_numpy(read_floats(filters, "filters"))
     weights = weights[:, None] if weights.ndim == 3 else weights

@@ -81,7 +81,12 @@ def _in_log_odds(auc: float, margin: float, n: int) -> Interval:
 
 
 def num_disjoint_pairs(truth: NDArray[np.bool_], patients: NDArray[Any]) -> int:
-    """Most pairs of a positive and a negative case that use every patient at most once."""
+    """Most pairs of a positive and a negative case that use every patient at most once.
+
+    Examples:
+        >>> num_disjoint_pairs(np.array([True, True, False]), np.array(["a", "b", "a"]))
+        1
+    """
     positive, negative = set(patients[truth].tolist()), set(patients[~truth].tolist())
     return min(len(positive), len(negative), len(positive | negative) // 2)
 
@@ -161,7 +166,13 @@ def _delong_covariance(truth: NDArray[np.bool_], scores: Floats) -> tuple[Floats
 
 
 def disjoint_pairs(auc: float, num_pairs: int, n: int, level: float) -> Interval:
-    """Clopper-Pearson interval of ``num_pairs`` trials of which the share ``auc`` succeeded."""
+    """Clopper-Pearson interval of ``num_pairs`` trials of which the share ``auc`` succeeded.
+
+    Examples:
+        >>> found = disjoint_pairs(1.0, num_pairs=10, n=20, level=0.95)
+        >>> round(found.low, 3), found.high
+        (0.692, 1.0)
+    """
     tail, hits, misses = (1 - level) / 2, num_pairs * auc, num_pairs * (1 - auc)
     low = float(stats.beta.ppf(tail, hits, misses + 1)) if hits > 0 else 0.0  # hits need not be whole: an AUC is a mean
     high = float(stats.beta.isf(tail, hits + 1, misses)) if misses > 0 else 1.0

@@ -125,6 +125,10 @@ def auc_influence(truth: NDArray[np.bool_], scores: Floats, patients: ArrayLike)
 
     Raises:
         InputError: patients that do not fit.
+
+    Examples:
+        >>> auc_influence(np.array([True, True, False]), np.array([0.9, 0.4, 0.5]), ["a", "b", "c"]).value
+        0.5
     """
     return _auc(truth, scores, *_numbered(patients, len(truth)))
 
@@ -156,6 +160,11 @@ def mean_influence(right: Floats, patients: ArrayLike | None = None) -> Influenc
 
     Raises:
         InputError: if the patients do not fit.
+
+    Examples:
+        >>> found = mean_influence(np.array([[1.0], [1.0], [0.0], [np.nan]]))
+        >>> round(found.value, 3), found.num_positive
+        (0.667, 3)
     """
     owners, num = _numbered(patients, len(right))
     known = ~np.isnan(right)

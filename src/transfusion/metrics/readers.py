@@ -158,6 +158,10 @@ def shared_covariance(a: Floats, b: Floats) -> float:
     Args:
         a: influences of each training, (trainings, patients).
         b: of another quantity, for the same trainings and patients.
+
+    Examples:
+        >>> shared_covariance(np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[2.0, 0.0], [2.0, 0.0]]))
+        2.0
     """
     n = len(a)
     # all pairs less those of a training with itself

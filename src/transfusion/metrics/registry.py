@@ -116,6 +116,10 @@ def judging(metric: str | Metric, classes: Sequence[str] = ()) -> Metric:
     Raises:
         UnknownNameError: if there is no such metric.
         InputError: if higher values of it are not better.
+
+    Examples:
+        >>> judging("auc:ill", ("well", "ill")).column
+        'auc_1'
     """
     found = metric if isinstance(metric, Metric) else metric_of(metric, classes)
     if not found.higher_is_better:  # curves are read upwards: thresholds are shares of a rise

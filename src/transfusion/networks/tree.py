@@ -25,18 +25,33 @@ def around(name: str) -> Iterator[str]:
 
 
 def joined(prefix: str, key: str) -> str:
-    """The name of a child."""
+    """The name of a child.
+
+    Examples:
+        >>> joined("layer1", "0"), joined("", "fc")
+        ('layer1.0', 'fc')
+    """
     return f"{prefix}.{key}" if prefix else key
 
 
 def tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Every parameter and buffer, tied ones under each of their names."""
+    """Every parameter and buffer, tied ones under each of their names.
+
+    Examples:
+        >>> [name for name, _ in tensors(nn.BatchNorm1d(2))]
+        ['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked']
+    """
     yield from model.named_parameters(remove_duplicate=False)  # tied ones too: a state dict has both names
     yield from model.named_buffers(remove_duplicate=False)
 
 
 def num_elements(model: nn.Module) -> dict[str, int]:
-    """Name of every module -> how many parameters it holds, all that lies in it included; lazy ones count 0."""
+    """Name of every module -> how many parameters it holds, all that lies in it included; lazy ones count 0.
+
+    Examples:
+        >>> num_elements(nn.Sequential(nn.Linear(2, 3), nn.ReLU()))
+        {'': 9, '0': 9, '1': 0}
+    """
     sizes = dict.fromkeys(dict(model.named_modules(remove_duplicate=False)), 0)
     for name, parameter in model.named_parameters(remove_duplicate=False):
         for owner in list(around(name))[1:]:
@@ -81,12 +96,22 @@ def has_tensors(module: nn.Module | None) -> bool:
 
 
 def is_layer(module: nn.Module) -> bool:
-    """Whether a module is not made of others: a linear layer, however parametrised, or one without such children."""
+    """Whether a module is not made of others: a linear layer, however parametrised, or one without such children.
+
+    Examples:
+        >>> is_layer(nn.Linear(2, 2)), is_layer(nn.Sequential(nn.Linear(2, 2)))
+        (True, False)
+    """
     return isinstance(module, (nn.Linear, _ConvNd)) or not any(map(has_parameters, module.children()))
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether a layer normalises, by the name of its class."""
+    """Whether a layer normalises, by the name of its class.
+
+    Examples:
+        >>> is_norm(nn.GroupNorm(1, 2)), is_norm(nn.Linear(2, 2))
+        (True, False)
+    """
     return "norm" in type(module).__name__.lower() and is_layer(module)
 
 

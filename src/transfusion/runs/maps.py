@@ -24,7 +24,12 @@ LONGEST_SIDE = 64  # pixels of such a picture
 
 
 def network_name(run: str, step: int) -> str:
-    """The name of a network where keys are words: in a comparison, and among tensors in a file."""
+    """The name of a network where keys are words: in a comparison, and among tensors in a file.
+
+    Examples:
+        >>> network_name("0a1b", 40)
+        '0a1b 40'
+    """
     return f"{run} {step}"
 
 
@@ -74,7 +79,12 @@ def shown_stage(settings: RepresentationSpec, model: nn.Module) -> str:
 
 
 def strongest(maps: Tensor) -> Tensor:
-    """Places of the channels that vary most over both images."""
+    """Places of the channels that vary most over both images.
+
+    Examples:
+        >>> strongest(torch.tensor([[[[0.0, 1.0]], [[0.0, 9.0]]]])).tolist()
+        [1, 0]
+    """
     variance = maps.double().transpose(0, 1).flatten(1).var(dim=1)  # float32 drops digits where the mean is large
     return variance.topk(min(NUM_CHANNELS, len(variance))).indices
 

@@ -35,7 +35,13 @@ Follow = Callable[[dict[str, Any]], None]
 
 
 def learning_rate(train: TrainSpec, step: int) -> float:
-    """Learning rate of the step that starts from ``step`` in 0 .. steps - 1."""
+    """Learning rate of the step that starts from ``step`` in 0 .. steps - 1.
+
+    Examples:
+        >>> train = TrainSpec(lr=1, steps=100, warmup_steps=10)
+        >>> learning_rate(train, 0), learning_rate(train, 50)
+        (0.1, 1.0)
+    """
     progress = step / train.steps
     rate = train.lr * min(1.0, (step + 1) / train.warmup_steps if train.warmup_steps else 1.0)
     if train.schedule == "cosine":

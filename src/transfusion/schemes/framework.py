@@ -21,6 +21,10 @@ def fresh_tensors(model: nn.Module, seed: int) -> dict[str, Tensor]:
     does: the only scheme in which one draw depends on others. Otherwise every layer that has one runs its own
     ``reset_parameters``, seeded from (seed, layer name), on a copy in float32; tensors that no layer resets are not
     returned.
+
+    Examples:
+        >>> {name: tuple(tensor.shape) for name, tensor in fresh_tensors(nn.Linear(2, 3), seed=0).items()}
+        {'weight': (3, 2), 'bias': (3,)}
     """
     rebuild: Callable[[], nn.Module] | None = getattr(model, "transfusion_rebuild", None)
     if rebuild is not None:

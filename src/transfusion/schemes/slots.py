@@ -61,6 +61,10 @@ def slots(model: nn.Module) -> list[Slot]:
 
     Raises:
         InputError: a tensor has no values yet (lazy or on the meta device), or is sparse or quantised.
+
+    Examples:
+        >>> [(slot.name, slot.role, slot.fans) for slot in slots(nn.Sequential(nn.Linear(2, 3)))]
+        [('0.weight', 'weight', (2, 3)), ('0.bias', 'bias', (1, 1))]
     """
     stage, heads = stage_of(model), head(model)
     first: dict[Hashable, str] = {}
@@ -96,6 +100,11 @@ def role_of(layer: nn.Module, key: str, tensor: Tensor, piece: Piece | None = No
     - ``bias``: anything else named so;
     - ``weight``: any other tensor with two axes or more: convolution, linear, attention, recurrent;
     - ``constant``: what is left: scales with one axis (LayerScale, GRN, temperatures, PReLU slopes), complex numbers.
+
+    Examples:
+        >>> norm = nn.LayerNorm(4)
+        >>> role_of(norm, "weight", norm.weight), role_of(norm, "bias", norm.bias)
+        ('norm', 'bias')
     """
     if piece and piece.kind != "whole":
         return piece.kind
@@ -182,7 +191,12 @@ def _require_values(name: str, tensor: Tensor) -> None:
 
 
 def is_quantised(tensor: Tensor) -> bool:
-    """Whether a tensor's numbers stand for others: quantised, of eight-bit floats, or of a quantising library."""
+    """Whether a tensor's numbers stand for others: quantised, of eight-bit floats, or of a quantising library.
+
+    Examples:
+        >>> is_quantised(torch.zeros(2)), is_quantised(torch.zeros(2, dtype=torch.float8_e4m3fn))
+        (False, True)
+    """
     return (
         tensor.is_quantized
         or (tensor.is_floating_point() and tensor.element_size() == 1)

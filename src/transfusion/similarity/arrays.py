@@ -39,6 +39,12 @@ def similarity(measure: Measure, x: Array, y: Array, rows_per_image: int = 1) ->
 
     Raises:
         InputError: where the arrays cannot be compared.
+
+    Examples:
+        >>> from transfusion.similarity.measures import measure
+        >>> x = torch.eye(8, 2, dtype=torch.float64)
+        >>> round(similarity(measure("cca"), x, 3 * x).value, 6)
+        1.0
     """
     check_same_rows(x, y)
     first, second = samples(x, "x"), samples(y, "y")

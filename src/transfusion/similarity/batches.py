@@ -56,6 +56,10 @@ def num_images(batch: Any) -> int:
 
     Raises:
         InputError: it holds no tensor.
+
+    Examples:
+        >>> num_images({"image": torch.zeros(4, 3, 8, 8)})
+        4
     """
     first = next(tensors_in(batch), None)
     if first is None or first.ndim == 0:
@@ -95,6 +99,10 @@ def batched(batches: Iterable[Any], whole: bool) -> Iterator[Any]:
     Args:
         batches: of any form.
         whole: whether a batch is passed on as it is; else its images alone.
+
+    Examples:
+        >>> [batch.shape[0] for batch in batched([(torch.zeros(4, 3, 8, 8), torch.zeros(4))], whole=False)]
+        [4]
     """
     for batch in [batches] if isinstance(batches, (Tensor, Mapping)) else batches:
         yield batch if whole else images_of(batch)
@@ -105,6 +113,10 @@ def at_least_two(batches: Iterable[Any]) -> Iterator[Any]:
 
     Raises:
         InputError: a single image beside one of another size.
+
+    Examples:
+        >>> [len(batch) for batch in at_least_two([torch.zeros(4, 3), torch.zeros(1, 3)])]
+        [3, 2]
     """
     held: Any = None
     for batch in batches:

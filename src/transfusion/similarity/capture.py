@@ -123,6 +123,11 @@ def outputs_of(model: nn.Module, stages: Stages, batch: Any, forward: Forward | 
     Raises:
         InputError: for a stage that never ran, or whose output has not one row per image.
         UnknownNameError: where the network has none of a stage's modules.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2))
+        >>> outputs_of(net, {"stem": ["0"]}, torch.zeros(2, 3, 8, 8))["stem"].shape
+        torch.Size([2, 4, 6, 6])
     """
     outputs, odd = outputs_or_reasons(model, stages, batch, forward)
     if odd:

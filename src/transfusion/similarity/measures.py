@@ -166,6 +166,10 @@ def measure(name: str) -> Measure:
 
     Raises:
         UnknownNameError: listing the known ones.
+
+    Examples:
+        >>> measure("debiased_cka").unbiased
+        True
     """
     if name not in MEASURES:
         raise UnknownNameError.of("measure", name, MEASURES)

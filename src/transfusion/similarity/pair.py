@@ -190,7 +190,12 @@ class Pair:
 
 
 def units_of_noise(eps: float) -> float:
-    """Rounding noise relative to a number's size, at most, from the rounding unit of its type."""
+    """Rounding noise relative to a number's size, at most, from the rounding unit of its type.
+
+    Examples:
+        >>> units_of_noise(EPS) == 2 * EPS
+        True
+    """
     return eps * (_UNITS_OF_NOISE_IN_HALF if eps >= torch.finfo(torch.float16).eps else _UNITS_OF_NOISE)
 
 
@@ -207,7 +212,12 @@ def rank_floor(values: Tensor, directions: Tensor, noise: Tensor, least: float) 
 
 
 def num_leading(values: Tensor, variance: float, floor: Tensor) -> int:
-    """How many of descending ``values`` hold a share ``variance`` of their sum, as far as they exceed the floor."""
+    """How many of descending ``values`` hold a share ``variance`` of their sum, as far as they exceed the floor.
+
+    Examples:
+        >>> num_leading(torch.tensor([8.0, 1.0, 1.0]), 0.9, torch.zeros(3))
+        2
+    """
     # summed from the small end: 1 - cumsum would lose what the last components add
     rest = values.clamp(min=0).flip(0).cumsum(0).flip(0)
     wanted = (rest > (1 - variance) * rest[0]).sum()
@@ -218,6 +228,10 @@ def singular_values(cosines: Tensor) -> Tensor:
     """Singular values (r,), descending, of a matrix that has none above 1 but by rounding.
 
     Roots of the eigenvalues of T'T take half the time, and an error of eps / rho is nothing unless rho is tiny.
+
+    Examples:
+        >>> singular_values(torch.diag(torch.tensor([0.5, 0.25], dtype=torch.float64))).tolist()
+        [0.5, 0.25]
     """
     if not cosines.numel():
         return cosines.new_zeros(0)

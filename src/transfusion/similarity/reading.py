@@ -30,6 +30,10 @@ def samples(array: Array, name: str) -> Tensor:
 
     Raises:
         InputError: for other shapes and types, and for masked values.
+
+    Examples:
+        >>> samples([[1, 2], [3, 4]], "x").shape
+        torch.Size([2, 2])
     """
     tensor = array.detach() if isinstance(array, Tensor) else _from_numpy(_unmasked(array, name), name)
     if tensor.is_complex() or tensor.dtype == torch.bool:
@@ -89,6 +93,10 @@ def rounding_unit(x: Tensor) -> float:
     """Rounding unit of the coarsest type that holds every number of x: numbers keep the rounding of a type they left.
 
     Whole numbers are exact in any type, so they say nothing.
+
+    Examples:
+        >>> rounding_unit(torch.tensor([[0.5], [0.1]]).double()) == torch.finfo(torch.float32).eps
+        True
     """
     kind = x.dtype
     if not kind.is_floating_point:

@@ -268,6 +268,10 @@ def partner(num_rows: int, rows_per_image: int) -> int:
     """How many rows away each image's partner lies: no image is its own where there are two.
 
     Not half of them away, where two views of one image may lie one above the other.
+
+    Examples:
+        >>> partner(num_rows=100, rows_per_image=10)
+        40
     """
     return max(1, round(_SHARE_AWAY * (num_rows // rows_per_image))) * rows_per_image
 

@@ -108,7 +108,13 @@ def dotted(cls: type[Spec], prefix: str = "") -> dict[str, tuple[type[Spec], str
 
 
 def nearest(cls: type[Spec], key: str) -> str:
-    """A question after the setting that may be meant; empty where none is near."""
+    """A question after the setting that may be meant; empty where none is near.
+
+    Examples:
+        >>> from transfusion.spec import TrainSpec
+        >>> nearest(TrainSpec, "batch_sice")
+        " (did you mean 'batch_size'?)"
+    """
     near = difflib.get_close_matches(key, dotted(cls), n=1)
     return f" (did you mean '{near[0]}'?)" if near else ""
 

@@ -35,7 +35,12 @@ def window_of(top: int) -> tuple[int, int] | None:
 
 
 def spread(images: np.ndarray, window: tuple[int, int]) -> np.ndarray:
-    """Spread the values of a window over 16 bits; what lies beyond is black or white."""
+    """Spread the values of a window over 16 bits; what lies beyond is black or white.
+
+    Examples:
+        >>> spread(np.array([0, 4095, 9000]), (0, 4095)).tolist()
+        [0, 65535, 65535]
+    """
     low, high = window
     shares = np.clip((images.astype(np.float64) - low) / (high - low), 0, 1)
     return np.rint(shares * FULL).astype(np.uint16)

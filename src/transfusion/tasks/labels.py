@@ -248,12 +248,22 @@ def of_flags(columns: Mapping[str, Sequence[str]], spec: TaskSpec) -> Labels:
 
 
 def is_flag(text: str) -> bool:
-    """Whether a cell says yes, no, in doubt or nothing."""
+    """Whether a cell says yes, no, in doubt or nothing.
+
+    Examples:
+        >>> [is_flag(text) for text in ("yes", "0", "-1", "", "cat")]
+        [True, True, True, True, False]
+    """
     return _code(text) != "?"
 
 
 def is_yes(text: str) -> bool:
-    """Whether a cell says yes."""
+    """Whether a cell says yes.
+
+    Examples:
+        >>> is_yes("True"), is_yes("-1")
+        (True, False)
+    """
     return _code(text) == "1"
 
 

@@ -21,12 +21,22 @@ def words(name: str) -> list[str]:
 
 
 def plain(name: str) -> str:
-    """A name as letters and digits alone, so that ``Image Index`` is ``image_index``."""
+    """A name as letters and digits alone, so that ``Image Index`` is ``image_index``.
+
+    Examples:
+        >>> plain("Image Index") == plain("image_index")
+        True
+    """
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def natural_order(name: str) -> list[tuple[bool, int, str]]:
-    """Sort key that puts ``2`` before ``10``, and ``grade 2`` before ``grade 10``."""
+    """Sort key that puts ``2`` before ``10``, and ``grade 2`` before ``grade 10``.
+
+    Examples:
+        >>> sorted(["grade 10", "grade 2"], key=natural_order)
+        ['grade 2', 'grade 10']
+    """
     parts = re.findall(r"\d+|\D+", name)
     return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
@@ -37,7 +47,12 @@ def shown(name: str) -> str:
 
 
 def listed(names: Iterable[object]) -> str:
-    """The first few names for a message, and how many more there are."""
+    """The first few names for a message, and how many more there are.
+
+    Examples:
+        >>> listed(range(7))
+        '0, 1, 2, 3, 4 and 2 more'
+    """
     every = [shown(str(name)) for name in names]
     more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
     return ", ".join(every[:SHOWN]) + more

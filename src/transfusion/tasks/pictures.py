@@ -243,7 +243,12 @@ def _flat(image: Image.Image) -> Image.Image:
 
 
 def as_channels(values: np.ndarray, channels: int) -> np.ndarray:
-    """Turn (h, w, 1 or 3) into (h, w, ``channels``): grey is repeated, colour becomes luma."""
+    """Turn (h, w, 1 or 3) into (h, w, ``channels``): grey is repeated, colour becomes luma.
+
+    Examples:
+        >>> as_channels(np.full((2, 2, 1), 7, np.uint8), 3).shape
+        (2, 2, 3)
+    """
     if values.shape[-1] == channels:
         return values
     if channels == 3:
@@ -257,6 +262,10 @@ def fit(values: np.ndarray, image_size: int, interpolation: Interpolation = "bil
 
     Pixels are those of ``PIL.Image.resize``, which antialiases; 16-bit values that overshoot are clipped, as it does
     for 8 bits.
+
+    Examples:
+        >>> fit(np.zeros((40, 60, 3), np.uint8), 16).shape
+        (16, 16, 3)
     """
     height, width, channels = values.shape
     if height == width == image_size:

@@ -22,6 +22,10 @@ def strata(labels: np.ndarray) -> np.ndarray:
 
     Returns:
         int64 (n,); images without any label form the last stratum.
+
+    Examples:
+        >>> strata(np.array([[1, 1], [1, 0], [0, 0]])).tolist()
+        [1, 0, 2]
     """
     if labels.ndim == 1:
         return labels.astype(np.int64)
@@ -39,6 +43,11 @@ def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
 
     Returns:
         A permutation of 0..n-1.
+
+    Examples:
+        >>> labels = np.array([0, 0, 0, 1, 1, 1])
+        >>> sorted(labels[stratified_order(labels, seed=0)[:2]].tolist())
+        [0, 1]
     """
     rng = np.random.default_rng(seed)
     groups = strata(labels)
@@ -66,6 +75,11 @@ def cut(labels: np.ndarray, patients: Sequence[str], fraction: float, seed: int)
 
     Returns:
         Boolean mask (n,) of the chosen images.
+
+    Examples:
+        >>> patients = ["a", "a", "b", "b", "c", "c", "d", "d"]
+        >>> int(cut(np.zeros(8, int), patients, fraction=0.25, seed=0).sum())
+        2
     """
     members = _members(patients)
     stratum_of = _patient_strata(strata(labels), members)

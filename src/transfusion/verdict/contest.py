@@ -281,6 +281,11 @@ def _mean(found: Sequence[Influence | None]) -> Influence | None:
 
 
 def shared(*groups: Iterable[int]) -> list[int]:
-    """The seeds that are in every group, in order."""
+    """The seeds that are in every group, in order.
+
+    Examples:
+        >>> shared([0, 1, 2], [2, 1])
+        [1, 2]
+    """
     # pairing takes the seed's draws out of the difference
     return sorted(set.intersection(*(set(group) for group in groups)))

@@ -77,7 +77,12 @@ def within(limit: float, num: int, df: float, correlation: float = SHARED_BASELI
 
 @cache
 def critical(num: int, df: float, level: float = 0.95, correlation: float = SHARED_BASELINE) -> float:
-    """The limit that ``num`` t statistics all keep to with probability ``level``: Dunnett's, two-sided."""
+    """The limit that ``num`` t statistics all keep to with probability ``level``: Dunnett's, two-sided.
+
+    Examples:
+        >>> round(critical(2, 10), 2)
+        2.57
+    """
     return float(brentq(lambda limit: within(limit, num, df, correlation) - level, 0, 1e4, xtol=1e-6))
 
 

@@ -56,6 +56,11 @@ def mean_interval(values: Floats, level: float = 0.95) -> Interval:
     """Student's t interval of a mean; without ends, and with a reason, for one value or two that agree exactly.
 
     Three or more that agree exactly have an interval of no width, and a reason that says so.
+
+    Examples:
+        >>> found = mean_interval(np.array([0.9, 1.0, 1.1]))
+        >>> round(found.low, 3), round(found.high, 3)
+        (0.752, 1.248)
     """
     return evidence(values).interval(level)
 
@@ -67,6 +72,12 @@ def ratio_interval(baseline: Sequence[Crossing], scheme: Sequence[Crossing], lev
     all seeds may lie on the same side of what was read off, and other patients, where the crossings say how far each
     patient moves them: no number of seeds averages either out. A run that never got
     there, or was there at its first evaluation, leaves an end open (0 or inf) instead of being dropped.
+
+    Examples:
+        >>> slow, quick = ([Crossing(s - 10, s, s + 10) for s in steps] for steps in ((200, 220, 240), (100, 110, 120)))
+        >>> found = ratio_interval(slow, quick)
+        >>> round(found.estimate, 6), found.n
+        (2.0, 3)
     """
     if not baseline:
         return Interval.undefined(0, "no seed has both runs")
@@ -147,6 +158,11 @@ def share_interval(part: Floats, whole: Floats, level: float = 0.95, common: Flo
         whole: of the same seeds, (seeds,).
         level: of confidence.
         common: covariance of mean(part) and mean(whole) that more seeds would not reduce, (2, 2); none if not given.
+
+    Examples:
+        >>> part, whole = np.array([0.5, 0.55, 0.45]), np.array([1.0, 1.1, 0.9])
+        >>> round(share_interval(part, whole).estimate, 6)
+        0.5
     """
     n, shared = len(whole), np.zeros((2, 2)) if common is None else common
     base = widened(whole, float(shared[1, 1])).interval(level)

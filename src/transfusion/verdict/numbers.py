@@ -77,12 +77,22 @@ def _is_wide(interval: Interval, form: str) -> bool:
 
 
 def is_open(interval: Interval) -> bool:
-    """Whether both ends are open, so that it says nothing."""
+    """Whether both ends are open, so that it says nothing.
+
+    Examples:
+        >>> is_open(Interval(1, 0, math.inf, 3)), is_open(Interval(1, 0.5, math.inf, 3))
+        (True, False)
+    """
     return interval.low in (0, -math.inf) and interval.high == math.inf
 
 
 def brief(interval: Interval, form: str) -> str:
-    """An estimate with the ends of its interval, as far as they are known, for a cell; a bound is shown as one."""
+    """An estimate with the ends of its interval, as far as they are known, for a cell; a bound is shown as one.
+
+    Examples:
+        >>> brief(Interval(2, 1.5, math.inf, 3), RATIO), brief(Interval(0.01, -0.01, 0.03, 3), SIGNED)
+        ('≥ 2.00 [1.50, ∞]', '+0.010 [-0.010, +0.030]')
+    """
     if math.isnan(interval.estimate):
         return UNKNOWN
     at_most = interval.low == -math.inf or (interval.low == 0 and form in (RATIO, SHARE))
@@ -94,7 +104,12 @@ def brief(interval: Interval, form: str) -> str:
 
 
 def measured(interval: Interval, form: str) -> str:
-    """An estimate and, in brackets, what else fits."""
+    """An estimate and, in brackets, what else fits.
+
+    Examples:
+        >>> measured(Interval(0.01, -0.01, 0.03, 3), SIGNED)
+        '+0.010 (-0.010 to +0.030)'
+    """
     if math.isnan(interval.estimate):
         return UNKNOWN
     around = ends(interval, form)
@@ -114,7 +129,12 @@ def times(ratio: Interval) -> str:
 
 
 def inverse(ratio: Interval) -> Interval:
-    """Of 1 / ratio: times slower, from times faster."""
+    """Of 1 / ratio: times slower, from times faster.
+
+    Examples:
+        >>> inverse(Interval(0.5, 0.25, 1, 3)).high
+        4.0
+    """
     low, high = (math.inf if end == 0 else 1 / end for end in (ratio.high, ratio.low))
     return replace(ratio, estimate=1 / ratio.estimate, low=low, high=high)
 
@@ -125,12 +145,22 @@ def level(value: float) -> str:
 
 
 def trainings(n: int) -> str:
-    """A count of runs."""
+    """A count of runs.
+
+    Examples:
+        >>> trainings(1), trainings(3)
+        ('1 training', '3 trainings')
+    """
     return f"{n} training" + ("" if n == 1 else "s")
 
 
 def mean_and_sd(mean: float, std: float) -> str:
-    """A mean, with its standard deviation where there is one."""
+    """A mean, with its standard deviation where there is one.
+
+    Examples:
+        >>> mean_and_sd(0.9, 0.01), mean_and_sd(0.9, math.nan)
+        ('0.900 ± 0.010', '0.900')
+    """
     if math.isnan(mean):
         return NOTHING
     return f"{mean:.3f}" if math.isnan(std) else f"{mean:.3f} ± {std:.3f}"
@@ -142,7 +172,12 @@ def mean_sd(values: pd.Series) -> str:
 
 
 def span(counts: pd.Series | Sequence[float]) -> str:
-    """Least to most of some counts, or the one that all agree on."""
+    """Least to most of some counts, or the one that all agree on.
+
+    Examples:
+        >>> span([3, 5, 4]), span([3, 3])
+        ('3 to 5', '3')
+    """
     known = np.asarray(counts, dtype=float)
     known = known[~np.isnan(known)]
     if not len(known):
@@ -151,10 +186,20 @@ def span(counts: pd.Series | Sequence[float]) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names as a sentence has them: a, b and c."""
+    """Names as a sentence has them: a, b and c.
+
+    Examples:
+        >>> listed(["a", "b", "c"])
+        'a, b and c'
+    """
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def measure_name(measure: str) -> str:
-    """A similarity measure's name: CCA similarity for ``cca``."""
+    """A similarity measure's name: CCA similarity for ``cca``.
+
+    Examples:
+        >>> measure_name("cca"), measure_name("pwcca")
+        ('CCA similarity', 'pwcca')
+    """
     return {"cca": "CCA similarity", "linear_cka": "linear CKA"}.get(measure, measure)

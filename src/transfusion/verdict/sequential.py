@@ -28,6 +28,10 @@ def spent(share: float, alpha: float) -> float:
     Much may be spent early, since a training costs more than a look.
 
     Source: Lan and DeMets 1983, Biometrika 70; the function is the one close to Pocock's constant limits.
+
+    Examples:
+        >>> round(spent(0.5, 0.05), 4), round(spent(1, 0.05), 4)
+        (0.031, 0.05)
     """
     return alpha * float(np.log1p((np.e - 1) * min(share, 1.0)))
 

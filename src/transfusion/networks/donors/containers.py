@@ -271,6 +271,10 @@ def under(tensors: dict[str, Tensor], prefix: str, where: str) -> dict[str, Tens
 
     Raises:
         DonorError: there are none; names what there is.
+
+    Examples:
+        >>> list(under({"teacher.a.weight": torch.zeros(1), "student.a.weight": torch.zeros(1)}, "teacher", "file"))
+        ['a.weight']
     """
     start = f"{prefix.rstrip('.')}."
     for named in (tensors, stripped(tensors)):

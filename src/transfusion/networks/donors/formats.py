@@ -84,7 +84,12 @@ def of_timm(name: str) -> InputFormat:
 
 
 def of_config(config: Mapping[str, Any], source: str) -> InputFormat:
-    """The format in a ``pretrained_cfg`` of timm's, as code or as published in a ``config.json``."""
+    """The format in a ``pretrained_cfg`` of timm's, as code or as published in a ``config.json``.
+
+    Examples:
+        >>> of_config({"mean": [0.5], "std": [0.25], "input_size": [1, 28, 28]}, "mine").std
+        (0.25,)
+    """
     channels, size, _ = config.get("input_size") or (3, None, None)
     mean, std = (tuple(config.get(key) or usual) for key, usual in (("mean", (0.5,)), ("std", (0.5,))))
     return InputFormat(mean, std, config.get("interpolation") or "bicubic", source, channels, size)

@@ -51,7 +51,12 @@ def merged_norms(given: Iterable[str], wanted: Mapping[str, Tensor]) -> str:
 
 
 def first_kernels(model: nn.Module) -> tuple[str, ...]:
-    """Names of the weights that see the image: what timm says, else those of the first convolution."""
+    """Names of the weights that see the image: what timm says, else those of the first convolution.
+
+    Examples:
+        >>> first_kernels(nn.Sequential(nn.Flatten(0, 1), nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)))
+        ('1.weight',)
+    """
     told = getattr(model, "pretrained_cfg", None)
     names = told.get("first_conv") if isinstance(told, Mapping) else None
     known = [n for n in ((names,) if isinstance(names, str) else names or ()) if n in dict(model.named_modules())]

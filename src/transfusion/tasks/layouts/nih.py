@@ -83,7 +83,12 @@ def read(spec: TaskSpec, root: Path) -> Listing:
 
 
 def findings(text: str) -> Label | None:
-    """Split ``Edema|Mass``; ``No Finding`` is none of the 14, anything unknown is None."""
+    """Split ``Edema|Mass``; ``No Finding`` is none of the 14, anything unknown is None.
+
+    Examples:
+        >>> findings("Edema|Mass"), findings("No Finding"), findings("Dragon")
+        (('Edema', 'Mass'), (), None)
+    """
     names = tuple(name for name in text.split("|") if name != "No Finding")
     return names if set(names) <= set(FINDINGS) else None
 

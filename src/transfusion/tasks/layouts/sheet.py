@@ -95,7 +95,12 @@ def _is_nameless(column: str) -> bool:
 
 
 def is_row_number(column: str) -> bool:
-    """Whether a column without a name numbers the rows, as pandas writes them."""
+    """Whether a column without a name numbers the rows, as pandas writes them.
+
+    Examples:
+        >>> is_row_number("Unnamed: 0"), is_row_number("label")
+        (True, False)
+    """
     return _is_nameless(column) or column.lower() == "index"
 
 
