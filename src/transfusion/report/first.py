@@ -21,7 +21,7 @@ from transfusion.report.parts import First, Picture, Said, Tile
 from transfusion.report.table import schemes_of
 from transfusion.verdict import Verdict
 from transfusion.verdict.effects import RISE_SHARE, Effect
-from transfusion.verdict.numbers import RATIO, SIGNED, inverse, level, measured, number
+from transfusion.verdict.numbers import SIGNED, inverse, level, measured, number
 from transfusion.verdict.statement import OPENING
 
 MOST_LINES = 6
@@ -195,7 +195,8 @@ def _fewer(speed: Interval) -> str:
     if math.isnan(speed.estimate) or not speed.low <= speed.high:
         return ""
     if math.isinf(speed.high) or speed.low == 0:
-        return f"{measured(speed, RATIO)} times fewer steps"
+        bound = f"at least {short(speed.low)}" if math.isinf(speed.high) else f"at most {short(speed.high)}"
+        return f"{bound} times fewer steps"
     return f"{short(speed.estimate)} ({short(speed.low)} to {short(speed.high)}) times fewer steps"
 
 

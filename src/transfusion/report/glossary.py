@@ -44,10 +44,13 @@ def plain(start: str) -> str:
     Examples:
         >>> plain("random"), plain("pretrained upto layer2"), plain("nobody")
         ('from scratch', "the donor's weights up to layer2", '')
+        >>> plain("mean_var bn=pretrained")
+        'same scale only, batch norm pretrained'
     """
     scheme, _, rest = start.partition(" ")
     known = PLAIN.get(scheme, "")
-    return f"{known} {rest.replace('upto', 'up to')}".strip() if known else ""
+    rest = re.sub(r"(^| )bn=", ", batch norm ", f" {rest}".replace("upto", "up to"))
+    return f"{known}{rest}".strip() if known else ""
 
 
 class Glossary:

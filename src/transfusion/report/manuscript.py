@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from transfusion import __version__
@@ -15,6 +15,7 @@ from transfusion.verdict.numbers import SHARE, listed, number
 
 FOR_YOU = "for you"
 BESIDE = {"accuracy": "accuracy", "brier": "Brier score", "ece": "expected calibration error"}
+LONG = {"train": "training", "val": "validation"}
 OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}
 # Mongan, Moy and Kahn 2020, Radiology: Artificial Intelligence 2(2):e200029; topics shortened
 ITEMS = {
@@ -117,9 +118,12 @@ def _of_data(spec: StudySpec, card: dict[str, Any]) -> Iterator[tuple[int, str]]
     given = card.get("splits_given", [])
     how = f"The {listed(given)} split{'s were' if len(given) > 1 else ' was'} the publisher's"
     how = how if given else "The data came without a split"
-    counts = listed([f"{count:,} {split}" for split, count in images.items() if count])
-    yield 20, f"The data were {counts} images. {how}{'' if given else ', and parts were cut off at random'}."
+    yield 20, f"The data were {_by_split(images)} images. {how}{'' if given else ', and parts were cut off at random'}."
     yield 21, _disjoint(card)
+
+
+def _by_split(counts: Mapping[str, int]) -> str:
+    return listed([f"{count:,} {LONG.get(split, split)}" for split, count in counts.items() if count])
 
 
 def _disjoint(card: dict[str, Any]) -> str:
@@ -193,7 +197,7 @@ def _uncertainty(material: Material) -> str:
 def _flow(card: dict[str, Any]) -> str:
     used = sum(card["images"].values())
     left_out = len(card.get("left_out", []))
-    parts = listed([f"{count:,} {split}" for split, count in card["images"].items() if count])
+    parts = _by_split(card["images"])
     return f"{used + left_out:,} images found, {left_out:,} left out, {used:,} used: {parts}."
 
 
