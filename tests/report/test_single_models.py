@@ -106,7 +106,7 @@ def test_one_seed_has_no_spread_and_two_hardly_any(tmp_path):
     assert set(column(one, "95 % interval")) == {"-"}
     assert "±" not in "".join(column(one, "AUC"))
     two = tables(study(tmp_path / "two", BINARY, seeds=(0, 1)))["start-table"]
-    assert set(column(two, "note")) == {"two seeds hardly tell a standard deviation"}
+    assert all("two seeds" in note for note in column(two, "note"))
     low, high = map(float, column(two, "95 % interval")[0].split(" to "))
     assert 0 <= low < high <= 1
     assert high - low > 0.2

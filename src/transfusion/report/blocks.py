@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable
@@ -83,7 +84,7 @@ def _picture(part: Picture, folder: Path) -> dict[str, Any]:
     path = _saved(part.draw, folder, name)
     svg = path.read_text(encoding="utf-8")
     if part.is_photo:
-        wide = inline.inline_png(path.with_suffix(".png"), part.alt)
+        wide = inline.inline_png(path.with_suffix(".png"), part.alt)  # pixels as SVG would be larger than the page
     else:
         wide = inline.inline_svg(svg, f"figure-{name}", part.alt)
     return {
@@ -91,7 +92,7 @@ def _picture(part: Picture, folder: Path) -> dict[str, Any]:
         "narrow": _narrow(part, folder, name) if part.narrow else "",
         "on_white": part.is_photo or inline.stands_on_white(svg),
         "name": name,
-        "link": "" if part.is_photo else data_uri("image/svg+xml", svg),
+        "link": "" if part.is_photo else data_uri("image/svg+xml", svg),  # the file goes with the page, not beside it
     }
 
 
@@ -159,7 +160,7 @@ def _cell(cell: Cell | str, leans_right: bool) -> dict[str, Any]:
     if isinstance(cell.key, str):
         key = {"data-key": cell.key}
     else:
-        key = {"data-number": "" if cell.key != cell.key else repr(float(cell.key))}  # empty is unknown, sorted last
+        key = {"data-number": "" if math.isnan(cell.key) else repr(float(cell.key))}  # empty is unknown, sorted last
     shown = {"text": cell.text, "link": cell.link, "note": cell.note, "bar": _bar(cell.bar)}
     return {**shown, "attributes": {**key, **attributes}}
 

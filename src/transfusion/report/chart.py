@@ -33,6 +33,7 @@ def chart_data(chart: Chart) -> dict[str, Any]:
         ``x_label``, ``y_label``, ``steps`` (lists of x), and ``series`` with ``name``, ``colour``, ``dash``,
         ``marker`` (an outline about two units wide) and ``traces`` as [label, place in ``steps``, y].
     """
+    # runs of a study share their steps: written once, a page of 100 runs is a third as large
     steps = {x: place for place, x in enumerate(dict.fromkeys(t.x for s in chart.series for t in s.traces))}
     return {
         "x_label": chart.x_label,
@@ -75,6 +76,7 @@ def summary(chart: Chart) -> str:
 def _draw(axes: Axes, series: Series) -> None:
     style = style_of(series.scheme, series.variant)
     steps, mean, low, high = _band(series)
+    # any label: `_name` puts the real one in
     axes.plot(steps, mean, color=style.colour, linestyle=style.dash, marker=style.marker, markersize=5, label="name")
     axes.fill_between(steps, low, high, color=style.colour, alpha=0.13, linewidth=0)
 

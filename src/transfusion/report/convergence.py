@@ -87,7 +87,7 @@ def _seeds(rows: pd.DataFrame) -> str:
 
 def _unfinished(rows: pd.DataFrame) -> str:
     reached = rows.groupby("run")["step"].max()
-    num = int((reached < reached.max()).sum())
+    num = int((reached < reached.max()).sum())  # a mean over fewer runs jumps where one ends; that must be said
     return f" {num} of {len(reached)} runs stop short; from there on the mean is that of the others." if num else ""
 
 
@@ -96,6 +96,7 @@ def _heights(rows: pd.DataFrame, judge: Metric) -> str:
     steps = sorted(rows.loc[rows[judge.column].notna(), "step"].unique())
     if not steps:
         return "No value yet."
+    # by steps: looks are dense early
     early, last = max(step for step in steps if step <= steps[0] + (steps[-1] - steps[0]) / 4), steps[-1]
     means = [rows[rows["step"] == step].groupby("start", sort=False)[judge.column].mean() for step in (early, last)]
     said = [", ".join(f"{start} {mean:.3f}" for start, mean in at.dropna().items()) for at in means]

@@ -47,6 +47,7 @@ def reaches(material: Material) -> dict[str, Reach]:
     found = {}
     for start, runs in grid.starts.items():
         crossings = [curve.crossing(rise.level(RISE_SHARE)) for curve in runs.values()]
+        # geometric, so that ratios are speed-ups
         steps = float(np.exp(np.mean([np.log(one.best) for one in crossings])))
         never = any(one.latest == np.inf for one in crossings)
         at_once = any(one.earliest == 0 for one in crossings)

@@ -87,11 +87,12 @@ def _bars(intervals: Sequence[Interval], *, is_ratio: bool) -> list[Bar | None]:
     """Bars on one axis, which holds the neutral line and every estimate, and cuts intervals that are much longer."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ends = np.array([[each.low, each.estimate, each.high] for each in intervals]).reshape(-1, 3)
-        ends = np.log(ends) if is_ratio else ends
+        ends = np.log(ends) if is_ratio else ends  # twice as fast and half as fast are as far from no effect
     middle = ends[:, 1][np.isfinite(ends[:, 1])]
     if not len(middle):
         return [None] * len(intervals)
     widths = (ends[:, 2] - ends[:, 0])[np.isfinite(ends[:, 2] - ends[:, 0])]
+    # the median width: one interval without end must not shrink all others to dots
     room = max(REACH * float(np.median(widths)) / 2 if len(widths) else 0.0, 0.15 * float(np.ptp([0.0, *middle])), 1e-6)
     left, right = min(0.0, middle.min()) - room, max(0.0, middle.max()) + room
     return [_bar(row, left, right) for row in ends]

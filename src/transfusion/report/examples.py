@@ -1,4 +1,4 @@
-"""The section of test images that were told right and wrong, as the network saw them."""
+"""The section of test images that were classified right and wrong, as the network saw them."""
 
 from __future__ import annotations
 
@@ -60,6 +60,7 @@ def section(material: Material) -> Section | None:
     labels = found.by_start[found.pair[0]][0].labels
     task = images_of(material)
     split = None if task is None else task.splits[material.spec.train.eval_split]
+    # predictions are by row: pictures of another order would stand beside other people's labels
     if task is None or split is None or not np.array_equal(split.labels, labels, equal_nan=True):
         said = "They are left out: the images are not where the study found them, or have changed since."
         return Section("examples", TITLE, (said,))
@@ -140,7 +141,7 @@ def _spread(cases: Sequence[Case]) -> list[Case]:
         by_truth.setdefault(case.truth, []).append(case)
     each = -(-RIGHT // max(1, len(by_truth)))
     picked = [own[len(own) * (place + 1) // (each + 1)] for own in by_truth.values() for place in range(each)]
-    return list({case.row: case for case in picked}.values())[:RIGHT]
+    return list({case.row: case for case in picked}.values())[:RIGHT]  # with several labels an image may come up twice
 
 
 def worst(cases: Sequence[Case]) -> list[Case]:

@@ -75,7 +75,7 @@ def _lines(material: Material) -> Iterator[Line]:
     rows = rows[rows["upto"].isna() | rows["start"].isin(leading)]
     styles = styles_of(schemes_of(material.frame))
     starts = [str(start) for start in rows["start"].unique()]
-    starts.sort(key=lambda start: start not in leading)
+    starts.sort(key=lambda start: start not in leading)  # the two that matter are drawn whatever the limit
     for start in starts[:MOST_LINES]:
         over_seeds = rows[rows["start"] == start].groupby("step")[judge.column].agg(["mean", "min", "max"])
         mean, low, high = (over_seeds[name].to_numpy(float) for name in ("mean", "min", "max"))
@@ -130,6 +130,7 @@ def _apart(verdict: Verdict, lines: tuple[Line, ...]) -> Gap | None:
     if effect is None or not set(_pair(verdict)) <= set(named):
         return None
     own, other = (named[name] for name in _pair(verdict))
+    # with a validation split the claim is about another step than the last one shown
     if not np.allclose((own, other), (effect.final_mean, effect.against_mean), rtol=0, atol=5e-4):
         return None
     return Gap(own, other, f"gap {number(own - other, SIGNED)}")

@@ -56,7 +56,7 @@ def _retag(tag: str, prefix: str, on_white: bool) -> str:
 
 
 def _follow(grey: re.Match[str]) -> str:
-    share = round(100 * (1 - int(grey.group(1), 16) / 255))
+    share = round(100 * (1 - int(grey.group(1), 16) / 255))  # of black
     if share in (0, 100):
         return "currentColor" if share else "var(--paper)"
     return f"color-mix(in srgb, currentColor {share}%, var(--paper))"

@@ -1,4 +1,4 @@
-"""Predictions of a study's finished runs, judged again from what lies on disk."""
+"""Predictions of a study's finished runs, judged again from what is on disk."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Rule:
     Attributes:
         kind, positive: as ``metrics.evaluate`` takes them.
         classes: names in the order of the outputs.
-        is_derived: the data card is silent, and recorded metrics told.
+        is_derived: inferred from the recorded metrics, since the data card does not say.
     """
 
     kind: Kind
@@ -58,7 +58,7 @@ class Model:
 
     Attributes:
         recorded: metrics of that evaluation.
-        interval: of its AUC; NaN with a reason where it cannot be had.
+        interval: of its AUC; NaN with a reason where it cannot be computed.
         outcomes, probabilities: (images, events); no rows where they are unknown.
         scores, labels: what they were made from.
         patients: (images,) whom the images show; None where that is not known.
@@ -89,7 +89,7 @@ class Model:
 
 @lru_cache(maxsize=8)
 def judged(material: Material) -> tuple[Rule | None, list[Model]]:
-    """The finished runs of the largest data size, in order, and how they are judged; None where nothing tells."""
+    """The finished runs of the largest data size, in order, and how they are judged; None where that is not known."""
     rows = end_rows(material)
     by_id = {files.id: files for files in material.finished if files.id in set(rows["run"])}
     kept = {run: _kept(files) for run, files in by_id.items()}
@@ -108,6 +108,7 @@ def end_rows(material: Material) -> pd.DataFrame:
     done = [files.id for files in material.finished]
     whole = frame[frame["run"].isin(material.whole["run"]) & frame["run"].isin(done)]
     rows = whole.loc[[_end(own) for _, own in whole.groupby("run", sort=False)]]
+    # that of the page's other tables
     order = rows["start"].map({start: place for place, start in enumerate(schemes_of(frame))})
     ordered: pd.DataFrame = rows.assign(order=order).sort_values("order", kind="stable").drop(columns="order")
     return ordered

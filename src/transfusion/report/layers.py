@@ -34,5 +34,5 @@ def stage_order(material: Material) -> list[str]:
 
 def first_layer(stages: Mapping[str, str], weights: Mapping[str, Tensor]) -> str | None:
     """The first convolution whose filters have a picture, by the name of its weight; None where there is none."""
-    shaped = (name for name in stages if name in weights and weights[name].ndim == 4)
+    shaped = (name for name in stages if name in weights and weights[name].ndim == 4)  # in order of registration
     return next((name for name in shaped if min(weights[name].shape[2:]) >= LEAST_SIDE), None)

@@ -61,7 +61,7 @@ def section(material: Material) -> Section | None:
 def methods(material: Material) -> str:
     """How it was done, as a paragraph in the past tense."""
     said = dict(_filled(material))
-    order = (20, 21, 9, 22, 24, 25, 26, 28, 29, 23)
+    order = (20, 21, 9, 22, 24, 25, 26, 28, 29, 23)  # as methods are read: data, network, training, judging, software
     return " ".join(said[num] for num in order if num in said)
 
 

@@ -1,4 +1,4 @@
-"""What the report of a study is made from: everything that lies on disk, read once."""
+"""What the report of a study is made from: everything on disk, read once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from transfusion.verdict.stored import class_columns, conclude_study
 
 @dataclass(frozen=True)
 class Material:
-    """A study as it lies on disk, finished or not. Sections are functions of it.
+    """A study as stored, finished or not. Sections are functions of it.
 
     Attributes:
         store: the study.
@@ -59,7 +59,7 @@ class Material:
         runs, lost = [], {}
         for files in self.store.grid():
             try:
-                files.spec(), files.machine(), files.curve()
+                files.spec(), files.machine(), files.curve()  # all that sections read: a page half made would be lost
                 runs.append(files)
             except (SpecError, StoreError) as error:
                 lost[files.id] = str(error)

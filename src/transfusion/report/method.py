@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from statistics import median
@@ -141,6 +142,7 @@ def _plain(value: Any) -> str:
 
 
 def _machines(runs: list[RunFiles]) -> Iterator[Part]:
+    # one column per kind of machine
     counts = Counter(json.dumps(machine) for files in runs if (machine := files.machine()))
     records = [dict(_flat(json.loads(text))) for text in counts]
     if not records:
@@ -172,7 +174,7 @@ def _duration(name: str, times: list[float]) -> tuple[Cell | str, ...]:
 
 
 def _time(time_s: float) -> Cell:
-    if time_s != time_s:
+    if math.isnan(time_s):
         return Cell("-", time_s)
     hours, minutes, seconds = int(time_s // 3600), int(time_s % 3600 // 60), int(time_s % 60)
     if time_s < 60:

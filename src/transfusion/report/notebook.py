@@ -42,7 +42,7 @@ def _text(said: str | Said) -> str:
 
 def _image(picture: Picture) -> str:
     """On white, which its letters are made for."""
-    settings: Any = {"svg.fonttype": "path", "svg.hashsalt": picture.name}
+    settings: Any = {"svg.fonttype": "path", "svg.hashsalt": picture.name}  # paths: a notebook may lack the fonts
     file = io.StringIO()
     with rc_context(settings):
         picture.draw().savefig(file, format="svg", facecolor="white", metadata={"Date": None})

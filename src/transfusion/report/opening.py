@@ -63,6 +63,7 @@ def without_paths(text: str) -> str:
         >>> without_paths("file:/home/me/a.pth does not say; see https://docs/a/b and 1/2.")
         'file:a.pth does not say; see https://docs/a/b and 1/2.'
     """
+    # folders name users and hospitals
     return PATH.sub(lambda found: PurePath(found.group().replace("\\", "/")).name, text)
 
 

@@ -160,11 +160,12 @@ def tile(material: Material) -> Tile | None:
     for what in ("specificity", "sensitivity"):
         share = getattr(own, what).estimate
         other = max((getattr(one, what).estimate for one in others), default=math.nan)
-        if share < LOW or share < other - WORSE:
+        if share < LOW or share < other - WORSE:  # a high AUC says nothing of the threshold that comes with a network
             value = " against ".join(number(getattr(one, what).estimate, SHARE) for one in (own, *others))
             note = f"Positive is {found.names[0]}. Choose a threshold on validation images before use."
             return Tile(f"Caution: {what} at 0.5", value, note, "caution")
     points = [found.at_sensitivity(start) for start in found.pair]
+    # with half of a pair there is nothing to compare
     known = [point.specificity for point in points if point is not None and not math.isnan(point.specificity.estimate)]
     if len(known) < len(found.pair):
         return None
@@ -357,6 +358,7 @@ def _marks(found: Judged, model: Model, event: int, *, is_marked: bool) -> dict[
 
 def median(models: Sequence[Model]) -> Model:
     """The training whose AUC is the middle one; the lower of two."""
+    # seeds break ties, so that it is one
     ordered = sorted(models, key=lambda model: (float(model.recorded["auc"]), model.seed))
     return ordered[(len(ordered) - 1) // 2]
 

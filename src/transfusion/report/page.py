@@ -134,6 +134,7 @@ def render(
         words=glossary.used,
         style=Markup(_read("page.css")),
         script=Markup(script),
+        # for its content policy
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
         version=__version__,
     )
@@ -142,8 +143,8 @@ def render(
 def _environment(glossary: Glossary) -> Environment:
     environment = Environment(
         loader=PackageLoader("transfusion.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
+        autoescape=True,  # names of classes and files come from anywhere
+        undefined=StrictUndefined,  # a name misspelt in the template is an error, not a blank
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -160,7 +161,7 @@ def _read(name: str) -> str:
 def _softened(said: str | Said) -> Markup:
     """A sentence with its soft parts marked."""
     text, parts = (said, ()) if isinstance(said, str) else (said.text, said.soft)
-    marked = escape(text)
+    marked = escape(text)  # first: soft parts are looked for in what a page shows
     for soft in map(escape, parts):
         marked = marked.replace(soft, Markup('<span class="soft">{}</span>').format(soft))
     return Markup(_unbroken(marked))

@@ -154,7 +154,7 @@ def _note(aucs: pd.Series) -> str:
     missing, n = int(aucs.isna().sum()), int(aucs.notna().sum())
     said = [f"{missing} of {len(aucs)} runs have no AUC"] if missing else []
     if n == 2:
-        said.append("two seeds hardly tell a standard deviation")
+        said.append("two seeds give only a rough standard deviation")
     elif n:
         said += filter(None, [_over_seeds(aucs).reason])
     return "; ".join(said)
@@ -214,6 +214,7 @@ def pooled(models: Sequence[Model], schemes: dict[str, str]) -> pd.DataFrame:
     for start in dict.fromkeys(model.start for model in models if len(model.outcomes)):
         own = [model for model in models if model.start == start and len(model.outcomes)]
         outcomes = np.concatenate([model.outcomes.ravel() for model in own])
+        # pooled over seeds: ten bins of one network on few images would be noise
         found = reliability(outcomes, np.concatenate([model.probabilities.ravel() for model in own]))
         columns = {"predicted": found.predicted, "observed": found.observed, "n": found.n}
         parts.append(pd.DataFrame({"start": start, "scheme": schemes[start], **columns}))
@@ -226,6 +227,7 @@ def distances(bins: pd.DataFrame) -> str:
     said = []
     for start, own in bins.groupby("start", sort=False):
         gap = own["observed"] - own["predicted"]
+        # bins differ in size where scores tie
         size, shift = np.average(gap.abs(), weights=own["n"]), np.average(gap, weights=own["n"])
         way = "too low" if shift > 0 else "too high"
         said.append(f"{start} {size:.3f}, {abs(shift):.3f} {way} on the whole")

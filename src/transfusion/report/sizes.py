@@ -27,7 +27,7 @@ def section(material: Material) -> Section | None:
     judge = verdict.judge
     ended = finals(frame, judge)
     images = _images(material, frame)
-    ended = ended.assign(images=ended["size"].astype(float).fillna(images["all"]))
+    ended = ended.assign(images=ended["size"].astype(float).fillna(images["all"]))  # a size of None is all of them
     gaps = _gaps(verdict, images)
     draw = partial(figures.sizes, ended, gaps, judge, verdict.baseline, styles_of(schemes_of(frame)))
     picture = Picture("sizes", draw, _caption(ended, gaps, verdict), _alt(verdict))

@@ -58,7 +58,7 @@ class CurveTable:
         for row in self.rows:
             table.add_row(row.name, str(row.n), *row.cells)
         text = io.StringIO()
-        Console(width=120, file=text).print(table)
+        Console(width=120, file=text).print(table)  # fixed: a log file has no width, and must not wrap
         lines = [line.rstrip() for line in text.getvalue().splitlines()]
         title = f"{self.metric.title} on held-out images, mean ± sd over seeds"
         return "\n".join([title, *filter(None, lines)])
@@ -91,5 +91,6 @@ def finals(frame: pd.DataFrame, metric: Metric = AUC) -> pd.DataFrame:
 
 
 def _spread(steps: list[int]) -> list[int]:
+    # first and last among them
     places = np.linspace(0, len(steps) - 1, min(NUM_COLUMNS, len(steps))).round().astype(int)
     return [steps[place] for place in places]

@@ -140,7 +140,7 @@ def compared(request: Request, show_progress: bool = False) -> Found:
         UnknownNameError: for a model, stage or measure that does not exist.
     """
     weights = [Weights.named(name) for name in request.names]
-    if weights[0].source == weights[1].source:
+    if weights[0].source == weights[1].source:  # every similarity would be 1, and a typing error look like a finding
         raise SpecError(f"A and B are the same weights, {weights[0].source}. Give two sets, such as those of two runs.")
     runs = [one.run for one in weights if one.run is not None]
     model = request.model or next((run.model for run in runs), None)
@@ -186,6 +186,7 @@ def _notes(told: tuple[str, ...]) -> Iterator[Section]:
 
 
 def _look(request: Request, networks: dict[str, nn.Module], task: Task, show_progress: bool) -> Found:
+    # unseen images say more
     split = next((name for name in ("test", "val", "train") if len(task.splits[name])), "test")
     probe = Probe(task, split, request.settings, Machine())
     layers = first_layers(networks["A"], networks["B"])

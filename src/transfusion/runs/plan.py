@@ -68,21 +68,21 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
     model = _checked_model(spec.model, task, spec.train)
     if spec.representations:
         representations.check(spec.representations, model)
-    taught = _starts_with_donor(spec, model)
+    from_donor = _starts_with_donor(spec, model)
     notes = (*(donor.notes if donor else ()), *trained.notes, *inputs.on_grey(asked, task))
     origin, kept = dict[str, Any](donor=spec.donor), None
     if donor_run is not None:
         pupil = models.build(spec.model, task.num_outputs, donor_run.task.channels or 3, task.image_size)
         donors.adapt(pupil.state_dict(), model)  # refuses a donor of grey images for coloured ones
         origin = {"donor": f"run:{donor_run.id}"}
-    elif donor is not None and taught:
+    elif donor is not None and from_donor:
         taken = donors.fit(donor.state, model)
         kept = donors.fingerprint(taken.state), taken.state
         origin = {"donor": donor.source, "donor_fingerprint": kept[0]}
         notes = (*notes, *taken.notes, *on_scale(taken.state, model))
     num_images = len(task.splits["train"].labels)
     # a start without a donor keeps its id, and its finished run, whatever the donor of the study
-    grid = [run.with_values(**origin) if run.scheme in taught else run for run in _grid(spec, num_images)]
+    grid = [run.with_values(**origin) if run.scheme in from_donor else run for run in _grid(spec, num_images)]
     card = {**task.card, "notes": list(notes)}
     # by id: two sizes that come to the same number of images are one run
     return Plan(list({run.id: run for run in grid}.values()), donor_run, card, notes, kept)
@@ -183,15 +183,15 @@ def _check_batch(batch_size: int, task: Task) -> None:
 
 
 def _starts_with_donor(spec: StudySpec, model: nn.Module) -> set[SchemeSpec]:
-    """The starts that read a donor; unknown names and a missing donor come out here, not in the ninth run."""
-    taught = {s for s in starts(spec) if schemes.reads_donor(model, s.name, s.batch_norm, s.upto, s.rest, s.head)}
-    if taught and spec.donor is None:
-        names = ", ".join(sorted({start.name for start in taught}))
+    """The starts that read a donor; unknown names and a missing donor are reported before anything is trained."""
+    from_donor = {s for s in starts(spec) if schemes.reads_donor(model, s.name, s.batch_norm, s.upto, s.rest, s.head)}
+    if from_donor and spec.donor is None:
+        names = ", ".join(sorted({start.name for start in from_donor}))
         raise SpecError(
             f"These schemes need a donor and none is given: {names}. "
             "Give --donor torchvision:NAME, timm:NAME, file:PATH or run:ID."
         )
-    return taught
+    return from_donor
 
 
 def _donor_run(spec: StudySpec, donor: DonorRunSpec, cache: Path | None) -> RunSpec:

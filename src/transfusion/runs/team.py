@@ -51,7 +51,7 @@ class Team:
         return self.executor is None or isinstance(self.executor, HERE)
 
     def carry_out(self, grid: list[RunSpec], donor_run: RunSpec | None, damaged: Collection[str] = ()) -> int:
-        """Carry out what is neither finished nor beyond help.
+        """Carry out what is neither finished nor diverged.
 
         Args:
             grid: of the study.

@@ -105,10 +105,11 @@ def save(figure: Figure, folder: Path, name: str) -> Path:
 
 
 def _save(figure: Figure, folder: Path, name: str) -> None:
+    # 42: TrueType, as journals ask for; the salt makes ids of a rebuilt figure the same
     fixed: Any = {"svg.fonttype": "none", "svg.hashsalt": name, "pdf.fonttype": 42}
     with rc_context(fixed), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
         for suffix in FORMATS:
-            ground = "white" if suffix == "png" else "none"
+            ground = "white" if suffix == "png" else "none"  # PNGs go into slides, SVGs onto pages in either colour
             path = folder / f"{name}.{suffix}"
             figure.savefig(path, dpi=160, facecolor=ground, metadata=_NO_DATES[suffix])

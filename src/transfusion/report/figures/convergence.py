@@ -39,7 +39,7 @@ def convergence(frame: pd.DataFrame, metric: Metric = AUC, styles: Mapping[str, 
     labels = {str(start): f"{start} ({n})" for start, n in seeds.items()}
     figure = sheet(HEIGHT_IN, labels.values())
     whole, first = figure.subplots(1, 2, sharey=True)
-    end = named["step"].max() / 4
+    end = named["step"].max() / 4  # fast starts differ early, where the whole course shows a corner only
     for start, label in labels.items():
         rows = named[named["start"] == start]
         for axes, shown in ((whole, rows), (first, rows[rows["step"] <= end])):

@@ -72,7 +72,7 @@ def headline(shown: Headline, narrow: bool = False) -> Figure:
     last = max(float(line.steps[-1]) for line in shown.lines)
     low, high = _limits(shown)
     axes.set(xlim=(0, last), ylim=(low, high))
-    for line in sorted(shown.lines, key=lambda line: line.is_leading):
+    for line in sorted(shown.lines, key=lambda line: line.is_leading):  # the leading ones last, on top
         _curve(axes, line)
     if not np.isnan(shown.level):
         axes.axhline(shown.level, color=SOFT, linewidth=0.9, linestyle=(0, (2, 3)), zorder=1)

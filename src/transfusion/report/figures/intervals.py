@@ -52,7 +52,7 @@ def forest(
 ) -> Figure:
     """Every start against the baseline, one panel per quantity: estimate, 95 % interval and n.
 
-    An arrow is an interval that goes on, without end or beyond the panel; a hollow marker an estimate without
+    An arrow is an interval that extends beyond the panel, or has no end; a hollow marker an estimate without
     interval; "unknown" no estimate.
 
     Args:
@@ -117,7 +117,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, quantity: Quantity, styles: list[Styl
         estimate, low, high, n = values
         if np.isnan(estimate):
             _note(axes, y, "unknown", 0.97, "right")
-        is_open = (low in (-np.inf, 0) and high == np.inf) or not low <= high
+        is_open = (low in (-np.inf, 0) and high == np.inf) or not low <= high  # says nothing: no bar, a hollow marker
         if not is_open:
             _bar(axes, y, style, (low, high), edges)
         face = "white" if is_open else style.colour
@@ -131,7 +131,7 @@ def _note(axes: Axes, y: float, words: str, place: float, side: str) -> None:
 
 
 def _bar(axes: Axes, y: float, style: Style, ends: tuple[float, float], edges: tuple[float, float]) -> None:
-    """An interval: a small stroke where it ends, an arrow where it goes on beyond the panel."""
+    """An interval: a small stroke where it ends, an arrow where it extends beyond the panel."""
     low, high = max(ends[0], edges[0]), min(ends[1], edges[1])
     axes.plot([low, high], [y, y], color=style.colour, linewidth=2, solid_capstyle="butt")
     markers = ("|" if low == ends[0] else "<", "|" if high == ends[1] else ">")
@@ -164,6 +164,7 @@ def _range(away: Floats) -> tuple[float, float]:
     if not sizes.size:
         return -1.0, 1.0
     reach = np.nanmax(np.abs(finite[:, 0]), initial=0.0)
+    # by the median: one interval without end would shrink all others to dots
     most = max(MOST_REACH * max(float(np.median(sizes)), reach), 1e-3)
     kept = np.clip(finite[~np.isnan(finite)], -most, most)
     low, high = min(kept.min(), 0.0), max(kept.max(), 0.0)

@@ -66,7 +66,9 @@ def _how_many(found: Findings, effect: Effect) -> Step:
         return "find out why trainings were lost; those that survived cannot show equality.", None
     said = [text for text in (more.trainings_needed(effect), more.trainings_to_show_equal(effect)) if text]
     enough = [need.best for need in (effect.to_confirm, effect.to_show_equal) if need and need.best]
+    # the fewer: either conclusion settles it
     seeds = min((num for num in enough if num > effect.evidence.n), default=0)
+    # nobody trains more than that; no command for it
     option = f"--seeds {seeds}" if said and seeds <= MOST_SEEDS else None
     patients = more.patients_needed(effect, found.judged_on)
     if said:

@@ -55,6 +55,7 @@ def cost(found: Findings) -> Iterator[Statement]:
     if known is None or effect is None or effect.pace not in ("faster", "slower"):
         return
     speedup = effect.claim("speedup")
+    # an open interval has no estimate to reckon with: the end that is known bounds the time
     ratio = speedup.low if speedup.high == math.inf else speedup.high if speedup.low == 0 else speedup.estimate
     bound = "at most " if speedup.high == math.inf else "at least " if speedup.low == 0 else ""
     own, base = seconds(known.base_s / ratio), ("at least " if known.is_least else "") + seconds(known.base_s)
@@ -79,5 +80,5 @@ def seconds(value: float) -> str:
         return f"{value * 1000:.0f} ms"
     if value < 100:
         return f"{value:.2g} s"
-    minutes, rest = divmod(round(value), 60)
+    minutes, rest = divmod(round(value), 60)  # rounded before it is cut: 59.6 s is no "0 min 60 s"
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -47,6 +47,7 @@ def _scaling(found: Findings) -> Iterator[Statement]:
     if part.pace == "slower":
         text = f"Scale alone does not help here: {found.scaling} is slower than {found.baseline}. "
         outcome, text = "none", f"{text}So the whole head start is reuse of features."
+    # neither mere scale nor reuse is shown while the interval holds both
     elif not share.is_known or (share.high >= 1 and share.low < ENOUGH_OF_SPEEDUP):
         fits = f" (scale: {_possible(share)})" if share.is_known else _why(share)
         outcome, text = "unknown", f"{SPLIT}: not known{fits}."
@@ -56,7 +57,7 @@ def _scaling(found: Findings) -> Iterator[Statement]:
         high = number(share.high, SHARE)
         outcome, text = "at most", f"{MERE_SCALE}: at most {high}, with 95 % confidence; the rest is reuse of features."
     else:
-        estimate = number(max(share.estimate, 0.0), SHARE)
+        estimate = number(max(share.estimate, 0.0), SHARE)  # below 0: scale slows it down, by no part of a whole
         outcome, text = "known", f"{MERE_SCALE}: {estimate} ({_possible(share)}); the rest is reuse of features."
     yield Statement("scaling", outcome, text, found.scaling, found.whole, share)
 
@@ -98,6 +99,7 @@ def _upto(found: Findings) -> Iterator[Statement]:
         yield Statement("upto", "enough", text, name, found.whole, shares[name])
         return
     known = {name: share for name, share in shares.items() if share.is_known}
+    # "none is enough" needs every upper end below: one that is open leaves it open
     undecided = [name for name, share in known.items() if share.high >= ENOUGH_OF_SPEEDUP]
     top = max(known, key=lambda name: known[name].estimate, default=None)
     if undecided:

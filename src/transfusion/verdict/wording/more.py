@@ -26,7 +26,7 @@ def trainings_to_show_equal(effect: Effect) -> str:
 
 def patients_needed(effect: Effect, judged_on: str) -> str:
     """Where it is patients that are few."""
-    if effect.num_patients is None or effect.evidence.shared_part < 0.5:
+    if effect.num_patients is None or effect.evidence.shared_part < 0.5:  # else more trainings help more
         return ""
     needed = patients_to_confirm(effect.evidence, effect.num_patients)
     if needed is None or needed <= effect.num_patients:
