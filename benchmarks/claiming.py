@@ -22,7 +22,7 @@ from typing import Any
 from harness import write
 
 from transfusion.runs.frames import tidy
-from transfusion.runs.jobs import Outcome
+from transfusion.runs.jobs import Ending
 from transfusion.runs.machine import Machine
 from transfusion.runs.run import Job
 from transfusion.runs.status import StudyStatus
@@ -30,6 +30,7 @@ from transfusion.runs.store import Store
 from transfusion.runs.workers import Crew, carry_out_all
 from transfusion.spec import RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
 
+PATIENCE_S = 1800  # with a worker, which may have died
 CPU = Machine(accelerator="cpu", threads=1)
 
 
@@ -37,7 +38,7 @@ CPU = Machine(accelerator="cpu", threads=1)
 class Tiny(Job):
     """A run that trains nothing."""
 
-    def carry_out(self) -> Outcome:
+    def carry_out(self) -> Ending:
         """Leave what a run leaves, and a line that says who did."""
         files = self.files
         with files.claim() as mine:
@@ -73,20 +74,20 @@ def worker(folder: Path, num: int, start: Any, told: Any) -> None:
     mine = jobs(folder, num)
     start.wait()
     before = time.process_time()
-    outcomes = Counter(ended[1] for ended in carry_out_all(mine, Crew(0, CPU)) if ended)
-    told.put((outcomes["done"], time.process_time() - before))
+    endings = Counter(ended[1] for ended in carry_out_all(mine, Crew(0, CPU)) if ended)
+    told.put((endings["done"], time.process_time() - before))
 
 
 def shared(folder: Path, num: int, workers: int) -> dict[str, float]:
     """Carry out ``num`` runs by ``workers``; seconds, and runs that were carried out twice or never."""
     context = multiprocessing.get_context("spawn")
-    start, told = context.Barrier(workers + 1), context.Queue()
+    start, told = context.Barrier(workers + 1, timeout=PATIENCE_S), context.Queue()
     processes = [context.Process(target=worker, args=(folder, num, start, told)) for _ in range(workers)]
     for process in processes:
         process.start()
     start.wait()
     began = time.perf_counter()
-    results = [told.get() for _ in processes]
+    results = [told.get(timeout=PATIENCE_S) for _ in processes]
     wall_s = time.perf_counter() - began
     for process in processes:
         process.join()
