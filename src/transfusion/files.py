@@ -15,6 +15,8 @@ from typing import Any
 
 from transfusion.errors import StoreError, TransfusionError
 
+_NO_MEMORY = ("cannot allocate memory", "can't allocate memory", "failed to map segment", "can't start new thread")
+
 CHECKSUM = "checksum"
 _HOST = re.sub(r"\W", "-", socket.gethostname())
 _TEMPORARY = re.compile(r"\..+\.(?P<host>[\w-]+)\.(?P<pid>\d+)~")
@@ -178,6 +180,7 @@ def reading(what: str, remedy: str, kind: type[TransfusionError]) -> Iterator[No
 
     Raises:
         TransfusionError: of ``kind``.
+        MemoryError: where the machine lacks memory, in whichever words a library says so.
 
     Examples:
         >>> with reading("a.csv", "Write it again.", StoreError):
@@ -191,6 +194,8 @@ def reading(what: str, remedy: str, kind: type[TransfusionError]) -> Iterator[No
     except TransfusionError:  # it is one line already
         raise
     except Exception as error:
+        if lacks_memory(error):  # no fault of what is read, which is not to be repaired
+            raise MemoryError(f"reading {what}") from error
         raise kind(f"{what} cannot be read ({reason(error)}). {remedy}") from error
 
 
@@ -203,7 +208,7 @@ def reason(error: BaseException) -> str:
     """
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if isinstance(error, MemoryError):
+    if lacks_memory(error):
         return "not enough memory"
     first = (str(error).strip().splitlines() or [""])[0].rstrip(".:")
     if type(error) is ValueError and first:
@@ -218,4 +223,16 @@ def is_passing(error: BaseException) -> bool:
         >>> is_passing(PermissionError(13, "Permission denied")), is_passing(OSError("image file is truncated"))
         (True, False)
     """
-    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
+    return lacks_memory(error) or (isinstance(error, OSError) and error.errno is not None)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether the machine has too little memory, which libraries say in their own ways.
+
+    Examples:
+        >>> lacks_memory(RuntimeError("can't start new thread")), lacks_memory(RuntimeError("no such stage"))
+        (True, False)
+    """
+    said = str(error).lower()
+    told = isinstance(error, (RuntimeError, ImportError, OSError)) and any(words in said for words in _NO_MEMORY)
+    return isinstance(error, MemoryError) or told

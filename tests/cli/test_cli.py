@@ -92,3 +92,34 @@ def test_without_anything_the_recipes_are_meant_and_share_a_folder(tmp_path):
         if dict(flat(studies[1].spec.model_dump()))[key] != value
     }
     assert changed == {"name", "task.data"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("can't start new thread"),
+        RuntimeError("unable to mmap 4322336 bytes from file <a>: Cannot allocate memory (12)"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+    ],
+    ids=lambda error: f"{type(error).__name__} {str(error)[:20]}",
+)
+def test_too_little_memory_is_one_line_however_a_library_says_it(error, monkeypatch, capsys):
+    def fail(**_):
+        raise error
+
+    monkeypatch.setattr(cli.transfusion, "main", fail)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    assert "not enough memory" in capsys.readouterr().err
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    def fail(**_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(cli.transfusion, "main", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        cli.main()

@@ -9,6 +9,7 @@ from transfusion.errors import StoreError
 from transfusion.files import write_atomically
 from transfusion.runs.frames import tidy
 from transfusion.runs.store import RunFiles, Store, write_tensors
+from transfusion.runs.tensors import read_tensors
 from transfusion.spec import RunSpec, StudySpec, TaskSpec
 
 RUN = RunSpec(task=TaskSpec(), model="m", seed=3)
@@ -193,3 +194,15 @@ def test_data_that_moved_and_settings_that_change_are_the_same_study(tmp_path):
     for study, run in (of_data("pets", "one"), of_data("moved", "one"), of_data("moved", "two", image_size=32)):
         store.begin(study, [run], None, {})
         assert [files.id for files in store.grid()] == [run.id]
+
+
+def test_too_little_memory_is_no_damage_of_what_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "weights.safetensors"
+    write_tensors(path, {"w": torch.zeros(3)})
+
+    def fail(_):
+        raise RuntimeError("unable to mmap 12 bytes from file: Cannot allocate memory (12)")
+
+    monkeypatch.setattr("transfusion.runs.tensors.load_file", fail)
+    with pytest.raises(MemoryError):
+        read_tensors(path)

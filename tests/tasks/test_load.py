@@ -264,3 +264,23 @@ def test_a_class_in_one_split_only(class_folders: Folders, load_task: Loader) ->
 
 def test_a_class_in_one_split_only_is_fine_where_none_is_given(class_folders: Folders, load_task: Loader) -> None:
     assert load_task(class_folders(("train",))).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"label_column": "x"}, {"patient_column": "x"}, {"split_column": "x"}, {"image_column": "x"}],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_a_setting_that_the_layout_never_reads_is_refused(
+    class_folders: Callable[..., Path], load_task: Loader, settings: dict[str, str]
+) -> None:
+    with pytest.raises(SpecError, match="has no use for the layout 'folder'"):
+        load_task(class_folders(), **settings)
+    with pytest.raises(SpecError, match="has no use for the layout 'embedded'"):
+        load_task("embedded:fundus", **settings)
+
+
+@pytest.mark.parametrize("window", [(5, 1), (3, 3)])
+def test_a_window_rises(window: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="window rises"):
+        TaskSpec(window=window)

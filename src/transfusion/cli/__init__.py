@@ -44,8 +44,8 @@ def main() -> None:
         _complain(error.format_message())
     except TransfusionError as error:
         _complain(str(error))
-    except (OSError, MemoryError) as error:
-        if not is_passing(error):
+    except Exception as error:
+        if not is_passing(error):  # a bug
             raise
         where = f": {error.filename}" if isinstance(error, OSError) and error.filename else ""
         _complain(f"{reason(error)}{where}. Nothing that was finished is lost: run the same command again then.")

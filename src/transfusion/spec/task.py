@@ -127,3 +127,9 @@ class TaskSpec(Spec):
     interpolation: Interpolation | None = None
     num_images: tuple[Count, Count, Count] = (2000, 200, 800)
     fingerprint: str | None = None
+
+    @model_validator(mode="after")
+    def _window_rises(self) -> TaskSpec:
+        if self.window and self.window[0] >= self.window[1]:
+            raise ValueError(f"window rises from the lowest value shown to the highest; got {list(self.window)}")
+        return self

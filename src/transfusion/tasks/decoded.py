@@ -24,7 +24,7 @@ import platformdirs
 
 from transfusion import cores
 from transfusion.errors import StoreError, TaskError
-from transfusion.files import read_json, reason, write_json
+from transfusion.files import is_passing, read_json, reason, write_json
 from transfusion.locks import claimed, held
 from transfusion.progress import track
 from transfusion.tasks.listing import Member
@@ -130,7 +130,9 @@ def _attempt(inspect: Inspect) -> Callable[[File], Facts | Exception]:
     def attempt(path: File) -> Facts | Exception:
         try:
             return inspect(path)
-        except (OSError, MemoryError) as error:
+        except Exception as error:
+            if not (isinstance(error, OSError) or is_passing(error)):
+                raise
             return error
 
     return attempt

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from transfusion.errors import TaskError, UnknownNameError
+from transfusion.errors import SpecError, TaskError, UnknownNameError
 from transfusion.spec import TaskSpec
 from transfusion.tasks.layouts import cifar, embedded, eyepacs, folder, imagefolder, nih, npz, parquet, published, table
 from transfusion.tasks.layouts.disk import files_below, instead, subfolders
@@ -25,6 +25,14 @@ READERS: dict[str, Callable[[TaskSpec, Path], Listing]] = {
     "published": published.read,
 }
 OF_FILE = {".npz": "npz", ".parquet": "parquet"} | dict.fromkeys((".csv", ".tsv", ".tab", ".jsonl", ".xlsx"), "csv")
+OF_TABLES = ("labels", "image_column", "label_column", "patient_column", "split_column")
+IDLE = {
+    "folder": OF_TABLES[1:],
+    "csv": ("label_pattern",),
+    "npz": (*OF_TABLES, "label_pattern", "patient_pattern"),
+    "cifar": (*OF_TABLES, "label_pattern", "patient_pattern"),
+    "embedded": (*OF_TABLES, "label_pattern", "patient_pattern"),
+}
 KNOWN = (
     "class folders (train/NORMAL/a.png or NORMAL/a.png), an .npz file with train_images and train_labels, a table "
     "(.csv, .xlsx) beside its pictures, Hugging Face's image folders and Parquet files, ChestX-ray14 "
@@ -44,12 +52,28 @@ def read(spec: TaskSpec) -> Listing:
     if not spec.data.strip():
         raise TaskError(f"No data are named. Give the path of {KNOWN}.")
     if spec.layout == "embedded" or spec.data.startswith("embedded:"):
+        _refuse_idle("embedded", spec)
         return embedded.read(spec)
     root = Path(spec.data).expanduser()
     if not root.exists():
         raise TaskError(f"There is nothing at {root}. Give the path of {KNOWN}.")
     layout = detect(root, spec) if spec.layout == "auto" else spec.layout
+    _refuse_idle(layout, spec)
     return READERS[layout](spec, root)
+
+
+def _refuse_idle(layout: str, spec: TaskSpec) -> None:
+    """A setting that this layout never reads was meant for something.
+
+    Raises:
+        SpecError: if there is one.
+    """
+    idle = [name for name in IDLE.get(layout, ()) if getattr(spec, name) not in (None, "none")]
+    if idle:
+        raise SpecError(
+            f"task.{idle[0]} '{getattr(spec, idle[0])}' has no use for the layout '{layout}', which is that of "
+            f"{spec.data}. Leave it out, or say which layout is meant (task.layout)."
+        )
 
 
 def detect(root: Path, spec: TaskSpec) -> str:
