@@ -6,7 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from transfusion.recipes import RECIPES
 from transfusion.spec import StudySpec
@@ -21,7 +21,7 @@ def lines() -> Iterator[str]:
     for key, (cls, name) in dotted(StudySpec).items():
         if key.startswith(OF_A_DONOR):
             continue
-        yield f"  {key} [{default(cls, name)}] {meaning(cls, name)}"
+        yield f"  {key} [{default(cls, name)}] {meaning(cls, name)}{choices(cls, name)}"
     yield "  donor.task.*, donor.train.*, donor.scheme.* as task and train; of a donor that the study trains itself"
     yield "Recipes, for transfusion study RECIPE"
     for title, recipe in RECIPES.items():
@@ -45,6 +45,21 @@ def _written(value: Any) -> str:
     return json.dumps(value) if value is None or isinstance(value, bool | dict) else str(value)
 
 
+def choices(cls: type[Spec], name: str) -> str:
+    """What a setting of few values takes; nothing where its line names them all, or any value will do.
+
+    Examples:
+        >>> choices(StudySpec, "head"), choices(StudySpec, "seeds")
+        (' (random, kaiming or default)', '')
+    """
+    annotation = cls.model_fields[name].annotation
+    closed = [kind for kind in (annotation, *get_args(annotation)) if get_origin(kind) is Literal]
+    values = [str(value) for kind in closed for value in get_args(kind)]
+    if not values or all(re.search(rf"\b{value}\b", meaning(cls, name)) for value in values):
+        return ""
+    return f" ({', '.join(values[:-1])} or {values[-1]})"
+
+
 def meaning(cls: type[Spec], name: str) -> str:
     """What a setting is, from the docstring of its class: the first sentence, without the marks of code.
 
@@ -55,6 +70,6 @@ def meaning(cls: type[Spec], name: str) -> str:
     described = inspect.getdoc(cls) or ""
     for names, text in re.findall(r"^    ([\w, ]+): (.+(?:\n {8}.+)*)", described, flags=re.MULTILINE):
         if name in names.split(", "):
-            first = re.split(r"(?<=[\w)*])[.;](?=\s|$)", " ".join(text.split()))[0]
+            first = re.split(r"[.](?=\s|$)", " ".join(text.split()))[0]
             return str(first).replace("``", "")
     return ""

@@ -98,7 +98,11 @@ class RunSpec(Spec):
 class DonorRunSpec(Spec):
     """A donor that the study trains itself before anything else.
 
-    Its seed should be none of the study's: starts of the same seed would begin with the donor's own random numbers.
+    Attributes:
+        task: the images that it learns.
+        train: how.
+        scheme: what it starts from.
+        seed: of its training; none of the study's, whose starts would begin with the donor's own random numbers.
     """
 
     task: TaskSpec
