@@ -1,4 +1,4 @@
-"""A study as a notebook shows it: the decision, the picture that says it all, and the tiles beside it."""
+"""A study as a notebook shows it: decision, picture, the tiles beside it, how sure that is and what next."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from transfusion.report.parts import Picture, Said, Tile
 from transfusion.runs.store import Store
 
 TILE = "flex:1 1 14em;padding:6px 12px;border:1px solid #8a939d;border-left-width:5px;border-radius:8px"
+SURE = "margin:6px 0 0;opacity:.75;font-size:.92em"
 
 
 def html(store: Store) -> str:
@@ -27,12 +28,13 @@ def html(store: Store) -> str:
     cautions = "".join(f"<p style='margin:0 0 4px;font-weight:600'>{escape(_text(one))}</p>" for one in found.cautions)
     picture = f"<div style='flex:1 1 30em'>{_image(found.picture)}</div>" if found.picture else ""
     tiles = "".join(map(_tile, found.tiles))
+    sure = "".join(f"<p style='{SURE}'>{escape(_text(one))}</p>" for one in found.certainty)
     return (
         f"<div style='line-height:1.4;max-width:62em'>{cautions}"
         f"<p style='margin:0;font-size:1.5em;font-weight:700'>{escape(found.decision)}</p>"
         f"<p style='margin:2px 0 8px'>{escape(found.numbers)}</p>"
         f"<div style='display:flex;flex-wrap:wrap;gap:10px'>{picture}"
-        f"<div style='flex:1 1 16em;display:flex;flex-direction:column;gap:8px'>{tiles}</div></div></div>"
+        f"<div style='flex:1 1 16em;display:flex;flex-direction:column;gap:8px'>{tiles}</div></div>{sure}</div>"
     )
 
 
