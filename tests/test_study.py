@@ -180,7 +180,7 @@ def test_a_run_of_one_study_is_the_donor_of_another(tmp_path, cache):
 def test_data_that_change_under_a_study_are_noticed(tmp_path, cache):
     a_study = study(tmp_path, cache)
     other = a_study.spec.task.with_values(fingerprint="0" * 12)
-    with pytest.raises(TaskError):
+    with pytest.raises(TaskError, match="is not what this spec was made for"):
         study(tmp_path, cache, task=other).runs()
 
 

@@ -30,7 +30,7 @@ def track(steps: Iterable[tuple[int, T]], what: str, total: int, show: bool) -> 
     try:
         for amount, result in steps:
             bar.advance(task, amount)
-            if time.monotonic() - start > PATIENCE_S:  # a bar that flashes up and goes tells nobody anything
+            if time.monotonic() - start > PATIENCE_S:  # a bar that flashes up and goes informs nobody
                 bar.start()
             yield result
     finally:

@@ -161,7 +161,7 @@ def test_a_donor_of_the_studys_own_gives_its_tasks_format(study) -> None:
 def test_a_grey_donor_of_the_studys_own_is_refused_for_colours(study, pictures: Path) -> None:
     donor = DonorRunSpec(task=TaskSpec(data=str(pictures), image_size=32), train=QUICK)
     coloured = {"data": "embedded:natural", "num_images": (32, 8, 16)}
-    with pytest.raises(DonorMismatchError):
+    with pytest.raises(DonorMismatchError, match="takes images of 1 channel"):
         study("coloured", coloured, model="cbr_tiny_small", donor=donor).plan()
     assert study("grey", {**coloured, "channels": 1}, model="cbr_tiny_small", donor=donor).plan().donor_run
 

@@ -28,9 +28,9 @@ def test_a_write_that_dies_leaves_the_old_file(tmp_path):
 
     def die(temporary):
         temporary.write_text("half")
-        raise RuntimeError
+        raise RuntimeError("killed")
 
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError, match="killed"):
         write_atomically(path, die)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -43,7 +43,7 @@ def test_specks_in_the_margin_do_not_count():
 
 
 def test_a_dark_picture_has_no_disc(tmp_path):
-    with pytest.raises(NoDiscError):
+    with pytest.raises(NoDiscError, match="dark all over"):
         square(np.full((50, 50, 3), 5, np.uint8))
     folders = write(tmp_path, dark="b/train/x.png")
     with pytest.raises(TaskError, match=r"x\.png: it is dark all over.*leave_out"):

@@ -286,7 +286,7 @@ def report(folders: tuple[str, ...], out: str | None, examples: bool | None) -> 
     show_default=True,
     help=f"Of {names(terms.Measure)}.",
 )
-@click.option("--images", default=500, show_default=True, help="Images to look at, held-out ones where there are.")
+@click.option("--images", default=500, show_default=True, help="Images to compare on, held-out ones if there are any.")
 @click.option("--positions", default=16, show_default=True, help="Positions per image and stage; 0 takes all.")
 @click.option("--out", metavar="DIR", default="comparison", show_default=True, help="Where tables and page go.")
 def compare(weights: tuple[str, str], out: str, **options: Any) -> None:

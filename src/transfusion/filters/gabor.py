@@ -35,7 +35,7 @@ class GaborScore:
             without spatial variation.
         p_value: (N,) of a sequential test: of the l-th surrogate, if it is the second that a Gabor fits at least as
             well as the filter, 2 / l; otherwise the share of the filter and its 39 surrogates, at least 1 / 40.
-        chance: (N,) median R2 of the surrogates that were looked at.
+        chance: (N,) median R2 of the surrogates that were fitted.
         orientation_deg: (N,) direction across the stripes, anticlockwise from horizontal, in [0, 180).
         frequency: (N,) cycles per pixel, in (0, 0.5].
         sigma: (N, 2) width of the envelope across and along the stripes, pixels.

@@ -152,7 +152,7 @@ def _right(kind: Kind, scores: Floats, labels: NDArray[np.float64]) -> Floats:
 
 
 def mean_influence(right: Floats, patients: ArrayLike | None = None) -> Influence:
-    """Influence of each patient on a share of cases, such as those that are told right.
+    """Influence of each patient on a share of cases, such as those that are classified right.
 
     Args:
         right: 0, 1 or NaN (not counted), (examples, columns).

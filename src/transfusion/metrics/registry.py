@@ -19,7 +19,7 @@ class Metric:
 
     Attributes:
         name: as a study's setting and a frame's column have it.
-        title: for people.
+        title: display name.
         higher_is_better: None where neither end is good, such as a count; such a metric judges nothing.
         margin: smallest difference that matters, unless the user says otherwise.
         chance: what outputs that know nothing get, NaN where that depends on the task.

@@ -166,7 +166,7 @@ def _cell(cell: Cell | str, leans_right: bool) -> dict[str, Any]:
 
 
 def _bar(bar: Bar | None) -> Markup:
-    """An interval as a line with a dot, 100 units wide; arrows where it goes on."""
+    """An interval as a line with a dot, 100 units wide; arrows where it extends beyond the axis."""
     if bar is None:
         return Markup("")
     low, middle, high, neutral = (round(4 + 92 * place, 1) for place in (bar.low, bar.middle, bar.high, bar.neutral))

@@ -110,7 +110,7 @@ def _forest(verdict: Verdict, styles: Mapping[str, Style]) -> Iterator[Part]:
     draw = partial(figures.forest, frame, verdict.judge, verdict.baseline, styles)
     caption = (
         f"Every start against {verdict.baseline}, with 95 % intervals; n seeds are at the right of each row. An arrow "
-        "goes on beyond the panel, to an end in the table or without any; a hollow marker has no interval. An "
+        "extends beyond the panel, to an end in the table or without any; a hollow marker has no interval. An "
         f"interval that leaves out the vertical line excludes no effect. Mean {title} is that over the whole course."
     )
     alt = f"Estimates and intervals against {verdict.baseline}."

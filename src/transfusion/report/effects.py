@@ -68,7 +68,7 @@ def _table(material: Material) -> Table:
     caption = (
         f"Every start against {verdict.baseline}, paired over seeds: mean ± standard deviation, and the 95 % intervals "
         "that claims rest on, adjusted for their number. A bar that leaves out the grey line excludes no effect; an "
-        "arrow goes on."
+        "arrow extends beyond the axis."
     )
     return Table("starts", caption, tuple(columns), tuple(rows), is_stacked=True)
 

@@ -54,7 +54,7 @@ def plain(start: str) -> str:
 
 
 class Glossary:
-    """Marks the first time that each word stands in a page's text, as a button that tells what it means."""
+    """Marks the first time that each word stands in a page's text, as a button that says what it means."""
 
     def __init__(self) -> None:
         self.used: dict[str, str] = {}

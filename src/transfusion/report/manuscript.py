@@ -50,7 +50,7 @@ def section(material: Material) -> Section | None:
     said = dict(_filled(material))
     rows = tuple((str(num), topic, said.get(num, FOR_YOU)) for num, topic in ITEMS.items())
     caption = (
-        f"CLAIM 2020, {len(said)} of {len(rows)} items from what lies on disk; the rest is {FOR_YOU}. Check every one "
+        f"CLAIM 2020, {len(said)} of {len(rows)} items from what is on disk; the rest is {FOR_YOU}. Check every one "
         "against your study."
     )
     fold = Fold("CLAIM checklist", (Table("claim", caption, ("item", "what it asks", "this study"), rows),))
@@ -66,7 +66,7 @@ def methods(material: Material) -> str:
 
 
 def _filled(material: Material) -> Iterator[tuple[int, str]]:
-    """Number of an item and its sentence, of those that the disk tells."""
+    """Number of an item and its sentence, of those that the records hold."""
     spec, card = material.spec, material.card
     yield from _of_data(spec, card)
     yield from _of_networks(material)

@@ -85,9 +85,9 @@ class Bar:
     """An interval on an axis that all bars of a column share.
 
     Attributes:
-        low, middle, high: shares of the axis, 0 to 1; an end that goes on beyond it is 0 or 1.
+        low, middle, high: shares of the axis, 0 to 1; an end beyond it is 0 or 1.
         neutral: where "no effect" is.
-        is_cut: whether the left and the right end go on beyond the axis.
+        is_cut: whether the left and the right end lie beyond the axis.
     """
 
     low: float
@@ -159,7 +159,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Source:
-    """Text as it lies on disk, such as a spec; folded away until it is asked for."""
+    """Text as stored, such as a spec; folded away until it is asked for."""
 
     title: str
     text: str

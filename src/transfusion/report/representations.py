@@ -40,8 +40,8 @@ def _how(material: Material) -> Iterator[Part]:
     images = int(_main(material)["images"].max())
     positions = "at all positions" if settings.positions is None else f"at most {settings.positions} positions"
     yield (
-        f"The networks looked at the same {images} held-out images, {positions} of each in every stage (a position is "
-        "a pixel of a map or a token of a transformer). A "
+        f"The networks were compared on the same {images} held-out images, {positions} of each in every stage (a "
+        "position is a pixel of a map or a token of a transformer). A "
         "similarity of 1 says that two sets of channels span the same patterns; what random pairing of the images "
         "would give is shown as chance, and only what lies above it means anything."
     )

@@ -131,7 +131,7 @@ def _full(rows: pd.DataFrame, stages: Sequence[str]) -> str:
     chance = low if low == high else f"{low} to {high}"
     return (
         f"Nothing can be said of {_among(list(rows['stage']), stages)}: chance alone gives a {rows['measure'].iloc[0]} "
-        f"of {chance} there, for want of samples. Show more images (--images), or take a measure that needs fewer "
+        f"of {chance} there, with so few samples. Show more images (--images), or take a measure that needs fewer "
         "(--measures linear_cka)."
     )
 
@@ -166,7 +166,7 @@ def _stage_parts(frame: pd.DataFrame) -> Iterator[Part]:
         " ".join(said(frame)) or "No stage has a value.",
     )
     numbers = {"similarity": "value", "chance": "baseline", "reverse": "reverse"}
-    note = " Reverse is the similarity of B with A, which only PWCCA tells from that of A with B."
+    note = " Reverse is the similarity of B with A, which differs from that of A with B for PWCCA only."
     if not (frame["measure"] == "pwcca").any():
         note = ""
         del numbers["reverse"]

@@ -80,7 +80,7 @@ class Found:
 
     @property
     def notes(self) -> list[str]:
-        """What to beware of, a sentence each."""
+        """Warnings, a sentence each."""
         return [*self.told, *(self.conclusions if self.is_one else ()), *warnings_of(self.frame)]
 
 
@@ -238,6 +238,6 @@ def first_layers(a: nn.Module, b: nn.Module) -> tuple[Tensor, Tensor] | None:
         return None
     try:
         filters.pictures(first, second)
-    except InputError:  # of another shape, or too small to be looked at
+    except InputError:  # of another shape, or too small to be drawn
         return None
     return first, second

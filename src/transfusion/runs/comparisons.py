@@ -235,7 +235,7 @@ def _compare(look: Look) -> None:
 
 
 class Probe:
-    """The held-out images that every network looks at, in an order drawn once."""
+    """The held-out images that networks are compared on, in an order drawn once."""
 
     def __init__(self, task: Task, split: str, settings: RepresentationSpec, machine: Machine) -> None:
         held_out = task.splits[split]

@@ -216,7 +216,7 @@ def _fill(pool: Pool, places: int, waiting: Queue[J], running: dict[Any, J]) -> 
 
 
 def _blame(jobs: list[J], waiting: Queue[J], deaths: Counter[str]) -> Iterator[tuple[J, Ending]]:
-    """Any of ``jobs`` may have killed the process: try each again, one at a time, but not for ever."""
+    """Any of ``jobs`` may have killed the process: try each again, one at a time, but not indefinitely."""
     for job in reversed(jobs):  # put_first() reverses it once more
         deaths[job.id] += 1
         if deaths[job.id] < MAX_DEATHS:

@@ -1,4 +1,4 @@
-"""What a measure answers: a number, what stands behind it, what chance would give, and what to beware of."""
+"""What a measure answers: a number, what stands behind it, what chance would give, and warnings."""
 
 from __future__ import annotations
 

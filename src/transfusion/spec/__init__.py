@@ -115,7 +115,7 @@ class RepresentationSpec(Spec):
     """Which representations of a study's networks are compared.
 
     Attributes:
-        images: held-out images that all networks look at, drawn once; fewer where the split is smaller.
+        images: held-out images that networks are compared on, drawn once; fewer where the split is smaller.
         positions: positions per image and stage; see ``transfusion.compare``.
         measures: similarity measures; the first is the one that figures and verdict speak of.
         stage: whose activations are shown as pictures; None is the first.

@@ -67,7 +67,7 @@ def header(content: bytes) -> dict[str, Any]:
         "mode": "DICOM;16" if grey else "RGB",
         "width": int(dataset.Columns),
         "height": int(dataset.Rows),
-        # enough to tell people apart
+        # enough to distinguish people
         "patient": hashlib.blake2b(patient.encode(), digest_size=8).hexdigest() if patient else "",
         "note": "several frames, of which the first is read" if frames > 1 else "",
     }

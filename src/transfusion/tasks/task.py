@@ -39,7 +39,7 @@ class Task:
     """Images, labels and splits, ready to train on.
 
     Attributes:
-        name: short name for people: the folder's, the file's or the phantom's.
+        name: display name: the folder's, the file's or the phantom's.
         kind: ``binary`` and ``multiclass`` (softmax over classes), ``graded`` (ordered classes, judged by the
             referable AUC), ``multilabel`` (independent sigmoids).
         classes: names in the order of the outputs.

@@ -82,7 +82,7 @@ class Fall:
 
     @classmethod
     def of(cls, curves: Mapping[int, Curve], contest: Contest, alpha: float) -> Fall | None:
-        """Of the complete curves of one start; None where they share too few evaluations to tell."""
+        """Of the complete curves of one start; None where they share too few evaluations."""
         # of steps that all share: a mean over other runs at each step would jump
         steps = sorted(set.intersection(*(set(curve.steps) for curve in curves.values()))) if curves else []
         if len(steps) < 3:

@@ -26,7 +26,7 @@ def conclude_study(
     Args:
         store: the study.
         card: its data card, {} where that is lost.
-        runs: the runs to look at; those of the grid if not given.
+        runs: the runs to judge; those of the grid if not given.
         frame: their curves, where they have been read already.
     """
     spec, runs = store.spec(), store.grid() if runs is None else runs

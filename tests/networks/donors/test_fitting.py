@@ -170,7 +170,7 @@ def test_children_of_children_by_order():
 def test_another_order_is_refused(model, resnet):
     own = torchvision.models.resnet18()
     cut = nn.Sequential(*list(own.children())[:-1][::-1])
-    with pytest.raises(DonorMismatchError):
+    with pytest.raises(DonorMismatchError, match="does not fit the model"):
         fit(cut.state_dict(), model)
 
 

@@ -32,7 +32,7 @@ class InputFormat:
     Attributes:
         mean, std: per channel, in units where white is 1.
         interpolation: how images were scaled.
-        source: whose format this is, for people.
+        source: whose format this is, as a display name.
         channels: of the images; None where that is not told.
         size: side of the images in pixels, where it is told.
     """

@@ -85,7 +85,7 @@ def refuse_doubtful(spec: TaskSpec, frame: pd.DataFrame, image: str, taken: Sequ
 
 
 def people(texts: Sequence[str]) -> list[str]:
-    """Identifiers in one spelling each: case, leading zeros and how a program wrote a number tell nobody apart.
+    """Identifiers in one spelling each: case, leading zeros and how a program wrote a number distinguish nobody.
 
     Examples:
         >>> people(["P007", "p7", "12.0", "12", "0", ""])

@@ -25,7 +25,7 @@ SAMPLE = 200  # lines that show which word of a line names the picture
 
 
 class Lists(NamedTuple):
-    """The split of every picture that lists name, whether others train, and what to tell."""
+    """The split of every picture that lists name, whether others train, and what to report."""
 
     splits: dict[Path, str]
     others_train: bool

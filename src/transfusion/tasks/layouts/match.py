@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
 
 class Matched(NamedTuple):
-    """Usable pictures in the order of their names, what is wrong, and what to tell."""
+    """Usable pictures in the order of their names, what is wrong, and what to report."""
 
     entries: tuple[Entry, ...]
     problems: tuple[Problem, ...]

@@ -1,4 +1,4 @@
-"""Many statements that nothing is known are told as one."""
+"""Many statements that nothing is known are reported as one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def told(found: Findings, statements: Iterable[Statement]) -> Iterator[Statement
         group = alike.get(one.topic, [])
         if len(group) <= MOST or not _is_open(one, one.topic):
             yield one
-        elif one is group[0]:  # in the place of the first; the others are told with it
+        elif one is group[0]:  # in the place of the first; the others are reported with it
             yield _joined(found, group)
 
 
