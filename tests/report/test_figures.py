@@ -1,4 +1,5 @@
 import itertools
+import os
 import warnings
 
 import numpy as np
@@ -96,6 +97,30 @@ def test_a_saved_figure_is_the_same_every_time_and_its_words_are_words(tmp_path)
     assert ">optimiser steps</text>" in svg
     figures.save(figures.convergence(course()), tmp_path, "other")  # ids of two figures on one page must not collide
     assert (tmp_path / "other.svg").read_text() != svg
+
+
+def test_files_of_an_unchanged_figure_are_left_alone_and_those_of_another_are_all_written(tmp_path):
+    def saved(figure):
+        figures.save(figure, tmp_path, "f")
+        return {path.suffix: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def drawn(title):
+        figure = figures.convergence(course())
+        figure.suptitle(title)
+        return figure
+
+    first, marks = saved(drawn("a")), {".svg": 1, ".pdf": 2, ".png": 3}
+    for suffix, mark in marks.items():
+        os.utime(tmp_path / f"f{suffix}", ns=(mark, mark))
+    assert saved(drawn("a")) == first
+    assert {path.suffix: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == marks
+    second = saved(drawn("b"))
+    assert all(second[suffix] != first[suffix] for suffix in marks)
+    (tmp_path / "f.svg").unlink()  # as after a kill in the middle
+    (tmp_path / "f.png").write_bytes(first[".png"])
+    assert saved(drawn("b")) == second
+    (tmp_path / "f.pdf").unlink()
+    assert saved(drawn("b")) == second
 
 
 def test_names_are_shown_as_they_are_spelled(tmp_path):

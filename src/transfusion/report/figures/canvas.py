@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -87,7 +88,7 @@ def nice_ticks(low: float, high: float) -> Floats:
 
 
 def save(figure: Figure, folder: Path, name: str) -> Path:
-    """Save as SVG, PDF and PNG, the same bytes every time; returns the SVG's path.
+    """Save as SVG, PDF and PNG, the same bytes every time; returns the SVG's path. An unchanged figure is left alone.
 
     Words stay words in the SVG: they can be searched, and scale with the page. A sign that the font lacks is left to
     the reader's own fonts, and is an empty box in PDF and PNG.
@@ -109,7 +110,18 @@ def _save(figure: Figure, folder: Path, name: str) -> None:
     fixed: Any = {"svg.fonttype": "none", "svg.hashsalt": name, "pdf.fonttype": 42}
     with rc_context(fixed), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
-        for suffix in FORMATS:
-            ground = "white" if suffix == "png" else "none"  # PNGs go into slides, SVGs onto pages in either colour
-            path = folder / f"{name}.{suffix}"
-            figure.savefig(path, dpi=160, facecolor=ground, metadata=_NO_DATES[suffix])
+        drawn = io.BytesIO()
+        _write(figure, drawn, "svg")
+        whole = folder / f"{name}.svg"
+        others = {suffix: folder / f"{name}.{suffix}" for suffix in FORMATS if suffix != "svg"}
+        if all(path.exists() for path in others.values()) and whole.exists() and whole.read_bytes() == drawn.getvalue():
+            return  # three quarters of the time that a page takes
+        whole.unlink(missing_ok=True)  # written last: where it is, the others are of the same figure
+        for suffix, path in others.items():
+            _write(figure, path, suffix)
+        whole.write_bytes(drawn.getvalue())
+
+
+def _write(figure: Figure, to: Path | io.BytesIO, suffix: str) -> None:
+    ground = "white" if suffix == "png" else "none"  # PNGs go into slides, SVGs onto pages in either colour
+    figure.savefig(to, format=suffix, dpi=160, facecolor=ground, metadata=_NO_DATES[suffix])
