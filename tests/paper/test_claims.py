@@ -6,8 +6,13 @@ import pytest
 from planted import Planted
 
 from transfusion.paper.claims import CLAIMS as BY_RECIPE
+from transfusion.paper.claims.cifar import agreeing
 from transfusion.paper.evidence import Evidence, Part, ratio, scaling_share
+from transfusion.paper.grids import PAPER as PAPER_RECIPES
+from transfusion.paper.grids import Choices
+from transfusion.paper.published import TABLES
 from transfusion.paper.rules import Outcome
+from transfusion.runs.plan import starts
 from transfusion.verdict import conclude
 
 CLAIMS = {claim.id: claim for claims in BY_RECIPE.values() for claim in claims}
@@ -40,6 +45,44 @@ def test_every_claim_says_so_where_nothing_was_run(claim):
 
 
 PAPER = {"random": 1.0, "mean_var": 2.0, "pretrained": 4.0}
+
+
+@pytest.mark.parametrize(("claim", "part"), [("J2", "j2"), ("J5", "j5")])
+def test_controls_read_the_starts_that_their_parts_train(claim, part):
+    spec = PAPER_RECIPES["fundus"].parts(Choices(data="somewhere", mini=True), (claim,))[part]
+    speeds = dict(zip([scheme.label for scheme in starts(spec)], (4.0, 2.0, 1.0), strict=False))
+    if part == "j5":
+        speeds = {"mean_var upto stem": 1.0, "pretrained": 8.0, "mean_var": 4.0, "random": 1.0}
+        assert set(speeds) == {scheme.label for scheme in starts(spec)}
+    frame = Planted(speeds, {}, num_seeds=5, noise=0.001, spread=0.005, every=5, budget=1000).frame(3)
+    assert CLAIMS[claim].judge(Evidence({part: Part(frame)})).outcome is R
+
+
+@pytest.mark.parametrize(("agree", "differ", "outcome"), [(18, 0, R), (15, 0, R), (14, 0, U), (15, 1, U), (14, 4, C)])
+def test_eighteen_cells(agree, differ, outcome):
+    assert agreeing([R] * agree + [C] * differ + [U] * (18 - agree - differ)).outcome is outcome
+
+
+def table_4(shift, *, has_levels):
+    """Five seeds at what Table 4 prints, and a shift."""
+    rows = []
+    for column, cells in TABLES["T4"].cells.items():
+        size = round(float(column.rstrip("%")) / 100 * 50_000)
+        for start, cell in cells.items():
+            for seed, off in enumerate((-0.001, -0.0005, 0.0, 0.0005, 0.001)):
+                for step, value in ((0, 0.1), (100, cell.mean + shift + off)):
+                    rows.append({"run": f"{start} {size} {seed}", "start": start, "scheme": start, "seed": seed,
+                                 "size": size, "step": step, "accuracy": value, "state": "done"})  # fmt: skip
+    return Evidence({"t4": Part(pd.DataFrame(rows), has_levels=has_levels)})
+
+
+def test_the_cells_of_table_4_against_levels_of_ours():
+    assert CLAIMS["E6"].judge(table_4(0.0, has_levels=False)).outcome is X
+    far = CLAIMS["E6"].judge(table_4(-0.1, has_levels=True))
+    assert far.outcome is C
+    near = CLAIMS["E6"].judge(table_4(0.0, has_levels=True))
+    assert near.outcome in (R, U)
+    assert near.estimate.estimate > far.estimate.estimate
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.training
 
 
 def test_every_item_of_the_paper_is_in_one_recipe():
-    names = [item.name for recipe in PAPER.values() for item in recipe.items]
+    names = [item.name for recipe in PAPER.values() for item in recipe.items if not item.is_control]
     figures = {f"F{number}" for number in range(2, 19)}
     assert sorted(names) == sorted({"T1", "T2", "T3", "T4", "T5"} | figures)
 
@@ -28,6 +28,8 @@ def test_items_choose_parts():
     recipe = PAPER["fundus"]
     choices = Choices(data="somewhere", mini=True)
     assert set(recipe.parts(choices, ("T1", "F5"))) == {"t1", "f5"}
+    assert set(recipe.parts(choices, ("J3",))) == {"t1", "j3_low", "j3_high"}
+    assert not {"j2", "j5", "j3_low"} & set(recipe.parts(choices))  # controls cost runs: on request only
     with pytest.raises(UnknownNameError, match="no item 'T9'"):
         recipe.parts(choices, ("T9",))
     with pytest.raises(SpecError, match="needs data"):

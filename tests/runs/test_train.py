@@ -145,7 +145,11 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(tmp_path, make_t
     assert not torch.equal(weights(0), weights(1))
 
 
-@pytest.mark.parametrize("settings", [{}, {"augment": "fundus", "optimizer": "sgd"}, {"optimizer": "adamw"}])
+# a rate this high never lets the loss fall for long
+PLATEAUS = {"schedule": "plateau", "patience": 0, "lr": 3.0, "eval_every": 2}
+
+
+@pytest.mark.parametrize("settings", [{}, {"augment": "fundus", "optimizer": "sgd"}, {"optimizer": "adamw"}, PLATEAUS])
 def test_a_checkpoint_at_any_step_goes_on_to_the_same_bits(tmp_path, make_task, settings):
     task = make_task()
     whole = trainer(task, **settings)
@@ -233,6 +237,25 @@ def test_learning_rates():
     assert learning_rate(cosine, 99) < 0.001
     warm = TrainSpec(lr=1, steps=10, warmup_steps=4)
     assert [learning_rate(warm, s) for s in range(5)] == pytest.approx([0.25, 0.5, 0.75, 1, 1])
+
+
+def test_a_plateau_lowers_the_rate_once_its_patience_is_over():
+    train = TrainSpec(lr=1, schedule="plateau", gamma=0.1, patience=2)
+    losses = [1.0, 0.9, 0.95, 0.9, 0.91, 0.9, 0.89, 0.9]
+    found = [learning_rate(train, 0, losses[:num]) for num in range(len(losses) + 1)]
+    # the third evaluation without a fall is the fifth; then the wait begins anew
+    assert found == pytest.approx([1, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1])
+
+
+def test_a_plateau_is_that_of_torch():
+    losses = np.random.default_rng(0).normal(1, 0.1, 60) - np.linspace(0, 0.3, 60)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=3, eps=0)
+    train = TrainSpec(lr=1, schedule="plateau", gamma=0.5, patience=3)
+    for num, loss in enumerate(losses):
+        theirs.step(loss)
+        assert learning_rate(train, 0, losses[: num + 1]) == pytest.approx(optimizer.param_groups[0]["lr"])
+    assert optimizer.param_groups[0]["lr"] < 0.1
 
 
 def test_batches_are_normalised_channels_last_and_in_the_order_asked(make_task):

@@ -88,6 +88,7 @@ class Part:
         gabor: start, seed, step, fraction (of the run), when, share, chance: how many first-layer filters are
             Gabor-like, and the median R2 of filters of the same spectrum with random phases; may be empty.
         model: name of the network.
+        has_levels: whether its levels may be set beside the paper's.
     """
 
     frame: pd.DataFrame
@@ -95,6 +96,7 @@ class Part:
     stages: tuple[str, ...] = ()
     gabor: pd.DataFrame = field(default_factory=pd.DataFrame)
     model: str = ""
+    has_levels: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class Arms:
 
     grid: Grid
     metric: str
+    baseline: str = "random"
 
     def runs(self, start: str) -> dict[int, Curve]:
         """Its curves by seed.
@@ -133,12 +136,12 @@ class Arms:
 
     @cached_property
     def level(self) -> float:
-        """80 % of the rise of ``random``, which every speed is measured at.
+        """80 % of the rise of the baseline, which every speed is measured at.
 
         Raises:
             NotTestableError: it does not rise beyond the noise of its evaluations.
         """
-        rise = Rise.of(self.runs("random"))
+        rise = Rise.of(self.runs(self.baseline))
         if not rise.is_clear:
             raise NotTestableError("random does not rise beyond the noise of its evaluations: nothing can be timed.")
         return rise.level(RISE_SHARE)

@@ -25,14 +25,16 @@ class Item:
     """A table or figure of the paper.
 
     Attributes:
-        name: T1 to T5, F2 to F18.
+        name: T1 to T5, F2 to F18; of a control that the paper lacks, the claim that it is for.
         shows: what, in a line.
         parts: of its recipe that it needs.
+        is_control: run only where it is asked for by name.
     """
 
     name: str
     shows: str
     parts: tuple[str, ...]
+    is_control: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class PaperRecipe:
 
         Args:
             choices: what the user decides.
-            only: names of items; empty for all.
+            only: names of items; empty for all of the paper's.
 
         Raises:
             UnknownNameError: an item is not one of this recipe.
@@ -109,7 +111,8 @@ class PaperRecipe:
         for name in only:
             if name not in known:
                 raise UnknownNameError.of("item", name, known)
-        wanted = {part for item in self.items if not only or item.name in only for part in item.parts}
+        chosen = [item for item in self.items if (item.name in only if only else not item.is_control)]
+        wanted = {part for item in chosen for part in item.parts}
         return {name: study for name, study in self.build(choices).items() if name in wanted}
 
 
@@ -156,6 +159,20 @@ def _fundus(choices: Choices) -> dict[str, StudySpec]:
         "t2": _study(base, "t2", schemes=MAIN, sizes=sizes),
         "f10": _study(base, "f10", schemes=("pretrained", "random"), **upto),
         "f18": _study(base, "f18", schemes=(*uptos, "pretrained", "random")),
+        **_controls(base),
+    }
+
+
+def _controls(base: Mapping[str, object]) -> dict[str, StudySpec]:
+    """One head for all starts by Glorot's rule, other learning rates, and the scale of the stem alone."""
+    train = base["train"]
+    assert isinstance(train, TrainSpec)
+    rates = {"j3_low": train.lr / 3, "j3_high": train.lr * 3}
+    stem = SchemeSpec(name="mean_var", upto="stem", rest="random")
+    return {
+        "j2": _study(base, "j2", schemes=MAIN, head="random"),
+        **{name: _study({**base, "train": train.with_values(lr=lr)}, name, schemes=MAIN) for name, lr in rates.items()},
+        "j5": _study(base, "j5", schemes=(stem, *MAIN)),
     }
 
 
@@ -270,6 +287,9 @@ PAPER = {
             Item("F16", "dynamics of representations, mean_var", ("t1",)),
             Item("F17", "dynamics of representations, random", ("t1",)),
             Item("F18", "pretrained up to a stage, rest mean_var", ("f18",)),
+            Item("J2", "control: Glorot's head in all starts", ("j2",), is_control=True),
+            Item("J3", "control: a third and three times the rate", ("t1", "j3_low", "j3_high"), is_control=True),
+            Item("J5", "control: the scale of the stem alone", ("j5",), is_control=True),
         ),
         _fundus,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ class Record:
     @cached_property
     def parts(self) -> dict[str, Part]:
         """What each part says, from what is on disk."""
-        return {name: _part(name, store) for name, store in self.stores.items()}
+        return {name: replace(_part(name, store), has_levels=self.has_levels) for name, store in self.stores.items()}
 
     @cached_property
     def evidence(self) -> Evidence:

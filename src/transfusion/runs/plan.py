@@ -136,6 +136,11 @@ def _checked_model(name: str, task: Task, train: TrainSpec) -> nn.Module:
     if not len(task.splits[train.eval_split]):
         cut = " Give such a split, or cut one (--set task.val_fraction=0.1)." if train.eval_split == "val" else ""
         raise SpecError(f"The {train.eval_split} split of {task.name} is empty: there is nothing to evaluate on.{cut}")
+    if train.schedule == "plateau" and (train.eval_split == "val" or not len(task.splits["val"])):
+        raise SpecError(
+            f"train.schedule=plateau follows the loss on a validation split beside the test split, and {task.name} has "
+            "none. Cut one (--set task.val_fraction=0.1), or give another schedule."
+        )
     labels = np.asarray(task.splits[train.eval_split].labels)
     # NaN is unlabelled
     if not any(len(np.unique(column[~np.isnan(column)])) > 1 for column in np.atleast_2d(labels.T)):

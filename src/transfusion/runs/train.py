@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -27,6 +27,7 @@ from transfusion.spec import RunSpec, TrainSpec
 from transfusion.tasks import Task
 
 JUDGED = ("loss", *(name for name, metric in metrics.METRICS.items() if metric.higher_is_better))  # on validation
+JUDGED_LOSS = f"{VALIDATION}loss"
 NOTE_S = 0.5  # between two notes of the step, for displays
 NUM_HALVINGS = 8  # of a run, for its snapshots
 EVAL_BATCH = 128  # images; larger batches only cost memory on a processor
@@ -34,8 +35,16 @@ EVAL_BATCH = 128  # images; larger batches only cost memory on a processor
 Follow = Callable[[dict[str, Any]], None]
 
 
-def learning_rate(train: TrainSpec, step: int) -> float:
+LEAST_FALL = 1e-4  # share of the loss, as in torch.optim.lr_scheduler.ReduceLROnPlateau
+
+
+def learning_rate(train: TrainSpec, step: int, losses: Sequence[float] = ()) -> float:
     """Learning rate of the step that starts from ``step`` in 0 .. steps - 1.
+
+    Args:
+        train: settings.
+        step: that is about to be taken.
+        losses: on the validation split, of every evaluation so far; ``plateau`` alone reads them.
 
     Examples:
         >>> train = TrainSpec(lr=1, steps=100, warmup_steps=10)
@@ -48,7 +57,26 @@ def learning_rate(train: TrainSpec, step: int) -> float:
         return rate * 0.5 * (1 + math.cos(math.pi * progress))
     if train.schedule == "step":
         return rate * train.gamma ** sum(progress >= milestone for milestone in train.milestones)
+    if train.schedule == "plateau":
+        return rate * train.gamma ** num_plateaus(losses, train.patience)
     return rate
+
+
+def num_plateaus(losses: Sequence[float], patience: int) -> int:
+    """How often a loss has not fallen for more than ``patience`` evaluations; the wait begins anew each time.
+
+    Examples:
+        >>> num_plateaus([1.0, 0.9, 0.9, 0.95, 0.9, 0.8], patience=1), num_plateaus([1.0, 0.9, 0.9, 0.9], patience=2)
+        (1, 0)
+    """
+    best, waited, found = math.inf, 0, 0
+    for loss in losses:
+        waited += 1
+        if loss < best * (1 - LEAST_FALL):
+            best, waited = loss, 0
+        elif waited > patience:
+            waited, found = 0, found + 1
+    return found
 
 
 def snapshot_steps(train: TrainSpec) -> tuple[int, ...]:
@@ -145,6 +173,7 @@ class Trainer:
         self.held_out = Batches(task, task.splits[run.train.eval_split], None, device)
         picks = run.train.eval_split != "val" and len(task.splits["val"]) > 0
         self.validation = Batches(task, task.splits["val"], None, device) if picks else None
+        self.judged: dict[int, float] = {}
         self.step = 0
         self.losses: list[Tensor] = []
         self.scores: dict[int, Tensor] = {}
@@ -158,7 +187,7 @@ class Trainer:
         images = augment(train.augment, images, run.seed, self.step, slice(rank, train.batch_size, world))
         torch.manual_seed(derive_seed(run.seed, self.step, rank))  # for dropout
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(train, self.step)
+            group["lr"] = learning_rate(train, self.step, [self.judged[step] for step in sorted(self.judged)])
         loss = loss_of(self.task, self.model(self.data.normalise(images)), labels)
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
@@ -200,6 +229,7 @@ class Trainer:
         judged = None if self.validation is None else evaluate(self.fabric, self.model, self.task, self.validation)
         if judged is not None:
             row |= {f"{VALIDATION}{name}": judged.values[name] for name in JUDGED if name in judged.values}
+            self.judged[self.step] = judged.values["loss"]
         return {**row, "train_loss": train_loss}, found, judged
 
     def state(self) -> dict[str, Any]:
@@ -283,6 +313,8 @@ def fit(
         follow: takes each new row of the curve, for trackers.
     """
     train, record = trainer.run.train, Record(trainer, files, checkpoint_s, follow)
+    # rows of the curve may be newer than the checkpoint: what a schedule follows is read from them
+    trainer.judged = {row["step"]: row[JUDGED_LOSS] for row in files.curve() if JUDGED_LOSS in row}
     due = set(train.evaluations) - {row["step"] for row in files.curve()}
     kept = snapshot_steps(train) if snapshots else ()
     # one turn more than steps: the weights after the last one are evaluated too

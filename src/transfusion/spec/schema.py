@@ -59,6 +59,7 @@ RUN: dict[str, Any] = {
     "train.schedule": "constant",
     "train.milestones": [0.5, 0.75],
     "train.gamma": 0.1,
+    "train.patience": 5,
     "train.warmup_steps": 0,
     "train.steps": 1000,
     "train.epochs": None,

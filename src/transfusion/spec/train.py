@@ -22,9 +22,12 @@ class TrainSpec(Spec):
         lr: peak learning rate.
         momentum: of ``sgd``.
         weight_decay: as the optimiser's library has it.
-        schedule: ``constant``; ``step`` (times ``gamma`` at each of ``milestones``); ``cosine`` (to 0 at the end).
+        schedule: ``constant``; ``step`` (times ``gamma`` at each of ``milestones``); ``cosine`` (to 0 at the end);
+            ``plateau`` (times ``gamma`` whenever the loss on the validation split has not fallen for ``patience``
+            evaluations; needs one).
         milestones: fractions of the run, in (0, 1); with ``epochs`` also epochs, from 1 on.
-        gamma: what a ``step`` schedule multiplies the learning rate by.
+        gamma: what ``step`` and ``plateau`` multiply the learning rate by.
+        patience: evaluations that ``plateau`` waits for.
         warmup_steps: linear rise from 0 at the start.
         steps: optimiser steps.
         epochs: passes over the run's own training images, in place of ``steps``: runs of several data sizes then get
@@ -44,9 +47,10 @@ class TrainSpec(Spec):
     lr: Annotated[float, Field(gt=0, lt=1e3)] = 3e-4
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    schedule: Literal["constant", "step", "cosine"] = "constant"
+    schedule: Literal["constant", "step", "cosine", "plateau"] = "constant"
     milestones: tuple[Annotated[float, Field(gt=0)], ...] = (0.5, 0.75)
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    patience: Annotated[int, Field(ge=0)] = 5
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     steps: Annotated[int, Field(ge=1)] = 1000
     epochs: Annotated[float, Field(gt=0)] | None = None

@@ -97,6 +97,25 @@ def test_nih_images_in_no_list(nih: Path, load_task: Loader) -> None:
         load_task(nih)
 
 
+def test_nih_with_three_lists_that_hold_labels_too(nih: Path, load_task: Loader) -> None:
+    """As zoogzog/chexnet has them: the folder of every picture, and 14 numbers."""
+    places = sorted(path.relative_to(nih) for path in nih.rglob("*.png"))
+    splits = {"train_1": range(1, 13), "val_1": range(13, 16), "test_1": range(16, 21)}
+    for name, patients in splits.items():
+        lines = [f"{place.parts[0]}/{place.name} {' '.join('0' * 14)}" for place in places
+                 if int(place.name[:8]) in patients]  # fmt: skip
+        (nih / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    task = load_task(nih)
+    assert {name: len(split) for name, split in task.splits.items()} == {"train": 36, "val": 9, "test": 15}
+    assert set(task.splits["val"].patients or ()) == {"13", "14", "15"}
+    (nih / "test_1.txt").write_text((nih / "test_1.txt").read_text() + (nih / "val_1.txt").read_text())
+    with pytest.raises(TaskError, match="stands in two of"):
+        load_task(nih)
+    (nih / "val_1.txt").unlink()
+    with pytest.raises(TaskError, match=r"not val_1\.txt"):
+        load_task(nih)
+
+
 def test_nih_unknown_findings(nih: Path, load_task: Loader) -> None:
     table = nih / "Data_Entry_2017.csv"
     table.write_text(table.read_text().replace("Hernia", "Hernya", 1))

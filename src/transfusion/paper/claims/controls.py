@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from transfusion.paper.claims.claim import Claim, Judge, together
@@ -31,7 +33,8 @@ def _not_glorot_alone(part: str, metric: str, control: str) -> Judge:
 
 
 def _with_another_head(evidence: Evidence) -> Finding:
-    return _order(evidence.arms("j2", "auc"), " head=random")
+    suffix = " head=random"
+    return _order(replace(evidence.arms("j2", "auc"), baseline=R + suffix), suffix)
 
 
 def _at_other_rates(evidence: Evidence) -> Finding:

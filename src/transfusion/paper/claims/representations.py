@@ -131,7 +131,7 @@ def like_two_random(when: str) -> Judge:
     def judge(evidence: Evidence) -> Finding:
         likeness = _Likeness(evidence)
         upper = likeness.blocks[2:] or [likeness.stage(3)]
-        return together([_sameness(likeness, P, stage, when) for stage in upper])
+        return together([_sameness(likeness, P, stage, when, 1 - 0.05 / len(upper)) for stage in upper])
 
     return judge
 
@@ -142,9 +142,9 @@ def _untrained_block_3(evidence: Evidence) -> Finding:
     return together([_sameness(likeness, start, likeness.stage(3), "before") for start in (P, M)])
 
 
-def _sameness(likeness: _Likeness, start: str, stage: str, when: str) -> Finding:
+def _sameness(likeness: _Likeness, start: str, stage: str, when: str, level: float = 0.95) -> Finding:
     own, yardstick = (likeness.pairs((each, when), (R, when), stage) for each in (start, R))
-    wide, narrow = (_between(own, yardstick, level) for level in (0.95, 0.90))
+    wide, narrow = (_between(own, yardstick, each) for each in (level, 2 * level - 1))
     return Finding(same(wide, narrow, SAME_LIKENESS), wide, WAY)
 
 
@@ -221,7 +221,7 @@ REPRESENTATIONS = (
     Claim("G3", "6.3", "Untrained and trained networks form two groups at the upper blocks.",
           "Likeness within minus across above 0 at the last block, different seeds only.", _blocks_emerge),
     Claim("G4", "6.3", "“The surprise”: untrained pretrained networks are similar to random ones at higher blocks.",
-          "Likeness to random within 0.05 of that of two random networks, before training.",
+          "Likeness to random within 0.05 of that of two random networks, before training (Bonferroni).",
           like_two_random("before")),
     Claim("G5", "6.3", "Trained networks of all starts are similar at higher blocks.",
           "The same after training.", like_two_random("after")),

@@ -1,10 +1,12 @@
 """NIH ChestX-ray14: ``Data_Entry_2017.csv`` with 14 findings joined by ``|``, pictures in ``images*`` folders.
 
-The official ``train_val_list.txt`` and ``test_list.txt`` decide the test split where they are given.
+The official ``train_val_list.txt`` and ``test_list.txt`` decide the test split where they are given; without them the
+``train_1.txt``, ``val_1.txt`` and ``test_1.txt`` of zoogzog/chexnet decide all three.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from transfusion.errors import TaskError
@@ -32,6 +34,7 @@ FINDINGS = (
     "Pneumothorax",
 )
 LISTS = {"train_val_list.txt": "train", "test_list.txt": "test"}
+CHEXNET_LISTS = {"train_1.txt": "train", "val_1.txt": "val", "test_1.txt": "test"}  # "images_001/NAME.png 0 1 0 ..."
 
 
 def find_table(root: Path) -> Path | None:
@@ -96,4 +99,25 @@ def findings(text: str) -> Label | None:
 def official_splits(root: Path) -> dict[str, str]:
     """Split of every picture in the official lists; with the test's list alone, all others train."""
     lists = {split: (root / name).read_text().split() for name, split in LISTS.items() if (root / name).is_file()}
-    return {image: split for split, images in lists.items() for image in images}
+    return {image: split for split, images in (lists or _chexnet(root)).items() for image in images}
+
+
+def _chexnet(root: Path) -> dict[str, list[str]]:
+    """Pictures of each split in the lists of zoogzog/chexnet, by name: the table has their labels.
+
+    Raises:
+        TaskError: some of the three are missing, or a picture stands in two.
+    """
+    paths = {name: root / name for name in CHEXNET_LISTS if (root / name).is_file()}
+    if not paths:
+        return {}
+    if missing := sorted(CHEXNET_LISTS.keys() - paths.keys()):
+        raise TaskError(f"{root} has {', '.join(paths)} but not {', '.join(missing)}: give all three lists, or none.")
+    lists = {
+        CHEXNET_LISTS[name]: [line.split()[0].rpartition("/")[2] for line in path.read_text().splitlines() if line]
+        for name, path in paths.items()
+    }
+    several = Counter(image for images in lists.values() for image in set(images))
+    if twice := [image for image, count in several.items() if count > 1]:
+        raise TaskError(f"{twice[0]} stands in two of {', '.join(paths)}: a picture belongs to one split.")
+    return lists
