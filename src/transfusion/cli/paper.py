@@ -51,6 +51,6 @@ def paper(name: str | None, data: str | None, only: tuple[str, ...] | None, out:
     choices = Choices(Path(data) if data else None, **options)
     replication = command.replication(name, choices, Path(out) if out else None, only or ())
     if dry_run:
-        click.echo(command.costs(replication))
+        click.echo(command.costs(replication, workers))
         return 0
     return command.carry_out(replication, beside, workers, click.echo)

@@ -245,6 +245,8 @@ _CIFAR100 = ("cifar-100-python", "cifar100.npz", "cifar100_subset.npz")
 
 
 def _one_of(folder: Path, names: tuple[str, ...]) -> Path:
+    if not folder.exists():  # what it would hold: a plan can be made without it, and reading it fails with its name
+        return folder / names[0]
     found = [folder / name for name in names if (folder / name).exists()]
     if not found:
         raise SpecError(f"{folder} holds none of {', '.join(names)}. Give the folder that holds both CIFAR data sets.")

@@ -110,16 +110,18 @@ class Cost:
         model: its network.
         runs: of its grid that are neither finished nor in a part before it.
         images: that they train on, counting every pass.
+        time_s: that they take on this machine, with comparisons and page; from timed steps.
     """
 
     part: str
     model: str
     runs: int
     images: int
+    time_s: float
 
 
-def costs_of(replication: Replication) -> Iterator[Cost]:
-    """Runs and images of every part that are still to be trained, also of its own donor; reads the data."""
+def costs_of(replication: Replication, workers: int | None = None) -> Iterator[Cost]:
+    """What every part still has to train, also its own donor; reads the data, and takes a few steps to time them."""
     seen: set[str] = set()
     for part, study in replication.studies.items():
         plan = study.plan()
@@ -127,4 +129,11 @@ def costs_of(replication: Replication) -> Iterator[Cost]:
         runs = {run.id: run for run in (*own, *plan.grid) if run.id not in seen and study.store.run(run.id).wanted}
         seen |= runs.keys()
         images = sum(run.train.steps * run.train.batch_size for run in runs.values())
-        yield Cost(part, study.spec.model, len(runs), images)
+        found = study.estimate(workers=workers)
+        trained = sum(
+            seconds / max(1, each.workers)
+            for each in found.parts
+            for run, seconds in zip(each.runs, each.run_s, strict=True)
+            if run.id in runs
+        )
+        yield Cost(part, study.spec.model, len(runs), images, trained + found.compare_s + found.page_s)
