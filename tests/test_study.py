@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from transfusion.errors import StoreError, TaskError, UnknownNameError
+from transfusion.errors import SpecError, StoreError, TaskError, UnknownNameError
 from transfusion.runs.frames import similarity
 from transfusion.runs.machine import Machine
 from transfusion.spec import DonorRunSpec, RepresentationSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec, schema
@@ -261,3 +261,14 @@ def test_a_plan_of_looks_asks_for_more_than_one_look_would(tmp_path, cache):
     assert often.main.equivalence_level == often.looks.level(3) < once.main.equivalence_level
     wide, narrow = often.main.claim("final_difference"), once.main.claim("final_difference")
     assert wide.low < narrow.low < narrow.high < wide.high
+
+
+@pytest.mark.parametrize("place", ["", "studies/mine"])
+def test_a_study_is_never_kept_among_its_own_data(tmp_path, place):
+    """Its figures would be pictures of the data at the next command."""
+    data = tmp_path / "data"
+    data.mkdir()
+    inside = Study(StudySpec(task=TaskSpec(data=str(data)), model="cbr_tiny_small"), data / place)
+    with pytest.raises(SpecError, match="among the data.*--out"):
+        inside.plan()
+    assert not list(data.iterdir())

@@ -112,6 +112,7 @@ class Study:
             TransfusionError: for anything that would make a run fail and can be detected before training.
         """
         if self._plan is None:
+            _refuse_among_the_data(self.spec.task.data, self.store.folder)
             # kept: it hashes the donor and looks at every image
             self._plan = make_plan(self.spec, self.store, self.cache)
         return self._plan
@@ -261,3 +262,17 @@ class Study:
         from transfusion.report.notebook import html
 
         return html(self.store) if self.store.exists else None
+
+
+def _refuse_among_the_data(data: str, folder: Path) -> None:
+    """A study's figures are pictures: among the data they would be taken for some of them.
+
+    Raises:
+        SpecError: if the study would be kept there.
+    """
+    place = Path(data).expanduser()
+    if place.is_dir() and folder.resolve().is_relative_to(place.resolve()):
+        raise SpecError(
+            f"The study would be kept in {folder}, among the data in {data}, and its figures would be taken for "
+            "pictures of them. Give it a folder elsewhere with --out."
+        )
