@@ -103,6 +103,11 @@ def test_the_tile_of_caution_and_the_table_tell_the_same_specificity(page):
     assert caution.text == "0 % against 100 %"
 
 
+def test_every_column_of_the_points_is_seen_without_scrolling_sideways(page):
+    (box,) = find(page, ".table:has(> #table-points)")
+    assert box.get_property("scrollWidth") <= box.get_property("clientWidth")
+
+
 def test_every_image_is_in_the_confusion_matrix_of_its_start(page):
     rows = find(page, "#table-confusion tbody tr")
     counts = [sum(int(cell.text) for cell in row.find_elements("css selector", "td > span")[2:]) for row in rows]

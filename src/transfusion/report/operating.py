@@ -388,4 +388,4 @@ def _matrix(found: Judged, starts: Sequence[str], name: str) -> Table:
             rows.append((start, truth, *cells))
     columns = ("start", "truth", *(f"called {name}" for name in found.rule.classes))
     caption = "Confusion matrix of each start's median training: test images by their most probable class."
-    return Table(name, caption, columns, tuple(rows), is_stacked=True)
+    return Table(name, caption, columns, tuple(rows), is_stacked=len(found.rule.classes) == 2)
