@@ -12,6 +12,7 @@ from transfusion.cli import transfusion
 from transfusion.errors import SpecError, UnknownNameError
 from transfusion.networks import models
 from transfusion.paper.grids import PAPER, Choices
+from transfusion.paper.replication import Replication
 from transfusion.runs.store import write_tensors
 from transfusion.spec import TrainSpec
 
@@ -61,6 +62,15 @@ def pictures(tmp_path):
                 noise = draw.normal(level, 20, (32, 32, 3)).clip(0, 255).astype(np.uint8)
                 Image.fromarray(noise).save(folder / f"{label}{split}{number}x.png")
     return tmp_path / "pictures"
+
+
+def test_data_of_another_kind_are_refused_before_anything_is_trained(tmp_path, pictures):
+    donor = tmp_path / "donor.safetensors"
+    write_tensors(donor, models.build("cbr_tiny_small", 5).state_dict())
+    choices = Choices(pictures, mini=True, seeds=1, model="cbr_tiny_small", donors=(f"file:{donor}",), image_size=32)
+    with pytest.raises(SpecError, match="has binary labels, and chest takes multilabel"):
+        Replication("chest", choices, tmp_path / "out").begin()
+    assert not (tmp_path / "out" / "recipe.json").exists()
 
 
 @pytest.mark.slow

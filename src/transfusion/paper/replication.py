@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from transfusion import tasks
-from transfusion.errors import StoreError
+from transfusion.errors import SpecError, StoreError
 from transfusion.files import write_json
 from transfusion.paper.data import IDENTIFY, Identity
 from transfusion.paper.grids import PAPER, Choices, PaperRecipe
@@ -18,6 +18,13 @@ from transfusion.runs.store import Store
 from transfusion.spec import DonorRunSpec, StudySpec
 from transfusion.study import Study, Summary
 
+# kinds of labels that the claims of a recipe can be about
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "fundus": ("binary", "graded", "multiclass"),
+    "chest": ("multilabel",),
+    "cifar": ("multiclass",),
+    "natural": ("multiclass",),
+}
 SHARED = ("runs", "donors")  # folders that the parts of a recipe have in common
 
 
@@ -58,6 +65,11 @@ class Replication:
         """
         first = next(iter(self.studies.values()))
         task = tasks.load(first.runs()[0].task, cache=self.cache)
+        if task.kind not in KINDS[self.name]:
+            raise SpecError(
+                f"{task.name} has {task.kind} labels, and {self.name} takes {' or '.join(KINDS[self.name])}: "
+                f"give {self.recipe.needs}."
+            )
         own = first.spec.donor
         donors = tasks.load(own.task, cache=self.cache) if isinstance(own, DonorRunSpec) else None
         found = IDENTIFY[self.name](task, donors)
