@@ -102,13 +102,6 @@ def ratio_p(baseline: Sequence[Crossing], scheme: Sequence[Crossing]) -> float:
     return float(np.min(finite)) if finite else 1.0
 
 
-def ratio_evidence(baseline: Sequence[Crossing], scheme: Sequence[Crossing]) -> Evidence:
-    """Mean log of the ratio, where every run got there between two evaluations; otherwise without an error."""
-    if not all(each.is_bounded for each in (*baseline, *scheme)):
-        return Evidence(np.nan, np.nan, len(baseline), np.nan, reason=_censoring({"baseline": baseline, "own": scheme}))
-    return _ratios(baseline, scheme)[1]
-
-
 def log_ratios(baseline: Sequence[Crossing], scheme: Sequence[Crossing]) -> tuple[Floats, Floats, Floats]:
     """Least, best and greatest log of steps(baseline) / steps(scheme) that each pair allows, (pairs,) each."""
     with np.errstate(divide="ignore"):
