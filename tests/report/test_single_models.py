@@ -5,7 +5,6 @@ import pytest
 
 from transfusion import metrics
 from transfusion.report import single_models
-from transfusion.report.judged import judged
 from transfusion.report.material import Material
 from transfusion.report.page import write_page
 from transfusion.report.parts import Picture, Table
@@ -173,35 +172,13 @@ def test_graded_tasks_have_grades_but_no_mean_of_them(tmp_path):
     assert "predicted probability of mild or above" in picture.caption
 
 
-@pytest.mark.parametrize(
-    ("rule", "labels"),
-    [(("binary", 0), LABELS), (("binary", 1), LABELS), (("graded", 2), np.arange(60) % 4),
-     (("multiclass", None), np.arange(60) % 4), (("multilabel", None), np.eye(3, dtype=np.float32)[np.arange(60) % 3])],
-)  # fmt: skip
-def test_a_card_that_is_silent_is_told_by_the_recorded_metrics(tmp_path, rule, labels):
-    store = study(tmp_path, {}, labels=labels, rule=rule)
-    found, models = judged(Material(store))
-    assert (found.kind, found.positive, found.is_derived) == (*rule, True)
-    for model in models:
-        assert model.interval.estimate == pytest.approx(model.recorded["auc"], abs=1e-3)
-    assert "does not say what counts as positive" in single_models.section(Material(store)).parts[0]
-
-
-def test_a_silent_card_and_metrics_that_fit_nothing_leave_out_intervals(tmp_path):
+def test_where_the_card_is_silent_nothing_is_guessed(tmp_path):
     store = study(tmp_path, {}, rule=("binary", 1))
-    for files in store.grid():
-        scores, labels, _ = files.predictions()
-        files.save_predictions(np.roll(scores, 1, axis=0), labels)
     section = single_models.section(Material(store))
     assert "Intervals and calibration are left out" in section.parts[0]
     assert set(column(tables(store)["model-table"], "note")) == {"what counts as positive is not known"}
     assert "-" not in column(tables(store)["model-table"], "AUC")
     assert not [part for part in section.parts if isinstance(part, Picture)]
-
-
-def test_two_readings_that_agree_are_not_chosen_between(tmp_path):
-    scores = np.full((40, 2), 0.5, dtype=np.float32)  # tied, and half of each: both classes give the same
-    assert judged(Material(study(tmp_path, {}, scores=scores, rule=("binary", 1))))[0] is None
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -21,8 +21,6 @@ from transfusion.report.table import schemes_of
 from transfusion.runs.store import RunFiles
 from transfusion.terms import Kind
 
-TOLERANCE = 1e-3  # predictions are kept in float32, metrics were recorded in float64
-RECORDED = ("auc", "auprc", "brier")
 Kept: TypeAlias = tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]
 
 
@@ -33,13 +31,11 @@ class Rule:
     Attributes:
         kind, positive: as ``metrics.evaluate`` takes them.
         classes: names in the order of the outputs.
-        is_derived: inferred from the recorded metrics, since the data card does not say.
     """
 
     kind: Kind
     positive: int | None
     classes: tuple[str, ...]
-    is_derived: bool = False
 
     @property
     def what(self) -> str:
@@ -94,7 +90,7 @@ def judged(material: Material) -> tuple[Rule | None, list[Model]]:
     by_id = {files.id: files for files in material.finished if files.id in set(rows["run"])}
     kept = {run: _kept(files) for run, files in by_id.items()}
     usable = {run: found for run, found in kept.items() if not isinstance(found, str)}
-    rule = _rule(material.card, usable, rows)
+    rule = _rule(material.card, usable)
     models = ((1, _model(row, by_id[row["run"]], kept[row["run"]], rule)) for _, row in rows.iterrows())
     return rule, list(track(models, "Intervals of single models", len(rows), show=True))
 
@@ -137,37 +133,11 @@ def _kept(files: RunFiles) -> Kept | str:
         return "its predictions are damaged"
 
 
-def _rule(card: Mapping[str, Any], kept: Mapping[str, Kept], rows: pd.DataFrame) -> Rule | None:
-    if not kept:
+def _rule(card: Mapping[str, Any], kept: Mapping[str, Kept]) -> Rule | None:
+    """What the data card says; a page without one invents nothing."""
+    if not kept or not card.get("kind"):
         return None
-    classes = class_names(card, next(iter(kept.values()))[0].shape[-1])
-    if card.get("kind"):
-        return Rule(card["kind"], card.get("positive"), classes)
-    left = list(_candidates(*next(iter(kept.values()))[:2], has_class_aucs="auc_0" in rows))
-    for run, (scores, labels, _) in kept.items():
-        recorded = rows[rows["run"] == run].iloc[0]
-        left = [rule for rule in left if _reproduces(rule, scores, labels, recorded)]
-    return Rule(*left[0], classes, is_derived=True) if len(left) == 1 else None
-
-
-def _candidates(scores: NDArray[Any], labels: NDArray[Any], has_class_aucs: bool) -> Iterator[tuple[Kind, int | None]]:
-    """What a task with such labels can be; only binary tasks record no AUC by class."""
-    if labels.ndim == 2:
-        yield "multilabel", None
-    elif has_class_aucs:
-        yield "multiclass", None
-        yield from (("graded", positive) for positive in range(1, scores.shape[1]))
-    else:
-        yield from (("binary", positive) for positive in range(2))
-
-
-def _reproduces(rule: tuple[Kind, int | None], scores: Any, labels: Any, recorded: pd.Series) -> bool:
-    try:
-        measured = metrics.evaluate(rule[0], scores, labels, rule[1])
-    except (InputError, UnknownNameError):
-        return False
-    known = [name for name in RECORDED if name in recorded]
-    return np.allclose([measured[name] for name in known], recorded[known].astype(float), 0, TOLERANCE, equal_nan=True)
+    return Rule(card["kind"], card.get("positive"), class_names(card, next(iter(kept.values()))[0].shape[-1]))
 
 
 def _model(row: pd.Series, files: RunFiles, kept: Kept | str, rule: Rule | None) -> Model:

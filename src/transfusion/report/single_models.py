@@ -53,14 +53,8 @@ def section(material: Material) -> Section | None:
 def _about_rule(rule: Rule | None) -> Iterator[str]:
     if rule is None:
         yield (
-            "Intervals and calibration are left out: neither the data card nor the recorded metrics say what counts as "
-            "positive, or no predictions are on disk. The same study command writes the card anew and repeats no "
-            "finished run."
-        )
-    elif rule.is_derived:
-        yield (
-            "The data card of this study does not say what counts as positive. Probabilities are taken as those of "
-            f"{rule.what} ({rule.kind}): of all readings, only this one gives the metrics that the runs recorded."
+            "Intervals and calibration are left out: the data card does not say what counts as positive, or no "
+            "predictions are on disk. The same study command writes the card anew and repeats no finished run."
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -23,12 +24,13 @@ from transfusion.report.stage_by_stage import said, sections, warnings_of
 from transfusion.runs import inputs
 from transfusion.runs.comparisons import Probe
 from transfusion.runs.machine import Machine
-from transfusion.runs.store import Store, run_around
+from transfusion.runs.store import find_run, run_around
 from transfusion.similarity.networks import across, compare
 from transfusion.spec import RepresentationSpec, RunSpec, TaskSpec
 from transfusion.tasks import Task
 
 IMAGENET_CLASSES = 1000
+STUDIES = Path("studies")  # where run:ID is looked for
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Weights:
         """
         kind, _, rest = name.partition(":")
         if kind == "run" and rest:
-            return cls._at(Store(Path("studies") / "any").find_run(rest))
+            return cls._at(find_run(STUDIES, rest))
         path = Path(rest if kind == "file" else name).expanduser()
         is_donor = ":" in name and kind != "file" and not path.exists()
         return cls(name, None) if is_donor else cls._at(path)
@@ -148,7 +150,7 @@ def compared(request: Request, show_progress: bool = False) -> Found:
     if model is None or spec is None:
         raise SpecError("Both --model and --data are needed, unless A or B is a run's. Give them.")
     found = [donors.load(one.source, model) for one in weights]
-    trained = [inputs.of_donor(donor, model, Store(Path("studies") / "any")) for donor in found]
+    trained = [inputs.of_donor(donor, model, partial(find_run, STUDIES)) for donor in found]
     task = tasks.load(inputs.chosen(spec, trained[0].format or trained[1].format), progress=show_progress)
     networks, told = {}, []
     for side, name, donor, seen in zip("AB", request.names, found, trained, strict=True):

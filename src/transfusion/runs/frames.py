@@ -71,7 +71,7 @@ def similarity(store: Store) -> pd.DataFrame:
     Raises:
         StoreError: if a table is damaged.
     """
-    files = sorted(store.representation_path("any", "csv").parent.glob("*.csv"))
+    files = sorted(store.representations_folder.glob("*.csv"))
     if damaged := [path for path in files if not is_whole_table(path)]:
         raise StoreError(
             f"{damaged[0]} is damaged. Run the same study command again: it repeats this comparison alone."

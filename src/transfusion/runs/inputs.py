@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torch import nn
 from transfusion.networks import models
 from transfusion.networks.donors import Donor, file_of, stem_channels
 from transfusion.networks.donors.formats import InputFormat, of_model
-from transfusion.runs.store import Store, run_around
+from transfusion.runs.store import run_around
 from transfusion.spec import Normalization, TaskSpec
 from transfusion.tasks import Task
 from transfusion.tasks.pictures import GREY_MODES
@@ -30,18 +31,18 @@ class Trained:
     notes: tuple[str, ...] = ()
 
 
-def of_donor(donor: Donor, model_name: str, store: Store) -> Trained:
+def of_donor(donor: Donor, model_name: str, find_run: Callable[[str], Path]) -> Trained:
     """What a donor was trained on: what it says itself, the task of the run that it is, else what its model usually is.
 
     Args:
         donor: its weights, and the format that came with them.
         model_name: of the study, as in ``models.build``.
-        store: where runs are looked for.
+        find_run: from a run's id to its weights.
     """
     kind, _, name = donor.source.partition(":")
     if donor.format is not None:
         return Trained(donor.format)
-    run = run_around(store.find_run(name) if kind == "run" else file_of(name)[0])
+    run = run_around(find_run(name) if kind == "run" else file_of(name)[0])
     if run is not None and (found := of_task_spec(run.spec().task, f"run:{run.id}")):
         return Trained(found)
     channels = stem_channels(donor.state, models.build(model_name, 2))

@@ -58,7 +58,7 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
         donor_run = _donor_run(spec, spec.donor, cache)
         trained = inputs.Trained(inputs.of_task_spec(donor_run.task, "the study's own donor"))
     elif donor is not None and before is None:
-        trained = inputs.of_donor(donor, spec.model, store)
+        trained = inputs.of_donor(donor, spec.model, store.find_run)
     asked = spec.task
     chosen = inputs.as_before(asked, before.task) if before else inputs.chosen(asked, trained.format)
     spec = spec.with_values(task=chosen)

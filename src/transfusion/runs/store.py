@@ -196,35 +196,45 @@ class Store:
         if not self.donor_path(name).exists():  # a name stands for one content: a hash, or a run's id
             write_tensors(self.donor_path(name), weights)
 
+    @property
+    def representations_folder(self) -> Path:
+        """Where comparisons are kept, under the settings of the study as it is."""
+        return self.folder / "representations" / str(self._grid()["representations"])
+
     def representation_path(self, unit: str, suffix: str) -> Path:
-        """Where a unit of comparisons is kept, under the settings of the study as it is."""
-        return self.folder / "representations" / str(self._grid()["representations"]) / f"{unit}.{suffix}"
+        """Where a unit of comparisons is kept."""
+        return self.representations_folder / f"{unit}.{suffix}"
 
     def gabor_path(self, layer: str) -> Path:
         """Where the Gabor fits of a layer are kept, by a hash of its weights: they take seconds each."""
         return self.folder / "filters" / f"{layer}.safetensors"
 
     def find_run(self, run_id: str) -> Path:
-        """The final weights of a run of this study or of one beside it, by id or the start of one.
-
-        Raises:
-            StoreError: if none or several match.
-        """
-        folders = [*self.folder.parent.glob(f"*/runs/{run_id}*"), *self.folder.glob(f"runs/{run_id}*")]
-        runs = [files for files in map(RunFiles, folders) if files.after_path.exists() or files.spec_path.exists()]
-        # by id: a run that two studies share is one run, and either copy will do
-        found = {files.id: files.after_path for files in runs if files.after_path.exists()}
-        if len(found) == 1:
-            return next(iter(found.values()))
-        if runs and not found:
-            raise StoreError(f"{runs[0].no_weights} Name another run.")
-        what = f"{len(found)} finished runs start" if found else "No finished run starts"
-        where = f"{self.folder} or beside it" if self.exists else f"the studies of {self.folder.parent.absolute()}"
-        raise StoreError(
-            f"{what} with '{run_id}' in {where}. Each folder under runs/ is an id; file:PATH names weights elsewhere."
-        )
+        """The final weights of a run of this study or of one beside it; see ``find_run``."""
+        return find_run(self.folder.parent, run_id)
 
 
 def _same_place(one: str, other: str) -> bool:
     """Whether two ways of naming data, as ``TaskSpec.data`` does, name the same place."""
     return one == other or Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
+
+
+def find_run(studies: Path, run_id: str) -> Path:
+    """The final weights of a run of the studies in a folder, by id or the start of one.
+
+    Raises:
+        StoreError: if none or several match.
+    """
+    folders = map(RunFiles, studies.glob(f"*/runs/{run_id}*"))
+    runs = [files for files in folders if files.after_path.exists() or files.spec_path.exists()]
+    # by id: a run that two studies share is one run, and either copy will do
+    found = {files.id: files.after_path for files in runs if files.after_path.exists()}
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if runs and not found:
+        raise StoreError(f"{runs[0].no_weights} Name another run.")
+    what = f"{len(found)} finished runs start" if found else "No finished run starts"
+    raise StoreError(
+        f"{what} with '{run_id}' in the studies of {studies.absolute()}. Each folder under runs/ is an id; file:PATH "
+        "names weights elsewhere."
+    )
