@@ -178,7 +178,7 @@ def published(tmp_path, monkeypatch):
             url=f"nowhere://models/squeezenet1_1-{told}.pth",
             transforms=torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1.transforms,
         )
-        for module in ("formats", "published"):
+        for module in ("formats", "downloads"):
             monkeypatch.setattr(f"transfusion.networks.donors.{module}.torchvision_weights", lambda *_: weights)
         path = tmp_path / "hub" / "checkpoints" / f"squeezenet1_1-{told}.pth"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -64,7 +64,7 @@ def _beside(value: float, form: str) -> str:
         return number(value, form)
     finer = (f"{form[:-2]}{digits}f" for digits in range(int(form[-2]), MOST_DIGITS))
     shown = [number(value, each) for each in finer]
-    return next((said for said in shown if float(said) != NULL[form]), shown[0])
+    return next((said for said in shown if float(said.replace(",", "")) != NULL[form]), shown[0])
 
 
 def _is_wide(interval: Interval, form: str) -> bool:
