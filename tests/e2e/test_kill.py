@@ -90,10 +90,11 @@ def die_at(call, number, late, data, folder):
         last = next(left) == 1
         if last and not late:
             os.kill(os.getpid(), signal.SIGKILL)
-        result = real(*args, **named)
-        if last:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
+        try:
+            return real(*args, **named)
+        finally:  # also where the call itself failed, as that of a folder that is there
+            if last:
+                os.kill(os.getpid(), signal.SIGKILL)
 
     setattr(module, name, lethal)
     small.carry_out(data, folder)
