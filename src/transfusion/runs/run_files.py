@@ -225,6 +225,8 @@ class RunFiles:
     def final_step(self) -> int:
         """The step that ``predictions`` are of: the one that the validation split picks, or the last."""
         rows = self.curve()
+        if not rows:
+            raise StoreError(f"{self.folder} has predictions and no curve. Run the same study command again.")
         judged = [row for row in rows if row.get(PICKED_BY) is not None] if self.picked_path.exists() else []
         return int(max(judged, key=lambda row: row[PICKED_BY], default=rows[-1])["step"])
 
