@@ -157,10 +157,6 @@ class Arms:
             raise NotTestableError(f"{slow} and {fast} were there by the first evaluation: evaluate earlier.")
         return Logs(*log_ratios(crossings[0], crossings[1]), *map(gaps_of, crossings))
 
-    def is_full(self, start: str) -> bool:
-        """Whether all its runs reached the last step."""
-        return all(_complete(self.grid.budget, curve) for curve in self.runs(start).values())
-
 
 def final(curve: Curve) -> float:
     """Performance where training ends."""

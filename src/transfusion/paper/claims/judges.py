@@ -12,7 +12,6 @@ from transfusion.paper.evidence import (
     NotTestableError,
     alike,
     faster,
-    higher,
     paced,
 )
 from transfusion.paper.published import TABLES
@@ -31,11 +30,6 @@ def ends_alike(part: str, metric: str, *pairs: tuple[str, str]) -> Judge:
 
 def _end(part: str, metric: str, pair: tuple[str, str]) -> Judge:
     return lambda evidence: alike(evidence.arms(part, metric).gap(*pair), COMPARABLE, metric)
-
-
-def ends_above(part: str, metric: str, a: str, b: str, above: float = 0.0) -> Judge:
-    """Start ``a`` ends above start ``b``."""
-    return lambda evidence: higher(evidence.arms(part, metric).gap(a, b), above, metric)
 
 
 def is_faster(part: str, metric: str, slow: str, fast: str, than: float = 1.0) -> Judge:
