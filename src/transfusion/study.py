@@ -252,10 +252,10 @@ class Study:
         return conclude_study(self.store, self.store.card())
 
     def report(self) -> Path:
-        """Make page and figures from what is on disk; returns the page's path."""
-        from transfusion.report.page import write_page
+        """Page and figures of what is on disk, made anew if that has changed since; returns the page's path."""
+        from transfusion.report.page import page_of
 
-        return write_page(self.store, cache=self.cache)
+        return page_of(self.store, cache=self.cache)
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows; nothing of its own before the study was begun."""

@@ -206,18 +206,6 @@ def test_there_must_be_a_study(tmp_path):
         write_page(Store(tmp_path))
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Saves an empty drawing in place of every figure, where figures are not the point."""
-
-    def save(figure, folder, name):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.svg").write_text('<svg viewBox="0 0 1 1"></svg>')
-        return folder / f"{name}.svg"
-
-    monkeypatch.setattr("transfusion.report.figures.save", save)
-
-
 def damage(store, what):
     """Do to a study what kills and careless hands do; returns the run that it happened to."""
     files = store.grid()[0]

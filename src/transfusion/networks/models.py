@@ -8,9 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torchvision
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
 
 from transfusion.errors import SpecError, UnknownNameError
 from transfusion.networks.donors.catalogue import HUB, timm_config
@@ -153,6 +151,7 @@ class SmallResNet(nn.Module):
 
 def _small_stage(blocks: int, inputs: int, width: int) -> nn.Sequential:
     """Blocks of one width; where it changes, the first halves the resolution."""
+    BasicBlock = _torchvision().resnet.BasicBlock
     first = BasicBlock(inputs, width)
     if inputs != width:
         shortcut = nn.Sequential(nn.Conv2d(inputs, width, 1, stride=2, bias=False), nn.BatchNorm2d(width))
@@ -190,11 +189,18 @@ def _unknown(name: str, bare: str) -> str:
 
 
 def _torchvision_names() -> list[str]:
-    return torchvision.models.list_models(module=torchvision.models)  # type: ignore[no-any-return]
+    models = _torchvision()
+    return models.list_models(module=models)  # type: ignore[no-any-return]
+
+
+def _torchvision() -> Any:
+    from torchvision import models  # takes a second, so only where a network is built
+
+    return models
 
 
 def _timm() -> Any:
-    import timm  # takes seconds, so only where it is needed
+    import timm  # takes seconds
 
     return timm
 
@@ -209,7 +215,7 @@ def _torchvision_model(name: str, num_outputs: int, channels: int, image_size: i
     if name.startswith("maxvit"):
         options["input_size"] = (image_size, image_size)
     try:
-        model: nn.Module = torchvision.models.get_model(name, weights=None, **options)
+        model: nn.Module = _torchvision().get_model(name, weights=None, **options)
     except (AssertionError, ValueError) as error:
         raise SpecError(f"'{name}' cannot take images of {image_size} px ({error}). Choose another size.") from None
     if channels != 3:

@@ -33,6 +33,7 @@ from transfusion.report.blocks import block, listing, picture_block, slug
 from transfusion.report.glossary import Glossary
 from transfusion.report.material import Material
 from transfusion.report.parts import Chart, First, Listing, Picture, Said, Section, Table, flat
+from transfusion.report.sources import is_current, stamp_of
 from transfusion.runs.store import Store
 
 # in the order of the page; each gives None where a study has nothing of its kind
@@ -72,6 +73,7 @@ def write_page(
     """
     path = out or store.report_path
     material = Material(store, path.parent, examples, cache)
+    stamp = stamp_of(store, examples=material.shows_images)  # first: runs may end while the page is made
     sections = [made for section in SECTIONS if (made := section(material))]
     text = render(
         material.spec.name,
@@ -81,9 +83,18 @@ def write_page(
         folder=path.parent,
         notes=opening.notes(material),
         first=first.first(material),
+        made_from=stamp,
     )
     write_text(path, text)
     return path
+
+
+def page_of(store: Store, *, cache: Path | None = None) -> Path:
+    """The study's page as ``write_page`` makes it; made only if something that it rests on has changed since."""
+    stamp = stamp_of(store, examples=store.spec().examples)
+    if store.figures_path.is_dir() and is_current(store.report_path, stamp):
+        return store.report_path
+    return write_page(store, cache=cache)
 
 
 def render(
@@ -95,6 +106,7 @@ def render(
     folder: Path,
     notes: Sequence[str] = (),
     first: First | None = None,
+    made_from: str = "",
 ) -> str:
     """Lay out a page and save its figures.
 
@@ -108,6 +120,7 @@ def render(
         folder: where the page will lie; figures are saved to ``figures/`` in it as SVG, PDF and PNG.
         notes: what a reader must keep in mind, such as what is missing; folded away below what is seen ``first``.
         first: what is seen without scrolling.
+        made_from: what says whether the page is current; see ``sources``.
 
     Returns:
         The whole page, for a file in ``folder``.
@@ -137,6 +150,7 @@ def render(
         # for its content policy
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
         version=__version__,
+        made_from=made_from,
     )
 
 

@@ -10,8 +10,6 @@ import hashlib
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms import RandomResizedCrop
-from torchvision.transforms.functional import resized_crop
 
 from transfusion.networks.seeding import isolated_rng
 from transfusion.tasks import Split, Task
@@ -121,6 +119,9 @@ def _inside(position: Tensor, side: int) -> Tensor:
 
 def _resized_crop(images: Tensor, seeds: list[int]) -> Tensor:
     """A random part of each image, scaled to the size of the whole."""
+    from torchvision.transforms import RandomResizedCrop  # takes a second
+    from torchvision.transforms.functional import resized_crop
+
     side = list(images.shape[-2:])
     parts = []
     for image, seed in zip(images, seeds, strict=True):

@@ -13,15 +13,15 @@ import time
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from lightning_fabric.utilities import rank_zero_only
 
 from transfusion import __version__, cores
 from transfusion.errors import SpecError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 CUBLAS_WORKSPACE = ":4096:8"  # what cuBLAS needs to give the same bits every time
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
@@ -53,6 +53,11 @@ class Machine:
 
         Its environment is given, so that it asks neither SLURM nor MPI: a run is one process, or starts its own.
         """
+        # takes more than a second, which commands that train nothing need not wait
+        from lightning_fabric import Fabric
+        from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+        from lightning_fabric.utilities import rank_zero_only
+
         logger = logging.getLogger("lightning_fabric")
         level = logger.level
         logger.setLevel(logging.WARNING)  # it says on stderr which precision it uses, in the middle of the display

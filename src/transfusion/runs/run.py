@@ -9,8 +9,8 @@ import traceback
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lightning_fabric import Fabric
 from torch import nn
 
 from transfusion import schemes, tasks
@@ -24,6 +24,9 @@ from transfusion.runs.machine import Machine, best_precision, describe, end_with
 from transfusion.runs.store import RunFiles, Store, read_tensors, write_tensors
 from transfusion.runs.train import Trainer, fit
 from transfusion.spec import RunSpec
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _ALONE = threading.Lock()  # torch's random state and threads belong to the process: one run at a time
 

@@ -72,6 +72,8 @@ class Store:
         self.report_path = folder / "report.html"
         self.figures_path = folder / "figures"
         self.trackers_path = folder / "trackers"
+        self.runs_path = folder / "runs"
+        self.comparisons_path = folder / "representations"
 
     @property
     def exists(self) -> bool:
@@ -172,7 +174,7 @@ class Store:
 
     def run(self, run_id: str) -> RunFiles:
         """The folder of one run, made or not."""
-        return RunFiles(self.folder / "runs" / run_id)
+        return RunFiles(self.runs_path / run_id)
 
     def donor_path(self, fingerprint: str) -> Path:
         """Where a donor's weights are kept."""
@@ -199,7 +201,7 @@ class Store:
     @property
     def representations_folder(self) -> Path:
         """Where comparisons are kept, under the settings of the study as it is."""
-        return self.folder / "representations" / str(self._grid()["representations"])
+        return self.comparisons_path / str(self._grid()["representations"])
 
     def representation_path(self, unit: str, suffix: str) -> Path:
         """Where a unit of comparisons is kept."""

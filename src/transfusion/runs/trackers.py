@@ -16,15 +16,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeAlias
-
-from lightning_fabric.loggers.csv_logs import CSVLogger
-from lightning_fabric.loggers.logger import Logger
-from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from transfusion.errors import SpecError, UnknownNameError
 from transfusion.runs.store import RunFiles, Store
 from transfusion.spec import RunSpec
+
+if TYPE_CHECKING:
+    from lightning_fabric.loggers.logger import Logger
 
 Row: TypeAlias = dict[str, Any]
 
@@ -136,11 +135,15 @@ class Follower:
 
 
 def _csv(place: Place) -> Logger:
+    from lightning_fabric.loggers.csv_logs import CSVLogger
+
     shutil.rmtree(place.folder / "csv" / place.slug, ignore_errors=True)  # the logger cannot append to an existing file
     return CSVLogger(place.folder, name="csv", version=place.slug, flush_logs_every_n_steps=1)
 
 
 def _tensorboard(place: Place) -> Logger:
+    from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+
     return TensorBoardLogger(place.folder, name="tensorboard", version=place.slug, default_hp_metric=False)
 
 
@@ -168,9 +171,8 @@ def _describe(logger: Logger, run: RunSpec) -> None:
     logger.log_hyperparams(run.model_dump(mode="json"))
 
 
-def _describe_as_text(logger: Logger, run: RunSpec) -> None:
+def _describe_as_text(logger: Any, run: RunSpec) -> None:
     """TensorBoard's own table of hyper-parameters needs a result, which a run has only at its end."""
-    assert isinstance(logger, TensorBoardLogger)
     logger.experiment.add_text("spec", f"```json\n{run.to_json()}```")
 
 

@@ -11,11 +11,10 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from transfusion import metrics
@@ -25,6 +24,9 @@ from transfusion.runs.batches import Batches, augment, derive_seed, order
 from transfusion.runs.run_files import PICKED_BY, RunFiles
 from transfusion.spec import RunSpec, TrainSpec
 from transfusion.tasks import Task
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 JUDGED = ("loss", *(name for name, metric in metrics.METRICS.items() if metric.higher_is_better))  # on validation
 JUDGED_LOSS = f"{VALIDATION}loss"

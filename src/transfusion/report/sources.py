@@ -1,0 +1,59 @@
+"""Whether a page is still that of what is on disk: a study with nothing left to do need not draw it again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import transfusion
+from transfusion.runs.store import Store
+
+META = "made-from"  # name of the page's element that says it
+HEAD = 4096  # characters of a page in which it stands
+PASSING = (".pyc", "lock", "lock.holder")  # files that say nothing of a study
+
+
+def stamp_of(store: Store, *, examples: bool) -> str:
+    """What a page of the study would be made from, in one short name.
+
+    Files are told apart by size and time, as ``make`` does it: a study of thousands of runs is looked at in a second.
+    The study's folder, whose name the page shows, and this program are sources too.
+
+    Args:
+        store: the study.
+        examples: whether the page shows test images.
+    """
+    digest = hashlib.blake2b(f"{transfusion.__version__} {examples}".encode(), digest_size=12)
+    for path in (store.spec_path, store.grid_path, store.card_path):  # every command writes these anew
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    for folder in (store.runs_path, store.comparisons_path, Path(transfusion.__file__).parent):
+        for line in sorted(_listed(folder.absolute())):
+            digest.update(line)
+    return digest.hexdigest()
+
+
+def _listed(folder: Path) -> Iterator[bytes]:
+    """A line for each file below a folder."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(place, name)
+            if not name.endswith(PASSING) and (found := _stat(path)):
+                yield os.fsencode(f"{path} {found.st_size} {found.st_mtime_ns}\n")
+
+
+def _stat(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:  # another process has just removed it
+        return None
+
+
+def is_current(page: Path, stamp: str) -> bool:
+    """Whether the page at ``page`` says that it was made from ``stamp``."""
+    try:
+        with page.open(encoding="utf-8") as file:
+            return f'<meta name="{META}" content="{stamp}">' in file.read(HEAD)
+    except (OSError, UnicodeDecodeError):
+        return False
