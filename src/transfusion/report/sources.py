@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
@@ -37,17 +38,10 @@ def stamp_of(store: Store, *, examples: bool) -> str:
 def _listed(folder: Path) -> Iterator[bytes]:
     """A line for each file below a folder."""
     for place, _, names in os.walk(folder):
-        for name in names:
-            path = os.path.join(place, name)
-            if not name.endswith(PASSING) and (found := _stat(path)):
+        for path in (Path(place, name) for name in names if not name.endswith(PASSING)):
+            with contextlib.suppress(OSError):  # another process has just removed it
+                found = path.stat()
                 yield os.fsencode(f"{path} {found.st_size} {found.st_mtime_ns}\n")
-
-
-def _stat(path: str) -> os.stat_result | None:
-    try:
-        return os.stat(path)
-    except OSError:  # another process has just removed it
-        return None
 
 
 def is_current(page: Path, stamp: str) -> bool:
