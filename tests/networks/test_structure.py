@@ -16,8 +16,8 @@ TORCHVISION = {
     "squeezenet1_0": "stem fires1 fires2 fires3 head",
     "convnext_tiny": "stem stage1 stage2 stage3 stage4 head",
     "swin_t": "stem stage1 stage2 stage3 stage4 head",
-    "vgg11_bn": "stem block1 block2 block3 block4 classifier head",
-    "alexnet": "stem block1 block2 classifier head",
+    "vgg11_bn": "stem block1 block2 block3 block4 classifier1 classifier4 head",
+    "alexnet": "stem block1 block2 classifier2 classifier5 head",
     "efficientnet_b0": "stem block1 block2 block3 block4 block5 block6 block7 block8 head",
     "googlenet": "stem inception3 inception4 inception5 aux1 aux2 head",
     "inception_v3": "stem mixed5 mixed6 AuxLogits mixed7 head",
@@ -33,6 +33,7 @@ TIMM = {
     "deit_tiny_distilled_patch16_224": TORCHVISION["vit_b_32"],
     "efficientnet_b0": "stem block1 block2 block3 block4 block5 block6 block7 conv_head head",
     "regnety_002": "stem stage1 stage2 stage3 stage4 head",
+    "vgg13": "stem block1 block2 block3 block4 fc1 fc2 head",
     "mixer_s32_224": "stem block1 block2 block3 block4 block5 block6 block7 block8 head",
     "beit_base_patch16_224": TORCHVISION["vit_b_32"],
     "repvgg_a0": "stem stage1 stage2 stage3 stage4 head",
@@ -198,7 +199,9 @@ def sizes(model):
     return total
 
 
-@pytest.mark.parametrize("name", ["nest_tiny", "vit_large_patch16_224", "inception_v4", "nasnetalarge", "volo_d1_224"])
+@pytest.mark.parametrize(
+    "name", ["vgg11", "vgg13_bn", "nest_tiny", "vit_large_patch16_224", "inception_v4", "nasnetalarge", "volo_d1_224"]
+)
 def test_no_stage_is_nearly_all_and_there_are_not_too_many(name):
     timm = pytest.importorskip("timm")
     with torch.device("meta"):

@@ -9,6 +9,7 @@ one label are one stage:
 - a ``features`` list with pools is cut after each of them (VGG, AlexNet, SqueezeNet), any other after each item;
 - a norm, an activation or a pool goes with the part before it, a bare parameter with the part after it;
 - what makes the outputs is the ``head``, with the pooling and the norm right before it;
+- layers between body and head that hold most of a network (VGG, AlexNet) are stages one by one;
 - more than 12 blocks of a transformer, or 20 of any other network, are grouped: ``block1-2``, ``block3-4`` ...
 
 So ResNets have ``layer1`` .. ``layer4``, DenseNets ``block1`` (with its transition) .. ``block4``, SqueezeNet
@@ -147,7 +148,7 @@ class _Tree:
             if child is None:
                 continue
             full = joined(name, key)
-            if self._is_list(full) or self._hides(name, full):
+            if self._is_list(full) or self._hides(name, full) or self._is_top_heavy(full):
                 self.hidden.add(full)
                 yield from self._cut(full)
             elif self._leads_to_head(full):
@@ -175,6 +176,16 @@ class _Tree:
         of_transformers = getattr(self.modules[parent], "base_model_prefix", None) == key
         is_backbone = of_transformers or says(key, _BACKBONES)
         return is_backbone or self.sizes[name] >= _OPENED_FROM * self.sizes[parent]
+
+    def _is_top_heavy(self, name: str) -> bool:
+        """Whether the layers before the last, as VGG's, hold most of the network: each is then a stage of its own."""
+        key = name.rpartition(".")[2]
+        if not (self._leads_to_head(name) or is_called_head(key) or key == "pre_logits") or self._has_blocks(name):
+            return False
+        layers = [n for n in self.modules if n.startswith(f"{name}.") and is_layer(self.modules[n])]
+        sizes = [self.sizes[n] for n in layers if n not in self.heads and self.sizes[n]]
+        body = self.sizes[self.root] - sum(self.sizes[head] for head in self.heads)
+        return len(sizes) > 1 and sum(sizes) >= _OPENED_FROM * body
 
     def _has_blocks(self, name: str) -> bool:
         """Whether there are two or more numbered modules, made of others, side by side somewhere within."""
