@@ -28,7 +28,8 @@ from transfusion.runs.train import EVAL_BATCH, Trainer, fit
 from transfusion.spec import RunSpec, SchemeSpec, TaskSpec, TrainSpec
 
 SIDE, BATCH, EVERY = 96, 32, 10
-TASK = TaskSpec(data="embedded:fundus", image_size=SIDE, num_images=(1000, 0, 200))  # the bare loop has no validation split
+# no validation split: the bare loop evaluates none
+TASK = TaskSpec(data="embedded:fundus", image_size=SIDE, num_images=(1000, 0, 200))
 
 
 def bare_loop(task: tasks.Task, model_name: str, steps: int) -> float:
