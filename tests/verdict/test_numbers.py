@@ -28,8 +28,8 @@ def test_an_end_that_is_not_known_is_no_interval(low, high, said):
     ("interval", "said"),
     [
         (Interval(2, 1, 3, 3), "2.00 [1.00, 3.00]"),
-        (Interval(2, 1, math.inf, 3), "≥ 2.00 [1.00, ∞]"),
-        (Interval(2, 0, 3, 3), "≤ 2.00 [0.00, 3.00]"),
+        (Interval(2, 1, math.inf, 3), "≥ 1.00"),
+        (Interval(2, 0, 3, 3), "≤ 3.00"),
         (Interval(2, math.nan, math.nan, 1), "2.00"),
         (Interval.undefined(0, "nothing"), "unknown"),
     ],

@@ -53,6 +53,14 @@ def test_a_start_that_was_there_at_once_bounds_the_share():
     assert outcome(verdict, "scaling") == "at most"
 
 
+@pytest.mark.parametrize(("speedup", "said"), [(0.7, "none"), (1.0, "at most")])
+def test_no_share_of_a_start_that_was_there_at_once_is_given_with_an_interval_of_no_width(speedup, said):
+    speedups = {"random": 1.0, "pretrained": 30.0, "mean_var": speedup}
+    verdict = conclude(Planted(speedups, tops={}, num_seeds=5, noise=0.003).frame(1))
+    assert verdict.scaling_share.low < 0
+    assert outcome(verdict, "scaling") == said
+
+
 def test_without_a_head_start_there_is_nothing_to_split():
     verdict = conclude(Planted({"random": 1.0, "pretrained": 1.0, "mean_var": 1.0}, tops={}).frame(0))
     assert verdict.about("scaling") == verdict.about("upto") == []

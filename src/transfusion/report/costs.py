@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from transfusion.report.material import Material
 from transfusion.verdict.curves import read
-from transfusion.verdict.effects import RISE_SHARE
+from transfusion.verdict.effects import RISE_SHARE, Effect
 from transfusion.verdict.wording.course import seconds
 
 
@@ -18,7 +18,8 @@ class Reach:
     """When the trainings of one start reach the threshold.
 
     Attributes:
-        steps: geometric mean over trainings; the last step where one never gets there.
+        steps: geometric mean over trainings; where one end alone of the speed-up is known, what that end
+            comes to.
         is_least: one of them never got there, so that it is more.
         is_most: one of them was there by its first evaluation, so that it may be less.
         step_s: seconds of a step, evaluations included, see ``verdict.course.Cost``; NaN where it is not known.
@@ -52,4 +53,15 @@ def reaches(material: Material) -> dict[str, Reach]:
         never = any(one.latest == np.inf for one in crossings)
         at_once = any(one.earliest == 0 for one in crossings)
         found[start.name] = Reach(steps, never, at_once and not never, step_s)
-    return found
+    base = found.get(material.verdict.baseline)
+    return {name: _bounded(one, base, material.verdict.schemes.get(name)) for name, one in found.items()}
+
+
+def _bounded(own: Reach, base: Reach | None, effect: Effect | None) -> Reach:
+    """The steps that go with a speed-up of which one end alone is known: a claim in steps and one in times are one."""
+    speed = effect.claim("speedup") if effect else None
+    if base is None or speed is None or base.is_least or base.is_most:
+        return own
+    if own.is_most and math.isinf(speed.high) and speed.low > 0:
+        return replace(own, steps=base.steps / speed.low)
+    return replace(own, steps=base.steps / speed.high) if own.is_least and speed.low == 0 < speed.high else own

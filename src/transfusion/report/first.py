@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -186,8 +185,6 @@ def _pace(material: Material, effect: Effect) -> Tile | None:
     own, other = found.get(effect.start.name), found.get(effect.against)
     if own is None or other is None:
         return None
-    if effect.pace == "faster" and math.isinf(speed.high):  # the bound that the note and the sentence on cost give
-        own = replace(own, steps=other.steps / speed.low)
     title = f"To {material.judge.title} {level(material.verdict.rise.level(RISE_SHARE))}"
     mark = "clear" if effect.pace != "unknown" else _mark(effect.speedup.low, effect.speedup.high, 1)
     note = ": ".join(filter(None, (_fewer(speed), _PACE_WORDS[effect.pace])))

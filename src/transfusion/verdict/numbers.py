@@ -87,20 +87,22 @@ def is_open(interval: Interval) -> bool:
 
 
 def brief(interval: Interval, form: str) -> str:
-    """An estimate with the ends of its interval, as far as they are known, for a cell; a bound is shown as one.
+    """An estimate with the ends of its interval, for a cell; the end that is known where the other has no limit.
 
     Examples:
         >>> brief(Interval(2, 1.5, math.inf, 3), RATIO), brief(Interval(0.01, -0.01, 0.03, 3), SIGNED)
-        ('≥ 2.00 [1.50, ∞]', '+0.010 [-0.010, +0.030]')
+        ('≥ 1.50', '+0.010 [-0.010, +0.030]')
     """
     if math.isnan(interval.estimate):
         return UNKNOWN
-    at_most = interval.low == -math.inf or (interval.low == 0 and form in (RATIO, SHARE))
-    bound = "≥ " if interval.high == math.inf else "≤ " if at_most else ""
-    said = number(interval.estimate, form)
+    low, high = (number(end, form) for end in (interval.low, interval.high))
     if not interval.low <= interval.high or is_open(interval):
-        return said
-    return f"{bound}{said} [{number(interval.low, form)}, {number(interval.high, form)}]"
+        return number(interval.estimate, form)
+    if interval.high == math.inf:
+        return f"≥ {low}"
+    if interval.low == -math.inf or (interval.low == 0 and form in (RATIO, SHARE)):
+        return f"≤ {high}"
+    return f"{number(interval.estimate, form)} [{low}, {high}]"
 
 
 def measured(interval: Interval, form: str) -> str:

@@ -53,7 +53,10 @@ def _scaling(found: Findings) -> Iterator[Statement]:
         outcome, text = "unknown", f"{SPLIT}: not known{fits}."
     elif share.low >= ENOUGH_OF_SPEEDUP:
         outcome, text = "all", _all_scale(found, found.schemes[found.whole], part)
-    elif share.low in (0, -math.inf):  # an upper bound; see ``share_of_speedup``
+    elif share.high <= 0:
+        outcome, text = "none", f"{MERE_SCALE}: none, with 95 % confidence; all of it is reuse of features."
+    # an upper bound, as an end at 0 or without limit, or an estimate that is itself a bound; see ``share_of_speedup``
+    elif share.low in (0, -math.inf) or (share.low < 0 and share.reason):
         high = number(share.high, SHARE)
         outcome, text = "at most", f"{MERE_SCALE}: at most {high}, with 95 % confidence; the rest is reuse of features."
     else:
