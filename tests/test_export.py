@@ -11,6 +11,7 @@ from transfusion import export
 from transfusion.cli import transfusion
 from transfusion.errors import SpecError, StoreError, UnknownNameError
 from transfusion.runs.machine import Machine
+from transfusion.runs.tensors import read_tensors
 from transfusion.spec import StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study
 
@@ -120,9 +121,13 @@ def test_what_a_library_does_not_have_is_said(make, tmp_path, to):
 
 def test_the_best_run_of_a_study_is_chosen_on_validation_images_alone(make, tmp_path):
     study = make("cbr_tiny_small", seeds=(0, 1, 2))
-    by_validation = {files.id: files.result()["val_auc"] for files in study.store.grid()}
+    by_validation = {files.id: max(row["val_auc"] for row in files.curve()) for files in study.store.grid()}
     trained = export.find(study.store.folder)
     assert by_validation[trained.run.id] == max(by_validation.values())
+    picked = study.store.run(trained.run.id)
+    assert trained.step == picked.final_step()
+    kept = read_tensors(picked.picked_weights_path)
+    assert all(torch.equal(kept[name], tensor) for name, tensor in trained.network.state_dict().items())
     assert "best of 3 by val_auc" in trained.why
     named = study.store.grid()[1]
     assert export.find(named.folder).run.id == named.id

@@ -38,6 +38,7 @@ class Trained:
         network: on the CPU, for inference.
         classes: in the order of the outputs.
         kind: of task; outputs of ``multilabel`` are for sigmoids, all others for a softmax.
+        step: of its training that the weights are of: the one that the validation split picks, or the last.
         why: it was chosen, in words.
     """
 
@@ -45,6 +46,7 @@ class Trained:
     network: nn.Module
     classes: tuple[str, ...]
     kind: str
+    step: int
     why: str = "as asked for"
 
     @property
@@ -60,7 +62,12 @@ class Trained:
 
     @property
     def image_size(self) -> int:
-        """Side of an image in pixels."""
+        """Side in pixels of what the network sees."""
+        return self.run.train.side(self.resized_to)
+
+    @property
+    def resized_to(self) -> int:
+        """Pixels of the shorter side of an image, before its centre is cut out."""
         assert self.run.task.image_size  # settled by the plan
         return self.run.task.image_size
 
@@ -70,6 +77,7 @@ class Trained:
         return {
             "run": self.run.id,
             "label": self.run.label,
+            "step": self.step,
             "chosen": self.why,
             "model": self.run.model,
             "classes": list(self.classes),
@@ -77,7 +85,7 @@ class Trained:
             "outputs": "logits: " + ("sigmoid each" if self.kind == "multilabel" else "softmax over all"),
             "input": {
                 "shape": ["batch", self.channels, self.image_size, self.image_size],
-                "resize": f"shorter side to {self.image_size}, centre crop, antialiased",
+                "resize": f"shorter side to {self.resized_to}, centre crop of {self.image_size}, antialiased",
                 "interpolation": self.run.task.interpolation or "bilinear",
                 "range": "0 to 1, then (image - mean) / std by channel",
                 "mean": list(self.normalization.mean),
@@ -119,26 +127,34 @@ def _best(store: Store) -> tuple[RunFiles, str]:
     if not done:
         raise StoreError(f"No run of {store.folder} is finished.")
     metric = judging(store.spec().metric, tuple(next(iter(card.get("classes", {}).values()), ())))
-    judged = {files: value for files in done if (value := files.result().get(metric.picked_by)) is not None}
+    judged = {files: value for files in done if (value := _judged(files, metric.picked_by)) is not None}
     if not judged:
         raise SpecError(
             f"{store.folder} has no validation split to choose a run by, and a choice by test images would flatter "
             f"it. Name a run ({store.folder}/runs/ID), or cut such a split (--set task.val_fraction=0.1)."
         )
     best = max(judged, key=lambda files: judged[files] if math.isfinite(judged[files]) else -math.inf)
-    return best, f"best of {len(judged)} by {metric.picked_by} at its last step: {judged[best]:.4f}"
+    return best, f"best of {len(judged)} by {metric.picked_by} at step {best.final_weights()[1]}: {judged[best]:.4f}"
+
+
+def _judged(files: RunFiles, column: str) -> float | None:
+    """What the validation split says of the weights that would be exported."""
+    step = files.final_weights()[1]
+    return next((row.get(column) for row in files.curve() if row["step"] == step), None)
 
 
 def _read(files: RunFiles, store: Store, why: str) -> Trained:
-    run, card, weights = files.spec(), store.card(), read_tensors(files.after_path)
+    path, step = files.final_weights()
+    run, card, weights = files.spec(), store.card(), read_tensors(path)
     classes = tuple(next(iter(card.get("classes", {}).values()), ()))
     if not classes:
         raise StoreError(
             f"{store.card_path} has no names of classes. Run the same study command again: it writes them."
         )
-    network = models.build(run.model, len(classes), run.task.channels or 3, run.task.image_size or 224)
+    side = run.train.side(run.task.image_size or 224)
+    network = models.build(run.model, len(classes), run.task.channels or 3, side)
     network.load_state_dict(weights)
-    return Trained(run, network.eval(), classes, card["kind"], why)
+    return Trained(run, network.eval(), classes, card["kind"], step, why)
 
 
 def export(trained: Trained, to: str, folder: Path) -> list[str]:
@@ -211,7 +227,7 @@ def _write_timm(trained: Trained, folder: Path) -> None:
         "pretrained_cfg": {
             "input_size": [trained.channels, size, size],
             "interpolation": told["interpolation"],
-            "crop_pct": 1.0,
+            "crop_pct": size / trained.resized_to,
             "crop_mode": "center",
             "mean": told["mean"],
             "std": told["std"],

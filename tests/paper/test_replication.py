@@ -12,9 +12,10 @@ from transfusion.cli import transfusion
 from transfusion.errors import SpecError, UnknownNameError
 from transfusion.networks import models
 from transfusion.paper.grids import PAPER, Choices
+from transfusion.paper.pace import Pace, measured
 from transfusion.paper.replication import Replication
 from transfusion.runs.store import write_tensors
-from transfusion.spec import TrainSpec
+from transfusion.spec import RunSpec, TaskSpec, TrainSpec
 
 pytestmark = pytest.mark.training
 
@@ -50,12 +51,63 @@ def test_a_folder_without_cifar_is_one_line(tmp_path):
         PAPER["cifar"].parts(Choices(data=tmp_path))
 
 
+def test_the_chest_recipe_has_the_settings_of_the_code_behind_table_5():
+    spec = PAPER["chest"].parts(Choices(data="nih"))["t5"]
+    train = spec.train
+    assert (spec.task.image_size, train.ten_crop, train.augment) == (256, 224, "resized_crop")
+    assert (train.schedule, train.gamma, train.patience, train.eval_epochs) == ("plateau", 0.1, 5, 1)
+    assert spec.task.val_fraction > 0  # what the schedule follows, where the lists name none
+    mini = PAPER["chest"].parts(Choices(data="nih", mini=True))["t5"]
+    assert (mini.train.ten_crop, mini.train.schedule, mini.task.val_fraction) == (None, "constant", 0)
+
+
+def cells(text, item):
+    """The columns of an item's row of the list."""
+    row = next(line for line in text.splitlines() if line.startswith(f"{item} "))
+    return re.split(r"\s{2,}", row.strip())
+
+
+def test_the_list_has_runs_images_and_time_of_every_item(monkeypatch):
+    monkeypatch.setattr("transfusion.paper.listing.measured", lambda run: Pace(0.0, 0.001, 0.0))
+    found = CliRunner().invoke(transfusion, ["paper"], catch_exceptions=False).output
+    for recipe in PAPER.values():
+        assert recipe.needs.split(",")[0] in " ".join(found.split())
+        for item in recipe.items:
+            assert len(cells(found, item.name)) == 6
+    assert cells(found, "T1")[3:] == ["20", "16 M", "about 4 h 26 min"]
+    sizes = sum(round(share * 50_000) for share in (0.1, 0.2, 0.4, 0.6, 0.8, 1.0))
+    images = 200 * (4 * 5 * sizes + 50_000)  # and the donor's
+    assert cells(found, "T4")[3:5] == ["121", f"{images / 1e6:.3g} M"]
+
+
+def test_an_option_without_a_recipe_is_one_line():
+    found = CliRunner().invoke(transfusion, ["paper", "--seeds", "2"])
+    assert found.exit_code != 0
+    assert isinstance(found.exception, SpecError)
+    assert "--seeds" in str(found.exception)
+
+
+@pytest.mark.slow
+def test_a_pace_is_of_whole_images_and_of_all_their_crops():
+    train = TrainSpec(steps=10, batch_size=4, eval_every=5)
+    run = RunSpec(task=TaskSpec(image_size=96), model="cbr_tiny_small", train=train)
+    small, crops = (measured(each) for each in (run, run.with_values(train=train.with_values(ten_crop=96))))
+    assert min(small.image_s, small.eval_s) > 0 <= small.step_s
+    assert 3 < crops.eval_s / small.eval_s < 30
+    large = measured(run.with_values(task=TaskSpec(image_size=960)))
+    assert 30 < large.eval_s / small.eval_s < 300
+    assert Pace(1.0, 0.1, 0.01).run_s(run, 100) == pytest.approx(10 * 1.4 + 3 * 100 * 0.01)
+
+
+LABELS = ("dark", "bright")
+
+
 @pytest.fixture
-def pictures(tmp_path):
+def pictures(tmp_path, request):
     """Bright and dark squares, 40 to train on and 20 to test on."""
     draw = np.random.default_rng(0)
     for split, num in (("train", 20), ("test", 10)):
-        for label, level in (("dark", 60), ("bright", 180)):
+        for label, level in zip(getattr(request, "param", LABELS), (60, 180), strict=True):
             folder = tmp_path / "pictures" / split / label
             folder.mkdir(parents=True)
             for number in range(num):
@@ -68,9 +120,28 @@ def test_data_of_another_kind_are_refused_before_anything_is_trained(tmp_path, p
     donor = tmp_path / "donor.safetensors"
     write_tensors(donor, models.build("cbr_tiny_small", 5).state_dict())
     choices = Choices(pictures, mini=True, seeds=1, model="cbr_tiny_small", donors=(f"file:{donor}",), image_size=32)
-    with pytest.raises(SpecError, match="has binary labels, and chest takes multilabel"):
-        Replication("chest", choices, tmp_path / "out").begin()
+    for name, why in (("chest", "none of the 14 findings.*bright, dark"), ("cifar", "holds none of")):
+        with pytest.raises(SpecError, match=why):
+            Replication(name, choices, tmp_path / "out").begin()
     assert not (tmp_path / "out" / "recipe.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pictures", [("NORMAL", "PNEUMONIA")], indirect=True)
+def test_two_classes_test_the_claims_on_their_disease_alone(tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr("transfusion.paper.grids._MINI", TrainSpec(lr=1e-3, steps=4, batch_size=8, eval_every=2))
+    donor = tmp_path / "donor.safetensors"
+    write_tensors(donor, models.build("cbr_tiny_small", 5).state_dict())
+    out = tmp_path / "out"
+    options = ["--data", str(pictures), "--mini", "--seeds", "2", "--model", "cbr_tiny_small", "--image-size", "32"]
+    command = ["paper", "chest", *options, "--donor", f"file:{donor}", "--out", str(out), "--workers", "0"]
+    assert CliRunner().invoke(transfusion, command, catch_exceptions=False).exit_code == 0
+    claims = pd.read_csv(out / "claims.csv").set_index("id")
+    assert set(claims.loc[["D2", "D3", "D4"], "outcome"]) == {"not testable here"}
+    assert set(claims.loc[["D1", "D6"], "outcome"]) <= {"replicated", "contradicted", "cannot tell"}
+    assert claims.loc["D1", "n"] == 2
+    page = (out / "replication.html").read_text()
+    assert 'id="figure-F6"' in page
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from transfusion.study import Study
 
 pytestmark = pytest.mark.training
 
-TASK = TaskSpec(data="embedded:fundus", image_size=16, num_images=(16, 4, 12))
+TASK = TaskSpec(data="embedded:fundus", image_size=16, num_images=(16, 12, 12))
 TRAIN = TrainSpec(steps=6, batch_size=4, eval_every=2, precision="float32")
 CPU = Machine(accelerator="cpu", threads=1, checkpoint_s=0.0)
 
@@ -83,6 +83,8 @@ KEPT = (
     "curve.jsonl",
     "00000003.safetensors",
     "predictions.safetensors",
+    "picked.safetensors",
+    "picked_weights.safetensors",
     "after.safetensors",
     "result.json",
     "grid-*.csv",
@@ -167,6 +169,8 @@ UNFINISHED = (
     "before.safetensors",
     "curve.jsonl",
     "00000001.safetensors",
+    "picked.safetensors",
+    "picked_weights.safetensors",
 )
 
 

@@ -9,10 +9,10 @@ from torch import nn
 
 from transfusion import metrics
 from transfusion.errors import DivergedError
-from transfusion.runs.batches import Batches
+from transfusion.runs.batches import Batches, augment
 from transfusion.runs.machine import Machine
 from transfusion.runs.store import Store
-from transfusion.runs.train import Trainer, evaluate, fit, learning_rate, loss_of
+from transfusion.runs.train import Trainer, evaluate, fit, learning_rate, loss_of, predict
 from transfusion.spec import RunSpec, TaskSpec, TrainSpec
 
 pytestmark = pytest.mark.training
@@ -67,6 +67,85 @@ def test_the_validation_split_picks_the_predictions_that_count(tmp_path, make_ta
     for step, (scores, labels, _) in ((best["step"], files.predictions()), (20, files.last_predictions())):
         recorded = next(row for row in curve if row["step"] == step)
         assert metrics.evaluate("binary", scores, labels, 1)["auc"] == pytest.approx(recorded["auc"], abs=1e-6)
+
+
+def test_the_weights_that_the_validation_split_picks_are_kept(tmp_path, make_task):
+    learner = trainer(make_task(), steps=20, lr=1.0)
+    files = files_of(tmp_path, learner)
+    fit(learner, files, 1e9)
+    path, step = files.final_weights()
+    assert step == files.final_step() != 20
+    again = trainer(make_task(), steps=20, lr=1.0)
+    for _ in range(step):
+        again.train_step()
+    assert all(torch.equal(load_file(path)[name], tensor) for name, tensor in again.module.state_dict().items())
+    found = evaluate(again.fabric, again.model, again.task, again.held_out)
+    assert np.array_equal(found.scores, files.predictions()[0])
+
+
+def test_without_a_validation_split_the_last_weights_are_the_final_ones(tmp_path, make_task):
+    task = make_task()
+    learner = trainer(replace(task, splits={**task.splits, "val": make_task(num=0).splits["val"]}), steps=5)
+    files = files_of(tmp_path, learner)
+    fit(learner, files, 1e9)
+    assert files.final_weights() == (files.after_path, 5)
+
+
+def by_hand(model, images, side, to_scores):
+    """Mean scores of ten crops, cut one by one."""
+    height = images.shape[-1]
+    far, middle = height - side, round((height - side) / 2)
+    corners = [(0, 0), (0, far), (far, 0), (far, far), (middle, middle)]
+    crops = [images[:, :, top : top + side, left : left + side] for top, left in corners]
+    mirrored = [images.flip(3)[:, :, top : top + side, left : left + side] for top, left in corners]
+    return torch.stack([to_scores(model(crop)) for crop in crops + mirrored]).mean(dim=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "to_scores"), [("multilabel", torch.sigmoid), ("multiclass", lambda logits: logits.softmax(dim=1))]
+)
+def test_ten_crops_are_the_mean_of_ten_single_ones(make_task, kind, to_scores):
+    task = make_task(kind, 3)
+    model, images = network(3).eval(), torch.randn(5, 3, 17, 17)
+    with torch.no_grad():
+        expected = by_hand(model, images, 12, to_scores)
+        found = to_scores(predict(model, images, task, 12))
+        whole = to_scores(predict(model, images, task))
+    torch.testing.assert_close(found, expected)
+    assert (whole - expected).abs().max() > 1e-3
+
+
+def test_ten_crops_of_outputs_far_from_zero_stay_finite(make_task):
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3))
+    with torch.no_grad():
+        for kind in ("multilabel", "multiclass"):
+            assert predict(model, torch.full((2, 3, 12, 12), 1e4), make_task(kind, 3), 8).isfinite().all()
+
+
+def test_a_run_is_judged_by_ten_crops_and_trains_on_their_side(tmp_path, make_task):
+    task = make_task()
+    side = task.image_size - 4
+    learner = trainer(task, steps=10, ten_crop=side, augment="flip")
+    seen = []
+    learner.module.register_forward_pre_hook(lambda _, images: seen.append(images[0].shape))
+    files = files_of(tmp_path, learner)
+    fit(learner, files, 1e9)
+    assert {shape[2:] for shape in seen} == {(side, side)}
+    learner.module.eval()
+    with torch.no_grad():
+        images = learner.held_out.normalise(learner.held_out.get(np.arange(len(learner.held_out)))[0])
+        expected = by_hand(learner.module, images, side, lambda logits: logits.softmax(dim=1))
+    assert np.allclose(files.last_predictions()[0], expected.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["none", "flip", "crop", "pad_crop", "resized_crop", "fundus"])
+def test_every_augmentation_gives_the_side_that_is_asked_for(kind):
+    images = torch.rand(4, 3, 16, 16)
+    whole, part = (augment(kind, images, 0, 1, slice(0, 4), side) for side in (None, 12))
+    assert (whole.shape, part.shape) == ((4, 3, 16, 16), (4, 3, 12, 12))
+    if kind != "resized_crop":
+        centre = images[:, :, 2:14, 2:14].contiguous(memory_format=torch.channels_last)
+        assert torch.equal(part, augment(kind, centre, 0, 1, slice(0, 4)))
 
 
 def test_the_scores_of_every_evaluation_are_kept(tmp_path, make_task):

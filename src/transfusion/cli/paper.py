@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from transfusion.cli.options import listed
+from transfusion.errors import SpecError
 
 
 @click.command()
@@ -37,15 +39,19 @@ from transfusion.cli.options import listed
 def paper(name: str | None, data: str | None, only: tuple[str, ...] | None, out: str | None, **options: Any) -> int:
     """List the tables and figures of the paper, or run those of a recipe and judge each claim.
 
-    Recipes: fundus, chest, cifar, natural. The same command resumes, and a larger choice of items adds to what is
-    there; no run is trained twice.
+    Recipes: fundus, chest, cifar, natural. Without one, every item with what it shows, the data that it needs, its runs
+    and settings, and the time that it would take here, from timed steps (some seconds). The same command resumes, and a
+    larger choice of items adds to what is there; no run is trained twice.
     """
     from transfusion.paper import command
+    from transfusion.paper.grids import PAPER, Choices
+    from transfusion.paper.listing import listing
 
     if name is None:
-        click.echo(command.listing())
+        if given := _given():
+            raise SpecError(f"{given} is for a recipe: transfusion paper NAME {given}, with one of {', '.join(PAPER)}.")
+        click.echo(listing())
         return 0
-    from transfusion.paper.grids import Choices
 
     workers, dry_run, beside = options.pop("workers"), options.pop("dry_run"), options.pop("beside") or ()
     choices = Choices(Path(data) if data else None, **options)
@@ -54,3 +60,11 @@ def paper(name: str | None, data: str | None, only: tuple[str, ...] | None, out:
         click.echo(command.costs(replication, workers))
         return 0
     return command.carry_out(replication, beside, workers, click.echo)
+
+
+def _given() -> str:
+    """The first option on the command line, or nothing."""
+    context = click.get_current_context()
+    found = (one for one in context.command.params if isinstance(one, click.Option))
+    given = (one for one in found if context.get_parameter_source(str(one.name)) is ParameterSource.COMMANDLINE)
+    return next((one.opts[0] for one in given), "")

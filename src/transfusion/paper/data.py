@@ -56,6 +56,19 @@ EXACT, NEAR = 1e-4, 0.02  # of white: of the whole data set, of a part of it
 CIFAR_COUNTS = {"train": 50_000, "test": 10_000}
 
 DISEASES = frozenset(TABLES["T5"].cells)
+
+
+def disease_of(name: str) -> str | None:
+    """The finding of ChestX-ray14 that a class is named after, whatever its case.
+
+    Examples:
+        >>> disease_of("PNEUMONIA"), disease_of("pleural thickening"), disease_of("NORMAL")
+        ('Pneumonia', 'Pleural_Thickening', None)
+    """
+    plain = name.casefold().replace(" ", "_")
+    return next((disease for disease in DISEASES if disease.casefold() == plain), None)
+
+
 NUM_CHEST = 112_120
 # training, validation and test pictures of the lists that the numbers of Table 5 fit (github.com/zoogzog/chexnet)
 CHEST_COUNTS = {"train": 78_468, "val": 11_219, "test": 22_433}

@@ -70,7 +70,7 @@ def settings(record: Record, part: str) -> dict[str, str]:
         "optimiser": _optimiser(train),
         "batch": f"{train.batch_size} images",
         "length": f"{train.epochs:g} epochs" if train.epochs else f"{train.steps:,} steps",
-        "augmentation": train.augment,
+        "augmentation": train.augment + (f"; ten crops of {train.ten_crop} px to test" if train.ten_crop else ""),
         "head": f"{spec.head}, the same for all starts of a seed",
         "split": f"{given} ({split})",
         "precision": _precision(record, part),
@@ -88,7 +88,8 @@ def _donor(spec: StudySpec) -> str:
 def _optimiser(train: TrainSpec) -> str:
     momentum = f", momentum {train.momentum:g}" if train.optimizer == "sgd" else ""
     decay = f", weight decay {train.weight_decay:g}" if train.weight_decay else ""
-    return f"{train.optimizer}{momentum}, learning rate {train.lr:g}{decay}"
+    schedule = f", {train.schedule}" if train.schedule != "constant" else ""
+    return f"{train.optimizer}{momentum}, learning rate {train.lr:g}{decay}{schedule}"
 
 
 def _precision(record: Record, part: str) -> str:

@@ -244,12 +244,19 @@ class Evidence:
         """The runs of every size, smallest first, all images last."""
         frame = self.part(part).frame
         if metric not in frame or not np.isfinite(frame[metric].to_numpy(np.float64)).any():
-            raise NotTestableError(f"{metric} cannot be computed on these test images.")
+            raise NotTestableError(_no_metric(metric, metric in frame))
         return [Arms(grid, metric) for grid in read(frame, metric)]
 
     def arms(self, part: str, metric: str) -> Arms:
         """The runs of the largest size."""
         return self.grids(part, metric)[-1]
+
+
+def _no_metric(metric: str, is_known: bool) -> str:
+    disease = metric.removeprefix("auc:")
+    if not is_known and disease != metric:
+        return f"{disease} is not among the labels of these images."
+    return f"{disease if disease != metric else metric} cannot be judged: not both outcomes are among the test images."
 
 
 def worst_of(findings: Sequence[Finding], outcome: Outcome) -> Finding:

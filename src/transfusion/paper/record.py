@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from transfusion.errors import StoreError
 from transfusion.files import read_json, write_text
 from transfusion.metrics import Interval
 from transfusion.paper.claims import CLAIMS, Claim
-from transfusion.paper.data import Identity, Scope, identity_of
+from transfusion.paper.data import Identity, Scope, disease_of, identity_of
 from transfusion.paper.evidence import Evidence, Finding, Part
 from transfusion.paper.grids import PAPER, blocks_of
 from transfusion.report.layers import first_layer, tensor_stages
@@ -99,11 +99,12 @@ class Record:
         return [(claim, claim.judge(self.evidence)) for claim in CLAIMS[self.name]]
 
     def positives(self, part: str) -> dict[str, int]:
-        """Positive test images of every label of a part; empty for tasks that are not multi-label."""
+        """Positive test images of every finding of a part; empty where labels are no findings."""
         card = self.stores[part].card()
-        if card.get("kind") != "multilabel":
-            return {}
-        return {str(name): int(count) for name, count in card["classes"].get("test", {}).items()}
+        counts = {str(name): int(count) for name, count in card.get("classes", {}).get("test", {}).items()}
+        if card.get("kind") == "multilabel":
+            return {disease_of(name) or name: count for name, count in counts.items()}
+        return {name: counts[label] for label in counts if (name := disease_of(label)) and name == _only_disease(card)}
 
     def scope_of(self, claim: Claim) -> str:
         """How near a claim's runs are to the paper's: of all recipes for one over all settings."""
@@ -171,12 +172,22 @@ def _part(name: str, store: Store) -> Part:
     grid, spec = store.grid(), store.spec()
     frame, card = tidy(grid), store.card()
     classes = class_columns(card, spec.train.eval_split, frame)
-    frame = frame.rename(columns={column: f"auc:{label}" for column, (label, _) in classes.items()})
+    frame = frame.rename(
+        columns={column: f"auc:{disease_of(label) or label}" for column, (label, _) in classes.items()}
+    )
+    if disease := _only_disease(card):
+        frame[f"auc:{disease}"] = frame["auc"]
     whole = card.get("images", {}).get("train")
     if whole and len(frame):  # claims about amounts of data need counts, also of all images
         frame = frame.assign(size=frame["size"].fillna(whole))
     shares = _gabor(store, grid) if name in FILTERED else pd.DataFrame()
     return Part(frame, similarity(store), ("stem", *blocks_of(spec.model), "head"), shares, spec.model)
+
+
+def _only_disease(card: Mapping[str, Any]) -> str | None:
+    """What a task of two classes tells from its absence, if that is a finding of ChestX-ray14."""
+    names = list(card.get("classes", {}).get("test", {}))
+    return disease_of(names[int(card["positive"])]) if card.get("kind") == "binary" and names else None
 
 
 def _gabor(store: Store, grid: list[RunFiles]) -> pd.DataFrame:

@@ -11,17 +11,19 @@ from typing import Any
 from transfusion import tasks
 from transfusion.errors import SpecError, StoreError
 from transfusion.files import write_json
-from transfusion.paper.data import IDENTIFY, Identity
+from transfusion.paper.data import IDENTIFY, Identity, disease_of
 from transfusion.paper.grids import PAPER, Choices, PaperRecipe
 from transfusion.paper.record import MEMORY, remembered
 from transfusion.runs.store import Store
 from transfusion.spec import DonorRunSpec, StudySpec
 from transfusion.study import Study, Summary
+from transfusion.tasks import Task
+from transfusion.tasks.names import listed
 
 # kinds of labels that the claims of a recipe can be about
 KINDS: Mapping[str, tuple[str, ...]] = {
     "fundus": ("binary", "graded", "multiclass"),
-    "chest": ("multilabel",),
+    "chest": ("multilabel", "binary"),
     "cifar": ("multiclass",),
     "natural": ("multiclass",),
 }
@@ -65,15 +67,24 @@ class Replication:
         """
         first = next(iter(self.studies.values()))
         task = tasks.load(first.runs()[0].task, cache=self.cache)
+        self._check(task)
+        own = first.spec.donor
+        donors = tasks.load(own.task, cache=self.cache) if isinstance(own, DonorRunSpec) else None
+        found = IDENTIFY[self.name](task, donors)
+        write_json(self.folder / MEMORY, _memory(self.name, self.choices, found))
+
+    def _check(self, task: Task) -> None:
+        """Refuse data that no claim of the recipe can be about."""
         if task.kind not in KINDS[self.name]:
             raise SpecError(
                 f"{task.name} has {task.kind} labels, and {self.name} takes {' or '.join(KINDS[self.name])}: "
                 f"give {self.recipe.needs}."
             )
-        own = first.spec.donor
-        donors = tasks.load(own.task, cache=self.cache) if isinstance(own, DonorRunSpec) else None
-        found = IDENTIFY[self.name](task, donors)
-        write_json(self.folder / MEMORY, _memory(self.name, self.choices, found))
+        if self.name == "chest" and not any(map(disease_of, task.classes)):
+            raise SpecError(
+                f"{task.name} has none of the 14 findings of ChestX-ray14 among its classes "
+                f"({listed(task.classes)}): give {self.recipe.needs}."
+            )
 
     def run(self, *, workers: int | None = None, progress: bool = True) -> dict[str, Summary]:
         """Carry out every run that is not finished; safe to interrupt, and to call again."""

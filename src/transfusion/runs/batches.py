@@ -49,7 +49,7 @@ def order(num_images: int, batch_size: int, seed: int, step: int) -> np.ndarray:
     return batch
 
 
-def augment(kind: str, images: Tensor, seed: int, step: int, which: slice) -> Tensor:
+def augment(kind: str, images: Tensor, seed: int, step: int, which: slice, side: int | None = None) -> Tensor:
     """Augment a whole batch on its device.
 
     Args:
@@ -61,14 +61,19 @@ def augment(kind: str, images: Tensor, seed: int, step: int, which: slice) -> Te
         seed: of the run.
         step: decides every draw, together with the seed and an image's place in the full batch.
         which: the places of ``images`` in the full batch, when several devices share it.
+        side: height and width that are wanted; None is that of the images. What scales scales to it, anything else
+            takes the centre.
 
     Returns:
-        A tensor of the same shape, channels last.
+        (batch, channels, side, side), channels last.
 
     Examples:
         >>> augment("flip", torch.zeros(2, 3, 8, 8), seed=0, step=1, which=slice(0, 2)).shape
         torch.Size([2, 3, 8, 8])
     """
+    side = side or images.shape[-1]
+    if kind != "resized_crop":
+        images = centre(images, side)
     if kind == "none":
         return images
     # drawn for the whole batch and then cut: an image gets the same draws on one device as on four
@@ -79,11 +84,21 @@ def augment(kind: str, images: Tensor, seed: int, step: int, which: slice) -> Te
     if kind in ("crop", "pad_crop"):
         return _shift(images, draws[:, 1:3], reflect=kind == "crop")
     if kind == "resized_crop":
-        return _resized_crop(images, [derive_seed(seed, step, "crop", place) for place in range(which.stop)[which]])
+        seeds = [derive_seed(seed, step, "crop", place) for place in range(which.stop)[which]]
+        return _resized_crop(images, seeds, side)
     if kind == "fundus":
         images = _flip(images, draws[:, 3] < 0.5, dim=2)  # a fundus has no upright; an X-ray or a photograph does
         return _colour(images, 1 + COLOUR * (2 * draws[:, 4:7] - 1))
     return images
+
+
+def centre(images: Tensor, side: int) -> Tensor:
+    """The square in the middle of each image, channels last; images of that side are left as they are."""
+    if images.shape[-1] == side:
+        return images
+    first = round((images.shape[-1] - side) / 2)  # as torchvision's center_crop
+    part = images[..., first : first + side, first : first + side]
+    return part.contiguous(memory_format=torch.channels_last)
 
 
 def _flip(images: Tensor, chosen: Tensor, dim: int) -> Tensor:
@@ -117,17 +132,16 @@ def _inside(position: Tensor, side: int) -> Tensor:
     return (side - 1) - ((side - 1) - position.abs()).abs()  # the border pixel itself is not repeated
 
 
-def _resized_crop(images: Tensor, seeds: list[int]) -> Tensor:
-    """A random part of each image, scaled to the size of the whole."""
+def _resized_crop(images: Tensor, seeds: list[int], side: int) -> Tensor:
+    """A random part of each image, scaled to (side, side)."""
     from torchvision.transforms import RandomResizedCrop  # takes a second
     from torchvision.transforms.functional import resized_crop
 
-    side = list(images.shape[-2:])
     parts = []
     for image, seed in zip(images, seeds, strict=True):
         with isolated_rng(seed):  # the library draws from the global generator
             place = RandomResizedCrop.get_params(image, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
-        parts.append(resized_crop(image, *place, size=side, antialias=True))
+        parts.append(resized_crop(image, *place, size=[side, side], antialias=True))
     return torch.stack(parts).to(memory_format=torch.channels_last)
 
 

@@ -36,7 +36,7 @@ from transfusion.errors import SpecError, StoreError
 from transfusion.files import is_whole_table, read_json, write_json, write_table
 from transfusion.locks import claimed
 from transfusion.networks import models
-from transfusion.runs.batches import Batches, derive_seed
+from transfusion.runs.batches import Batches, centre, derive_seed
 from transfusion.runs.frames import FOUND, PAIR
 from transfusion.runs.jobs import Ending
 from transfusion.runs.machine import Machine
@@ -227,7 +227,8 @@ def _compare(look: Look) -> None:
     found = ((weights, _network(store, task, *weights, look.machine)) for weights in unit.weights)
     # one network of NaN would turn every pair with it into an error, and the unit into none
     networks = {weights: network for weights, network in found if are_finite(network.state_dict())}
-    images = Probe(task, store.run(unit.weights[0][0]).spec().train.eval_split, settings, look.machine)
+    train = store.run(unit.weights[0][0]).spec().train
+    images = Probe(task, train.eval_split, settings, look.machine, train.ten_crop)
     if unit.kind == "activations":
         write_tensors(look.path, activations(networks, images, settings))
     else:
@@ -235,9 +236,20 @@ def _compare(look: Look) -> None:
 
 
 class Probe:
-    """The held-out images that networks are compared on, in an order drawn once."""
+    """The held-out images that networks are compared on, in an order drawn once.
 
-    def __init__(self, task: Task, split: str, settings: RepresentationSpec, machine: Machine) -> None:
+    Args:
+        task: with the images.
+        split: of them.
+        settings: how many.
+        machine: where they go.
+        side: of what the networks see of each, its centre; None is all of it.
+    """
+
+    def __init__(
+        self, task: Task, split: str, settings: RepresentationSpec, machine: Machine, side: int | None = None
+    ) -> None:
+        self.side = side or task.image_size
         held_out = task.splits[split]
         # a fixed seed: units made on different days, or by different workers, see the same images
         rows = np.random.default_rng(0).permutation(len(held_out))[: settings.images]
@@ -247,8 +259,12 @@ class Probe:
     def __iter__(self) -> Iterator[Tensor]:
         """Normalised batches, (images, channels, height, width)."""
         for start in range(0, len(self.data), BATCH):
-            images, _ = self.data.get(np.arange(start, min(start + BATCH, len(self.data))))
-            yield self.data.normalise(images)
+            yield self.inputs(np.arange(start, min(start + BATCH, len(self.data))))
+
+    def inputs(self, positions: np.ndarray) -> Tensor:
+        """What networks see of some images, normalised."""
+        images, _ = self.data.get(positions)
+        return self.data.normalise(centre(images, self.side))
 
     def two(self) -> np.ndarray:
         """Positions of the first image and of the first one with another label."""
@@ -259,7 +275,8 @@ class Probe:
 
 def _network(store: Store, task: Task, run: str, step: int, machine: Machine) -> nn.Module:
     files = store.run(run)
-    model = models.build(files.spec().model, task.num_outputs, task.channels, task.image_size)
+    spec = files.spec()
+    model = models.build(spec.model, task.num_outputs, task.channels, spec.train.side(task.image_size))
     model.load_state_dict(read_tensors(files.weights()[step]))
     return model.to(machine.device_type()).to(memory_format=torch.channels_last)
 

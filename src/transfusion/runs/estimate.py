@@ -26,7 +26,7 @@ from transfusion.runs.comparisons import Probe
 from transfusion.runs.machine import Machine, best_precision
 from transfusion.runs.plan import Plan
 from transfusion.runs.store import Store
-from transfusion.runs.train import Trainer, evaluate, snapshot_steps
+from transfusion.runs.train import Trainer, snapshot_steps
 from transfusion.runs.workers import Crew
 from transfusion.similarity.networks import compare
 from transfusion.spec import RepresentationSpec, RunSpec
@@ -54,6 +54,7 @@ class Pace:
         num_held_out: images of an evaluation.
         weights: bytes of the network.
         num_outputs: of the network.
+        has_validation: whether a split picks an evaluation, whose weights are kept.
     """
 
     begin_s: float
@@ -64,6 +65,7 @@ class Pace:
     num_held_out: int
     weights: int
     num_outputs: int
+    has_validation: bool
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Trial:
         train, machine = self.run.train, replace(self.machine, devices=1)
         machine.settle()
         task = tasks.load(self.run.task, cache=self.cache)
-        model = models.build(self.run.model, task.num_outputs, task.channels, task.image_size)
+        model = models.build(self.run.model, task.num_outputs, task.channels, train.side(task.image_size))
         precision = best_precision(machine.device_type()) if train.precision == "auto" else train.precision
         share = train.with_values(batch_size=train.batch_size // self.machine.devices)
         trainer = Trainer(machine.fabric(precision), self.run.with_values(train=share), task, model)
@@ -100,13 +102,14 @@ class Trial:
             sum(map(len, held_out)),
             sum(tensor.numel() * tensor.element_size() for tensor in trainer.module.state_dict().values()),
             task.num_outputs,
+            trainer.validation is not None,
         )
 
     def _pair(self, trainer: Trainer, image_s: float) -> float:
         if self.representations is None:
             return 0.0
-        settings = self.representations
-        images = Probe(trainer.task, trainer.run.train.eval_split, settings, self.machine)
+        settings, train = self.representations, trainer.run.train
+        images = Probe(trainer.task, train.eval_split, settings, self.machine, train.ten_crop)
         began = time.monotonic()
         pair = {"a": trainer.module, "b": trainer.module}
         compare(pair, images, measures=settings.measures, positions=settings.positions)
@@ -130,7 +133,7 @@ def _evaluation(trainer: Trainer) -> float:
     found = []
     for _ in range(2):  # the first one warms up
         began = time.monotonic()
-        evaluate(trainer.fabric, trainer.model, trainer.task, some)
+        trainer.evaluate(some)
         found.append(time.monotonic() - began)
     return found[-1] / len(some)
 
@@ -214,7 +217,8 @@ class Part:
     @property
     def disk(self) -> float:
         """Bytes that they leave, and those of checkpoints on the way."""
-        kept = [2 + (len(snapshot_steps(run.train)) if self.snapshots else 0) for run in self.runs]
+        ends = 3 if self.pace.has_validation else 2
+        kept = [ends + (len(snapshot_steps(run.train)) if self.snapshots else 0) for run in self.runs]
         looks = [len(run.train.evaluations) for run in self.runs]
         scores = 4 * self.pace.num_held_out * self.pace.num_outputs
         return sum(kept) * self.pace.weights + sum(looks) * scores + max(1, self.workers) * STATE * self.pace.weights

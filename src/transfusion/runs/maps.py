@@ -49,7 +49,7 @@ def activations(
         return {}
     two = images.two()
     shown = {"pictures": torch.from_numpy(np.array(images.pictures[images.data.rows[two]]))}
-    inputs = images.data.normalise(images.data.get(two)[0])
+    inputs = images.inputs(two)
     for both in couples:
         before, after = (maps_of(networks[weights], inputs, settings) for weights in both)
         if after.ndim == 4:

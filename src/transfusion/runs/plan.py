@@ -72,7 +72,8 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
     notes = (*(donor.notes if donor else ()), *trained.notes, *inputs.on_grey(asked, task))
     origin, kept = dict[str, Any](donor=spec.donor), None
     if donor_run is not None:
-        pupil = models.build(spec.model, task.num_outputs, donor_run.task.channels or 3, task.image_size)
+        side = spec.train.side(task.image_size)
+        pupil = models.build(spec.model, task.num_outputs, donor_run.task.channels or 3, side)
         donors.adapt(pupil.state_dict(), model)  # refuses a donor of grey images for coloured ones
         origin = {"donor": f"run:{donor_run.id}"}
     elif donor is not None and from_donor:
@@ -82,7 +83,7 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
         notes = (*notes, *taken.notes, *on_scale(taken.state, model))
     num_images = len(task.splits["train"].labels)
     # a start without a donor keeps its id, and its finished run, whatever the donor of the study
-    grid = [run.with_values(**origin) if run.scheme in from_donor else run for run in _grid(spec, num_images)]
+    grid = [run.with_values(**origin) if run.scheme in from_donor else run for run in grid_of(spec, num_images)]
     card = {**task.card, "notes": list(notes)}
     # by id: two sizes that come to the same number of images are one run
     return Plan(list({run.id: run for run in grid}.values()), donor_run, card, notes, kept)
@@ -149,27 +150,36 @@ def _checked_model(name: str, task: Task, train: TrainSpec) -> nn.Module:
             "Give a split with images of every class."
         )
     _check_batch(train.batch_size, task)
-    model = models.build(name, task.num_outputs, task.channels, task.image_size)
+    side = _checked_side(train, task)
+    model = models.build(name, task.num_outputs, task.channels, side)
     try:
         with torch.inference_mode():
             # eval(): a batch norm would refuse maps of one pixel, and its statistics must not see zeros
-            outputs = model.eval()(torch.zeros(2, task.channels, task.image_size, task.image_size))
+            outputs = model.eval()(torch.zeros(2, task.channels, side, side))
     except RuntimeError as error:
         why = str(error).splitlines()[0]
-        raise SpecError(
-            f"{name} cannot take images of {task.image_size} px ({why}) Choose a larger --image-size."
-        ) from None
+        raise SpecError(f"{name} cannot take images of {side} px ({why}) Choose a larger --image-size.") from None
     assert outputs.shape == (2, task.num_outputs)
     if train.batch_size == 1:
-        _check_single(name, model, task)
+        _check_single(name, model, torch.zeros(1, task.channels, side, side))
     return model
 
 
-def _check_single(name: str, model: nn.Module, task: Task) -> None:
+def _checked_side(train: TrainSpec, task: Task) -> int:
+    """Side of what the network sees of the task's images."""
+    if train.ten_crop and train.ten_crop > task.image_size:
+        raise SpecError(
+            f"train.ten_crop={train.ten_crop} takes crops of {train.ten_crop} px, and the images of {task.name} have "
+            f"{task.image_size} px. Choose a larger --image-size, or smaller crops."
+        )
+    return train.side(task.image_size)
+
+
+def _check_single(name: str, model: nn.Module, image: Tensor) -> None:
     """See that the network can be trained on one image at a time."""
     try:
         with torch.no_grad():
-            model.train()(torch.zeros(1, task.channels, task.image_size, task.image_size))
+            model.train()(image)
     except ValueError as error:
         raise SpecError(
             f"{name} has a norm over the batch, and one image is none ({reason(error)}). Choose a larger --batch-size."
@@ -231,7 +241,8 @@ def on_scale(donor: dict[str, Tensor], model: nn.Module) -> Iterator[str]:
         )
 
 
-def _grid(spec: StudySpec, num_images: int) -> Iterator[RunSpec]:
+def grid_of(spec: StudySpec, num_images: int) -> Iterator[RunSpec]:
+    """The runs of a study on so many training images, as far as they are known before data and donor are read."""
     # seeds outermost: a study that is stopped early has every start as often as any other
     for seed in spec.seeds:
         for size in spec.sizes:

@@ -151,7 +151,8 @@ def _work(fabric: Fabric, job: Job, machine: Machine) -> None:
     files = Store(job.folder).run(job.run.id)
     machine.settle()
     task = tasks.load(job.run.task, cache=job.cache)
-    model = models.build(job.run.model, task.num_outputs, task.channels, task.image_size)
+    side = job.run.train.side(task.image_size)
+    model = models.build(job.run.model, task.num_outputs, task.channels, side)
     checkpoint = files.load_checkpoint()
     # weights at step 0 that were lost are drawn again even where training resumes: the seed decides them
     if checkpoint is None or not files.has_beginning:

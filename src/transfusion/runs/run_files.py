@@ -41,6 +41,7 @@ class RunFiles:
         self.curve_path = folder / "curve.jsonl"
         self.predictions_path = folder / "predictions.safetensors"
         self.picked_path = folder / "picked.safetensors"
+        self.picked_weights_path = folder / "picked_weights.safetensors"
         self.scores_path = folder / "scores.safetensors"
         self.after_path = folder / "after.safetensors"
         self.result_path = folder / "result.json"
@@ -156,7 +157,8 @@ class RunFiles:
         return kept and kept["state"]
 
     def _kept(self) -> dict[str, Any] | None:
-        on_the_way = [*self.folder.glob(f"{SNAPSHOTS}/*.safetensors"), *self.folder.glob(self.picked_path.name)]
+        picked = [path for path in (self.picked_path, self.picked_weights_path) if path.exists()]
+        on_the_way = [*self.folder.glob(f"{SNAPSHOTS}/*.safetensors"), *picked]
         # they are made on the way only: a resumed run would not make them again
         if not all(map(is_whole, on_the_way)):
             return None
@@ -179,6 +181,16 @@ class RunFiles:
     def save_snapshot(self, step: int, weights: dict[str, torch.Tensor]) -> None:
         """Keep the weights at a step on the way."""
         write_tensors(self.folder / SNAPSHOTS / f"{step:08d}.safetensors", weights)
+
+    def save_picked_weights(self, weights: dict[str, torch.Tensor]) -> None:
+        """Keep the weights of the evaluation that is the best by the validation split so far."""
+        write_tensors(self.picked_weights_path, weights)
+
+    def final_weights(self) -> tuple[Path, int]:
+        """The weights that ``predictions`` are of, and their step; those of the last step where they are not kept."""
+        if self.picked_weights_path.exists():
+            return self.picked_weights_path, self.final_step()
+        return self.after_path, self.spec().train.steps
 
     def weights(self) -> dict[int, Path]:
         """Weight files on disk by step, in order: before, every snapshot, and after where the run is finished."""

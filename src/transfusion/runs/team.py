@@ -76,7 +76,7 @@ class Team:
             return False
         weights, run = read_tensors(files.after_path), files.spec()
         self.store.keep_donor(donor_run.id, weights)
-        model = models.build(run.model, OUTPUTS, run.task.channels or 3, run.task.image_size or SIDE)
+        model = models.build(run.model, OUTPUTS, run.task.channels or 3, run.train.side(run.task.image_size or SIDE))
         self.store.note(on_scale(weights, model))
         return True
 

@@ -109,8 +109,33 @@ class Evaluation:
     labels: np.ndarray
 
 
-def evaluate(fabric: Fabric, model: nn.Module, task: Task, data: Batches) -> Evaluation:
-    """Measure ``model`` on all of ``data``.
+def predict(model: nn.Module, images: Tensor, task: Task, side: int | None = None) -> Tensor:
+    """Logits of normalised images, (images, outputs).
+
+    Args:
+        model: in evaluation mode.
+        images: (images, channels, height, width).
+        task: decides whether outputs are for a softmax or for sigmoids.
+        side: of ten crops, see ``TrainSpec.ten_crop``: then the logits are of the mean of their probabilities. None is
+            the whole image.
+    """
+    if side is None:
+        return cast(Tensor, model(images)).float()
+    from torchvision.transforms.functional import ten_crop  # takes a second
+
+    # one crop of all images after the other: no more memory than whole images take
+    crops = (crop.contiguous(memory_format=torch.channels_last) for crop in ten_crop(images, [side]))
+    logits = torch.stack([model(crop).float() for crop in crops])
+    if task.kind != "multilabel":
+        return logits.log_softmax(dim=2).logsumexp(dim=0) - math.log(len(logits))
+    # log p - log (1 - p) of the mean p; by way of logarithms, as p itself may round to 1
+    return nn.functional.logsigmoid(logits).logsumexp(dim=0) - nn.functional.logsigmoid(-logits).logsumexp(dim=0)
+
+
+def evaluate(
+    fabric: Fabric, model: nn.Module, task: Task, data: Batches, ten_crop_side: int | None = None
+) -> Evaluation:
+    """Measure ``model`` on all of ``data``; see ``predict`` for ``ten_crop_side``.
 
     Raises:
         DivergedError: if the network's outputs are not finite.
@@ -122,7 +147,7 @@ def evaluate(fabric: Fabric, model: nn.Module, task: Task, data: Batches) -> Eva
     with torch.inference_mode():
         for start in range(0, len(mine), EVAL_BATCH):
             images, _ = data.get(mine[start : start + EVAL_BATCH])
-            outputs.append(model(data.normalise(images)).float())
+            outputs.append(predict(model, data.normalise(images), task, ten_crop_side))
     model.train()
     logits = _gather(fabric, torch.cat(outputs), len(data))
     labels = data.labels[torch.from_numpy(data.rows).to(data.device)]
@@ -186,7 +211,8 @@ class Trainer:
         run, train, rank, world = self.run, self.run.train, self.fabric.global_rank, self.fabric.world_size
         positions = order(len(self.data), train.batch_size, run.seed, self.step)
         images, labels = self.data.get(positions[rank::world])
-        images = augment(train.augment, images, run.seed, self.step, slice(rank, train.batch_size, world))
+        which = slice(rank, train.batch_size, world)
+        images = augment(train.augment, images, run.seed, self.step, which, train.ten_crop)
         torch.manual_seed(derive_seed(run.seed, self.step, rank))  # for dropout
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(train, self.step, [self.judged[step] for step in sorted(self.judged)])
@@ -218,6 +244,10 @@ class Trainer:
         self.losses.clear()
         return float(losses.mean())
 
+    def evaluate(self, data: Batches) -> Evaluation:
+        """Measure the network as it is on some images."""
+        return evaluate(self.fabric, self.model, self.task, data, self.run.train.ten_crop)
+
     def measure(self) -> tuple[dict[str, Any], Evaluation, Evaluation | None]:
         """Evaluate: a row of the curve, the scores behind it, and those on the validation split where there is one.
 
@@ -225,10 +255,10 @@ class Trainer:
             DivergedError: if the loss or the outputs are not finite.
         """
         train_loss = self.train_loss()
-        found = evaluate(self.fabric, self.model, self.task, self.held_out)
+        found = self.evaluate(self.held_out)
         self.scores[self.step] = torch.from_numpy(found.scores)
         row = {"step": self.step, **found.values}
-        judged = None if self.validation is None else evaluate(self.fabric, self.model, self.task, self.validation)
+        judged = None if self.validation is None else self.evaluate(self.validation)
         if judged is not None:
             row |= {f"{VALIDATION}{name}": judged.values[name] for name in JUDGED if name in judged.values}
             self.judged[self.step] = judged.values["loss"]
@@ -280,6 +310,7 @@ class Record:
         kept = found.scores, found.labels, self.trainer.held_out.patients, picks
         if row.get(PICKED_BY, math.nan) > self.best:
             self.best = row[PICKED_BY]
+            self.files.save_picked_weights(self.trainer.module.state_dict())
             self.files.save_predictions(*kept, picked=True)
         if self.trainer.step == self.trainer.run.train.steps:
             self.files.save_predictions(*kept)

@@ -68,6 +68,7 @@ RUN: dict[str, Any] = {
     "train.eval_every": None,
     "train.eval_split": "test",
     "train.augment": "none",
+    "train.ten_crop": None,
     "train.precision": "auto",
 }
 REPRESENTATIONS: dict[str, Any] = {

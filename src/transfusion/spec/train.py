@@ -40,6 +40,9 @@ class TrainSpec(Spec):
         augment: ``none``; ``flip`` (horizontal); ``crop`` (shifts of up to an eighth with reflected borders, and
             flip); ``pad_crop`` (the same with black borders); ``resized_crop`` (a random part scaled to the whole, and
             flip); ``fundus`` (flips both ways, brightness, contrast, saturation).
+        ten_crop: side in pixels of the square that the network sees, smaller than the pictures (224 of 256). An
+            evaluation averages the probabilities of ten such crops: corners, centre and their mirror images. Training
+            sees one: ``resized_crop`` scales to it, anything else takes the centre. None is the whole picture.
         precision: ``auto`` picks what the processor does well, and records it.
     """
 
@@ -59,6 +62,7 @@ class TrainSpec(Spec):
     eval_epochs: Annotated[float, Field(gt=0)] | None = None
     eval_split: Literal["val", "test"] = "test"
     augment: Literal["none", "flip", "crop", "pad_crop", "resized_crop", "fundus"] = "none"
+    ten_crop: Annotated[int, Field(ge=8)] | None = None
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
 
     @model_validator(mode="after")
@@ -93,6 +97,10 @@ class TrainSpec(Spec):
         # no two closer than half the distance
         even = range(apart * math.ceil(found[-1] / apart + 0.5), self.steps, apart)
         return (*(step for step in found if step < self.steps), *even, self.steps)
+
+    def side(self, image_size: int) -> int:
+        """Side in pixels of what the network sees of pictures of ``image_size``."""
+        return self.ten_crop or image_size
 
     def of_size(self, num_images: int) -> TrainSpec:
         """The same settings in optimiser steps, for a run that trains on ``num_images``.

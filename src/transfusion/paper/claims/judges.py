@@ -70,12 +70,12 @@ def counted(findings: list[Finding], margin: float = COMPARABLE) -> Finding:
     if not judged:
         return Finding(Outcome.NOT_TESTABLE, why="No disease has positives and negatives among the test images.")
     outcomes = [each.outcome for each in judged]
-    within, outside = (outcomes.count(kind) * 2 for kind in (Outcome.REPLICATED, Outcome.CONTRADICTED))
-    outcome = Outcome.CONTRADICTED if outside > len(judged) else Outcome.CANNOT_TELL
+    within, outside = (outcomes.count(kind) for kind in (Outcome.REPLICATED, Outcome.CONTRADICTED))
+    outcome = Outcome.CONTRADICTED if 2 * outside > len(judged) else Outcome.CANNOT_TELL
     near = sum(each.estimate is not None and round(abs(each.estimate.estimate), 9) <= margin for each in judged)
     share = Interval(near / len(judged), float("nan"), float("nan"), len(judged), "a count, not a sample")
-    why = f"{near} of {len(judged)} diseases lie within {margin:g} as measured, {within // 2} are shown to."
-    return Finding(Outcome.REPLICATED if within >= len(judged) else outcome, share, "share", why)
+    why = f"{near} of {len(judged)} lie within {margin:g} as measured; {within} are shown to, {outside} shown not to."
+    return Finding(Outcome.REPLICATED if 2 * within >= len(judged) else outcome, share, "share", why)
 
 
 def widest(findings: list[Finding]) -> Finding:

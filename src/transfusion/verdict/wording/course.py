@@ -69,16 +69,21 @@ def cost(found: Findings) -> Iterator[Statement]:
     yield Statement("cost", outcome, text, effect.start.name, effect.against, known.saved(speedup))
 
 
+DAYS_FROM = 100 * 3600  # seconds
+
+
 def seconds(value: float) -> str:
     """A time for people.
 
     Examples:
-        >>> seconds(0.0314), seconds(34.4), seconds(113), seconds(7260)
-        ('31 ms', '34 s', '1 min 53 s', '2 h 01 min')
+        >>> seconds(0.0314), seconds(34.4), seconds(113), seconds(7260), seconds(1e7)
+        ('31 ms', '34 s', '1 min 53 s', '2 h 01 min', '116 days')
     """
     if value < 1:
         return f"{value * 1000:.0f} ms"
     if value < 100:
         return f"{value:.2g} s"
+    if value >= DAYS_FROM:
+        return f"{value / 86_400:,.0f} days"
     minutes, rest = divmod(round(value), 60)  # rounded before it is cut: 59.6 s is no "0 min 60 s"
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
