@@ -250,9 +250,10 @@ def settings() -> None:
 )
 @click.option("--examples/--no-examples", default=None, help="Show test images on the page. [default: as the study]")
 def report(folders: tuple[str, ...], out: str | None, examples: bool | None) -> None:
-    """Rebuild figures and page of a study, or of a recipe of the paper, from what is on disk, finished or not.
+    """Rebuild figures and page from what is on disk.
 
-    Of several studies it makes one page that sets them side by side.
+    Of a study, finished or not, or of a recipe of the paper. Of several studies it makes one page that sets them side
+    by side.
     """
     if len(folders) == 1 and (Path(folders[0]) / "recipe.json").is_file():
         from transfusion.paper import command
@@ -329,7 +330,10 @@ def compare(weights: tuple[str, str], out: str, **options: Any) -> None:
 @click.option("--rest", default="random", show_default=True, help="Scheme of the stages above --upto.")
 @click.option("--head", default="default", show_default=True, help=f"Scheme of the head: {names(terms.Head)}.")
 def init(scheme: str, model: str, donor: str | None, out: str, **options: Any) -> None:
-    """Write initial weights to a file that torch, timm and torchvision load."""
+    """Write initial weights to a file.
+
+    torch, timm and torchvision load it.
+    """
     from transfusion import schemes
     from transfusion.networks import donors, models
     from transfusion.runs.store import write_weights

@@ -79,9 +79,9 @@ def plan(studies: Sequence[Study]) -> None:
 )
 @click.option("--trackers", metavar="A,B,..", callback=listed(str), help=f"Curves also to {names(terms.Tracker)}.")
 def work(folder: Path, workers: int | None, wait: bool, trackers: tuple[str, ...] | None, **options: Any) -> int:
-    """Be one more worker on a study, in a second terminal or on another machine.
+    """Be one more worker on a study.
 
-    Takes runs that nobody works on, one after another, until nothing is left, and resumes those that were cut off.
+    In a second terminal or on another machine: it takes runs that nobody works on, one after another, until nothing is left, and resumes those that were cut off.
     Any number may work on one folder; start and stop them as you like. Planning and the page belong to the command
     that started the study: transfusion study, then transfusion report.
     """
@@ -112,7 +112,10 @@ def _conclude(folder: Path, worked: Worked) -> int:
 @click.command()
 @click.argument("folders", metavar="[DIR...]", nargs=-1, type=click.Path(path_type=Path))
 def ls(folders: tuple[Path, ...]) -> None:
-    """List studies and their state: those in the folders given, by default those in studies/."""
+    """List studies and their state.
+
+    Those in the folders given, by default those in studies/.
+    """
     from transfusion.runs.status import StudyStatus, duration, studies
 
     rows: list[tuple[str, ...]] = [("study", "done", "at work", "failed", "left", "changed")]
@@ -139,7 +142,7 @@ def _changed(folder: Path) -> float:
 @click.command()
 @FOLDER
 def status(folder: Path) -> None:
-    """Say how far a study is, who works on what, and how long it will take."""
+    """Say how far a study is, who works on it, and how long it takes."""
     from transfusion.runs.status import StudyStatus
 
     click.echo(StudyStatus.of(folder))
@@ -148,7 +151,10 @@ def status(folder: Path) -> None:
 @click.command()
 @FOLDER
 def watch(folder: Path) -> int:
-    """Watch a study that others carry out, until it is finished; Ctrl-C stops watching only."""
+    """Watch a study that others carry out, until it is finished.
+
+    Ctrl-C stops watching only.
+    """
     from transfusion.runs.status import StudyStatus, follow
     from transfusion.runs.store import Store
 
@@ -172,7 +178,9 @@ def watch(folder: Path) -> int:
 )
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to. [default: export/ID-FORMAT]")
 def export(path: Path, to: str, out: Path | None) -> None:
-    """Write a trained network for use elsewhere, with the names of its classes and how images are brought to it.
+    """Write a trained network for other libraries.
+
+    With the names of its classes and how images are brought to it.
 
     RUN is the folder of a run, or of a study, of which the run is taken that is best on the validation split.
     """

@@ -37,9 +37,9 @@ from transfusion.errors import SpecError
 @click.option("--workers", type=click.IntRange(0), help="Runs side by side; 0 is none, in this process.")
 @click.option("--dry-run", is_flag=True, help="Say what would be run, and stop.")
 def paper(name: str | None, data: str | None, only: tuple[str, ...] | None, out: str | None, **options: Any) -> int:
-    """List the tables and figures of the paper, or run those of a recipe and judge each claim.
+    """List the paper's tables and figures, or run those of a recipe.
 
-    Recipes: fundus, chest, cifar, natural. Without one, every item with what it shows, the data that it needs, its runs
+    Recipes: fundus, chest, cifar, natural; each claim of the paper is judged. Without one, every item with what it shows, the data that it needs, its runs
     and settings, and the time that it would take here, from timed steps (some seconds). The same command resumes, and a
     larger choice of items adds to what is there; no run is trained twice.
     """
