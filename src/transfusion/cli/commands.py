@@ -81,9 +81,9 @@ def plan(studies: Sequence[Study]) -> None:
 def work(folder: Path, workers: int | None, wait: bool, trackers: tuple[str, ...] | None, **options: Any) -> int:
     """Be one more worker on a study.
 
-    In a second terminal or on another machine: it takes runs that nobody works on, one after another, until nothing is left, and resumes those that were cut off.
-    Any number may work on one folder; start and stop them as you like. Planning and the page belong to the command
-    that started the study: transfusion study, then transfusion report.
+    In a second terminal or on another machine: it takes runs that nobody works on, one after another, until nothing
+    is left, and resumes those that were cut off. Any number may work on one folder; start and stop them as you like.
+    Planning and the page belong to the command that started the study: transfusion study, then transfusion report.
     """
     from transfusion.runs.machine import Machine
     from transfusion.runs.store import Store

@@ -39,9 +39,9 @@ from transfusion.errors import SpecError
 def paper(name: str | None, data: str | None, only: tuple[str, ...] | None, out: str | None, **options: Any) -> int:
     """List the paper's tables and figures, or run those of a recipe.
 
-    Recipes: fundus, chest, cifar, natural; each claim of the paper is judged. Without one, every item with what it shows, the data that it needs, its runs
-    and settings, and the time that it would take here, from timed steps (some seconds). The same command resumes, and a
-    larger choice of items adds to what is there; no run is trained twice.
+    Recipes: fundus, chest, cifar, natural; each claim of the paper is judged. Without one, every item with what it
+    shows, the data that it needs, its runs and settings, and the time that it would take here, from timed steps (some
+    seconds). The same command resumes, and a larger choice of items adds to what is there; no run is trained twice.
     """
     from transfusion.paper import command
     from transfusion.paper.grids import PAPER, Choices
