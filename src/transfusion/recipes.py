@@ -20,7 +20,7 @@ class Recipe:
     study: StudySpec
 
 
-PICTURES = TaskSpec(data="embedded:natural", image_size=32, num_images=(1000, 0, 500), split_seed=1)
+PICTURES = TaskSpec(data="embedded:natural", image_size=32, num_images=(1000, 0, 800), split_seed=1)
 DONOR = DonorRunSpec(
     task=PICTURES.with_values(num_images=(3000, 0, 100), split_seed=0),
     train=TrainSpec(steps=200, batch_size=64, lr=1e-3, eval_every=100, schedule="cosine"),
@@ -29,7 +29,7 @@ DONOR = DonorRunSpec(
 
 def _embedded(name: str, task: TaskSpec) -> StudySpec:
     """A study that differs from the other in its pictures alone."""
-    train = TrainSpec(steps=100, lr=4e-4, schedule="cosine", eval_every=5)
+    train = TrainSpec(steps=100, lr=4e-4, schedule="cosine")
     return StudySpec(
         name=name, task=task, model="cbr_tiny_small", donor=DONOR, train=train, seeds=tuple(range(5)), margin=0.02
     )
