@@ -145,6 +145,29 @@ def test_two_classes_test_the_claims_on_their_disease_alone(tmp_path, pictures, 
 
 
 @pytest.mark.slow
+def test_the_donor_that_a_recipe_trains_is_on_its_page(tmp_path):
+    draw = np.random.default_rng(0)
+    for name, num_classes in (("cifar10_subset", 4), ("cifar100_subset", 5)):
+        arrays = {}
+        for split, num in (("train", 40), ("test", 20)):
+            arrays[f"{split}_labels"] = np.arange(num) % num_classes
+            arrays[f"{split}_images"] = draw.integers(0, 256, (num, 32, 32, 3), dtype=np.uint8)
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+    out = tmp_path / "out"
+    options = ["--data", str(tmp_path), "--mini", "--seeds", "2", "--model", "cbr_tiny_small", "--workers", "0"]
+    found = CliRunner().invoke(transfusion, ["paper", "cifar", *options, "--out", str(out)], catch_exceptions=False)
+    assert found.exit_code == 0, found.output
+    page = (out / "replication.html").read_text()
+    donor = Replication("cifar", Choices(tmp_path, mini=True, seeds=2, model="cbr_tiny_small"), out)
+    run = donor.studies["t4"].store.donor_run()
+    assert 'id="donor-t4"' in page
+    assert {f"donor-{run.id}.svg", f"donor-{run.id}-filters.png"} <= {path.name for path in (out / "figures").iterdir()}
+    assert f"{run.curve()[-1]['accuracy']:.4f}" in page
+    claims = pd.read_csv(out / "claims.csv").set_index("id")
+    assert claims.loc["E1", "outcome"] == "not run"  # a tenth of the data says nothing of the rest
+
+
+@pytest.mark.slow
 def test_a_recipe_runs_once_and_judges_every_claim(tmp_path, pictures):
     donor = tmp_path / "donor.safetensors"
     write_tensors(donor, models.build("cbr_tiny_small", 5).state_dict())

@@ -8,29 +8,34 @@ from transfusion.paper.record import Record
 from transfusion.report.parts import Section, Table
 from transfusion.spec import StudySpec, TrainSpec
 
+CITED = " (the code it cites)"
 _FUNDUS = {
     "data": "private fundus photographs, several gradings each",
-    "network": "resnet50", "donor": "ImageNet, of 2019",
-    "image size": "587 px", "optimiser": "adam, learning rate 0.001", "batch": "8 images",
+    "network": "resnet50", "donor": "ImageNet; which weights is not stated",
+    "image size": "587 px", "optimiser": "adam, learning rate 0.001", "schedule": "not stated", "batch": "8 images",
     "length": "some 100,000 steps (Figure 3)", "augmentation": "not stated", "head": "not stated",
     "split": "not stated", "precision": "not stated", "runs": "5 (Table 1), 3 (Table 2)",
 }  # fmt: skip
 _CHEST = {
-    "data": "ChestX-ray14", "network": "densenet121", "donor": "ImageNet, of 2019", "image size": "224 px",
-    "optimiser": "adam, learning rate 0.0001, weight decay 1e-05", "batch": "128 images", "length": "not stated",
-    "augmentation": "that of the code it cites: random resized crops, ten crops to test", "head": "not stated",
+    "data": "ChestX-ray14", "network": "densenet121", "donor": f"torchvision:densenet121{CITED}",
+    "image size": "224 px",
+    "optimiser": "adam, learning rate 0.0001, weight decay 1e-05", "schedule": f"plateau, x0.1{CITED}",
+    "batch": "128 images", "length": "not stated", "head": "not stated",
+    "augmentation": f"resized_crop; ten crops of 224 px to test{CITED}",
     "split": "not stated; its numbers fit the lists of the code it cites", "precision": "not stated",
     "runs": "not stated",
 }  # fmt: skip
 _CIFAR = {
-    "data": "CIFAR-10", "network": "resnet50 with a 3x3 stem", "donor": "trained on CIFAR-100", "image size": "32 px",
-    "optimiser": "sgd, momentum 0.9, learning rate 0.1, weight decay 0.0005", "batch": "128 images",
+    "data": "CIFAR-10", "network": "resnet50_cifar", "donor": "trained on CIFAR-100, how long is not stated",
+    "image size": "32 px", "optimiser": "sgd, momentum 0.9, learning rate 0.1, weight decay 0.0005",
+    "schedule": "x0.2 at 30, 60, 80 %", "batch": "128 images",
     "length": "not stated; 200 epochs by convention", "augmentation": "not stated", "head": "not stated",
     "split": "publisher's", "precision": "not stated", "runs": "not stated",
 }  # fmt: skip
 _NATURAL = {
     "data": "ImageNet", "network": "resnet50", "donor": "none", "image size": "224 px", "optimiser": "not stated",
-    "batch": "not stated", "length": "not stated", "augmentation": "not stated", "head": "not stated",
+    "schedule": "not stated", "batch": "not stated", "length": "not stated", "augmentation": "not stated",
+    "head": "not stated",
     "split": "publisher's", "precision": "not stated", "runs": "1",
 }  # fmt: skip
 PAPER: Mapping[str, Mapping[str, str]] = {"fundus": _FUNDUS, "chest": _CHEST, "cifar": _CIFAR, "natural": _NATURAL}
@@ -47,13 +52,14 @@ def differences(record: Record) -> Section:
 def _rows(record: Record, part: str) -> Iterator[tuple[str, ...]]:
     for what, here in settings(record, part).items():
         paper = PAPER[record.name][what]
-        yield part, what, paper, here, _word(paper, here)
+        same = record.has_data if what == "data" else paper.removesuffix(CITED) == here
+        yield part, what, paper, here, _word(paper, same=same)
 
 
-def _word(paper: str, here: str) -> str:
+def _word(paper: str, *, same: bool) -> str:
     if "not stated" in paper:
         return "left open"
-    return "as in the paper" if paper == here else "differs"
+    return "as in the paper" if same else "differs"
 
 
 def settings(record: Record, part: str) -> dict[str, str]:
@@ -66,8 +72,9 @@ def settings(record: Record, part: str) -> dict[str, str]:
         "data": record.identity.why,
         "network": spec.model,
         "donor": _donor(spec),
-        "image size": f"{spec.task.image_size} px" if spec.task.image_size else "as stored",
+        "image size": f"{train.side(spec.task.image_size or min(card['sizes']['smallest']))} px",
         "optimiser": _optimiser(train),
+        "schedule": _schedule(train),
         "batch": f"{train.batch_size} images",
         "length": f"{train.epochs:g} epochs" if train.epochs else f"{train.steps:,} steps",
         "augmentation": train.augment + (f"; ten crops of {train.ten_crop} px to test" if train.ten_crop else ""),
@@ -88,8 +95,14 @@ def _donor(spec: StudySpec) -> str:
 def _optimiser(train: TrainSpec) -> str:
     momentum = f", momentum {train.momentum:g}" if train.optimizer == "sgd" else ""
     decay = f", weight decay {train.weight_decay:g}" if train.weight_decay else ""
-    schedule = f", {train.schedule}" if train.schedule != "constant" else ""
-    return f"{train.optimizer}{momentum}, learning rate {train.lr:g}{decay}{schedule}"
+    return f"{train.optimizer}{momentum}, learning rate {train.lr:g}{decay}"
+
+
+def _schedule(train: TrainSpec) -> str:
+    if train.schedule == "step":
+        shares = (place if place < 1 else place / (train.epochs or 1) for place in train.milestones)
+        return f"x{train.gamma:g} at {', '.join(f'{100 * share:g}' for share in shares)} %"
+    return f"plateau, x{train.gamma:g}" if train.schedule == "plateau" else train.schedule
 
 
 def _precision(record: Record, part: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -44,12 +45,30 @@ class Finding:
         estimate: the number that it rests on most, with its 95 % interval over seeds; None where there is none.
         unit: of the estimate: the metric's name, ``times``, ``share``, ``way`` (from chance to identity).
         why: what is missing or what else matters, in a sentence; may be empty.
+        parts: outcomes of a claim's parts, where it has several.
     """
 
     outcome: Outcome
     estimate: Interval | None = None
     unit: str = ""
     why: str = ""
+    parts: tuple[Outcome, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """``why``, and what became of the parts.
+
+        Examples:
+            >>> Finding(Outcome.CANNOT_TELL, parts=(Outcome.REPLICATED, Outcome.CANNOT_TELL)).reason
+            'Of 2 parts 1 replicated, 1 cannot tell.'
+        """
+        counts = Counter(self.parts)
+        if len(counts) < 2:
+            return self.why
+        shown = sorted(counts, key=lambda outcome: (outcome is self.outcome, list(Outcome).index(outcome)))
+        told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in shown)
+        number = " (the number is the first of these)" if self.estimate is not None else ""
+        return f"{self.why} Of {len(self.parts)} parts {told}{number}.".strip()
 
 
 class Logs(NamedTuple):
@@ -226,9 +245,11 @@ class Evidence:
 
     Attributes:
         parts: name -> its curves.
+        commands: name of a part -> what runs it, for what is missing.
     """
 
     parts: Mapping[str, Part]
+    commands: Mapping[str, str] = field(default_factory=dict)
 
     def part(self, name: str) -> Part:
         """One part.
@@ -237,7 +258,8 @@ class Evidence:
             NotRunError: it is not there.
         """
         if name not in self.parts or not len(self.parts[name].frame):
-            raise NotRunError(f"Part {name} of the recipe has no curves yet.")
+            remedy = f": {self.commands[name]}" if name in self.commands else ""
+            raise NotRunError(f"Part {name} has no curves yet{remedy}.")
         return self.parts[name]
 
     def grids(self, part: str, metric: str) -> list[Arms]:
@@ -262,4 +284,5 @@ def _no_metric(metric: str, is_known: bool) -> str:
 def worst_of(findings: Sequence[Finding], outcome: Outcome) -> Finding:
     """The finding that decides a claim of several parts, with the outcome of the whole."""
     deciding = next((each for each in findings if each.outcome == outcome), findings[0])
-    return Finding(outcome, deciding.estimate, deciding.unit, deciding.why)
+    parts = tuple(part for each in findings for part in each.parts or (each.outcome,))
+    return Finding(outcome, deciding.estimate, deciding.unit, deciding.why, parts)

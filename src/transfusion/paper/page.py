@@ -14,6 +14,7 @@ from transfusion.paper.claims import Claim
 from transfusion.paper.differences import differences
 from transfusion.paper.evidence import Finding
 from transfusion.paper.gallery import gallery
+from transfusion.paper.own_donor import own_donors
 from transfusion.paper.record import Record
 from transfusion.paper.rules import Outcome
 from transfusion.paper.tables import Beside, columns_of
@@ -25,7 +26,7 @@ PARTS = {"T1": "t1", "T2": "t2", "T3": "t5", "T4": "t4", "T5": "t5"}
 SHOWN_IN = {
     "A1": "T1", "A2": "T1", "A7": "F4", "A8": "F4", "A9": "F11", "A10": "F2", "A": "F3", "B": "F5",
     "C1": "T2", "C2": "T2", "C3": "T2", "C": "F13", "D5": "F6", "D6": "T5", "D": "T5",
-    "E1": "T4", "E2": "T4", "E5": "T4", "E": "F7", "F3": "F14", "F4": "F14", "F": "F8",
+    "E1": "T4", "E2": "T4", "E5": "T4", "E6": "T4", "E7": "T4", "E": "F7", "F3": "F14", "F4": "F14", "F": "F8",
     "G6": "F15", "G7": "F15", "G": "F9", "H4": "F18", "H": "F10",
 }  # fmt: skip
 
@@ -39,6 +40,7 @@ def write_page(record: Record) -> Path:
         _claims(record, pictures, tables),
         *tables,
         *([figures] if pictures else []),
+        *own_donors(record),
         differences(record),
         _parts(record),
     ]
@@ -81,7 +83,7 @@ def _row(record: Record, claim: Claim, finding: Finding, anchors: dict[str, str]
     shown = SHOWN_IN.get(claim.id) or SHOWN_IN.get(claim.id[0], "")
     place = next((anchor for name, anchor in anchors.items() if name.startswith(shown)), "") if shown else ""
     number, scope = number_of(finding), record.scope_of(claim)
-    said = (claim.id, claim.says, claim.section, number, str(finding.outcome), scope, _own(claim), finding.why)
+    said = (claim.id, claim.says, claim.section, number, str(finding.outcome), scope, _own(claim), finding.reason)
     return (*said, Cell(shown if place else "-", shown, link=place))
 
 

@@ -73,6 +73,11 @@ class Record:
         return ", ".join(filter(None, (str(self.identity.scope), "miniature" if self.is_miniature else "", changed)))
 
     @property
+    def has_data(self) -> bool:
+        """Whether its data are the paper's, whole."""
+        return self.identity.scope is Scope.SAME_DATA
+
+    @property
     def has_levels(self) -> bool:
         """Whether its levels may be set beside the paper's: its data, its network, all of it."""
         return self.scope == str(Scope.SAME_DATA)
@@ -91,7 +96,8 @@ class Record:
     @cached_property
     def evidence(self) -> Evidence:
         """All parts of this recipe and of those beside it."""
-        return Evidence({name: part for each in (*self.beside, self) for name, part in each.parts.items()})
+        parts = {name: part for each in (*self.beside, self) for name, part in each.parts.items()}
+        return Evidence(parts, dict(_commands()))
 
     @cached_property
     def findings(self) -> list[tuple[Claim, Finding]]:
@@ -111,6 +117,13 @@ class Record:
         if not claim.id.startswith("I") and claim.id != "F4":
             return self.scope
         return "; ".join(f"{each.name}: {each.scope}" for each in (self, *self.beside))
+
+
+def _commands() -> Iterator[tuple[str, str]]:
+    """Part -> what runs it, by the first of its items."""
+    for recipe, about in PAPER.items():
+        for item in reversed(about.items):
+            yield from ((part, f"transfusion paper {recipe} --only {item.name}") for part in item.parts)
 
 
 def neighbours(folder: Path) -> list[Path]:
@@ -157,7 +170,7 @@ def _row(record: Record, claim: Claim, finding: Finding) -> dict[str, object]:
         "outcome": str(finding.outcome),
         **_numbers(finding.estimate),
         "unit": finding.unit,
-        "why": finding.why,
+        "why": finding.reason,
         "own": str(own.outcome) if own else None,
         **{f"own_{name}": value for name, value in _numbers(own.estimate if own else None).items()},
     }

@@ -22,6 +22,7 @@ PANEL_IN = 3.4  # height of a row of panels
 FAINT = 0.25  # opacity of the fewest images of Figure 13; all images are 1
 ZOOM_EPOCHS = 5  # the first epochs of Figure 7
 MODES = {"identity": SCHEMES["mean_var"], "mean_var": SCHEMES["kaiming"], "pretrained": SCHEMES["default"]}
+WHOLE = "whole course"
 SMALL_COLUMNS = 4  # of panels of the diseases
 
 
@@ -47,20 +48,22 @@ class Line:
 def lines(frame: pd.DataFrame, starts: Sequence[str], references: Sequence[str] = ()) -> list[Line]:
     """The curves of some starts, those that have any."""
     found = []
+    partial_ones = [start for start in starts if " upto " in start]
     for start in dict.fromkeys((*starts, *references)):
         rows = frame[frame["start"] == start]
         if len(rows):
-            found.append(Line(f"{start} ({rows['run'].nunique()})", rows, _style(start), start in references))
+            style = _style(start, partial_ones)
+            found.append(Line(f"{start} ({rows['run'].nunique()})", rows, style, start in references))
     return found
 
 
-def _style(start: str) -> Style:
-    """A mode of batch norm has a colour of its own, everything else that of its scheme."""
+def _style(start: str, partial_ones: Sequence[str] = ()) -> Style:
+    """A mode of batch norm has a colour of its own, and each partial start a dash; else it is that of the scheme."""
     scheme, _, mode = start.partition(" bn=")
     if mode:
         return MODES[mode]
-    upto = start.partition(" upto ")[2]
-    return style_of(scheme.split(" ")[0], 1 + sum(map(ord, upto)) % 7 if upto else 0)
+    place = 1 + partial_ones.index(start) if start in partial_ones else 0
+    return style_of(scheme.split(" ")[0], place)
 
 
 def draw_lines(axes: Axes, drawn: Sequence[Line], column: str, until: float | None = None) -> None:
@@ -77,26 +80,25 @@ def draw_lines(axes: Axes, drawn: Sequence[Line], column: str, until: float | No
         axes.plot(
             steps, mean, linestyle=line.style.dash, marker=line.style.marker, markersize=4, markevery=every, **look
         )
-        axes.fill_between(
-            steps, mean - std, mean + std, color=line.style.colour, alpha=0.12 * line.opacity, linewidth=0
-        )
+        low, high = np.maximum(mean - std, 0), np.minimum(mean + std, 1)
+        axes.fill_between(steps, low, high, color=line.style.colour, alpha=0.12 * line.opacity, linewidth=0)
     plain(axes)
 
 
-def courses(drawn: Sequence[Line], column: str, title: str, until: Sequence[float | None]) -> Figure:
-    """Panels side by side that show the same curves, each up to a step; None is the whole course.
+def courses(drawn: Sequence[Line], column: str, title: str, until: Mapping[str, float | None]) -> Figure:
+    """Panels side by side that show the same curves, each up to a step.
 
     Args:
         drawn: curves.
         column: of the frame.
         title: of the metric.
-        until: of every panel.
+        until: title of every panel -> its last step; None is the whole course.
     """
     figure = sheet(PANEL_IN, [line.label for line in drawn])
     panels = figure.subplots(1, len(until), sharey=True, squeeze=False)[0]
-    for axes, end in zip(panels, until, strict=True):
+    for axes, (what, end) in zip(panels, until.items(), strict=True):
         draw_lines(axes, drawn, column, end)
-        axes.set(xlabel="optimiser steps", title="whole course" if end is None else f"first {end:g} steps")
+        axes.set(xlabel="optimiser steps", title=what)
     panels[0].set_ylabel(f"held-out {title}")
     legend_below(figure, panels[0], "start (n seeds)")
     return finished(figure)
@@ -139,6 +141,7 @@ def by_disease(frame: pd.DataFrame, positives: Mapping[str, int]) -> Figure:
         axes.set_axis_off()
     for axes in panels[max(0, len(known) - SMALL_COLUMNS) : len(known)]:
         axes.set_xlabel("optimiser steps")
+        axes.tick_params(labelbottom=True)  # the lowest of its column, above an empty place
     for axes in panels[: len(known) : SMALL_COLUMNS]:
         axes.set_ylabel("held-out AUC")
     legend_below(figure, panels[0], "start (n seeds)")
@@ -210,9 +213,10 @@ class Courses:
             return
         frame = _largest(self.frames[part])
         drawn = lines(frame, starts, references)
-        until = (float(frame["step"].max()) / 4, None) if early else (None,)
+        quarter = float(frame["step"].max()) / 4
+        until = {f"first {quarter:g} steps": quarter} if early else {}
         dashed = f" Dashed: {' and '.join(references)}." if references else ""
-        draw = partial(courses, drawn, self.metric.column, self.metric.title, until)
+        draw = partial(courses, drawn, self.metric.column, self.metric.title, {**until, WHOLE: None})
         yield shown(name, draw, f"{what}{dashed} Mean over seeds, their number in brackets; bands of one sd.")
 
     def _by_amount(self) -> Iterator[Picture]:
@@ -222,7 +226,7 @@ class Courses:
         for name, size in {"F7a": sizes[-1], "F7b": sizes[0]}.items() if len(sizes) > 1 else [("F7", sizes[0])]:
             own = frame[frame["size"] == size]
             drawn = lines(own, STARTS, ("kaiming",))
-            until = (None, float(np.ceil(ZOOM_EPOCHS * size / self.batch)))
+            until = {WHOLE: None, f"first {ZOOM_EPOCHS} epochs": float(np.ceil(ZOOM_EPOCHS * size / self.batch))}
             draw = partial(courses, drawn, self.metric.column, self.metric.title, until)
             caption = f"{size:,.0f} images: the whole course and the first {ZOOM_EPOCHS} epochs. Dashed: kaiming."
             yield shown(name, draw, caption)

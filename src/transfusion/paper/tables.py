@@ -19,6 +19,7 @@ from transfusion.verdict.curves import read
 
 WORDS = {Outcome.REPLICATED: "agrees", Outcome.CONTRADICTED: "differs", Outcome.CANNOT_TELL: "open"}
 PAPER_NAMES = {"pretrained": "ImageNet Transfer", "mean_var": "Mean Var Init", "random": "Random Init"}
+DONORS = {"T4": {"pretrained": "CIFAR100"}}  # where the paper names the column after another donor than ImageNet
 PERCENT = ("T1", "T2")  # tables whose numbers the paper prints as percentages
 CIFAR10_COUNT = 50_000
 Row = tuple[Cell | str, ...]
@@ -51,7 +52,8 @@ class Beside:
         number = self.name[1:]
         unit = "in percent" if self.name in PERCENT else "as fractions"
         caption = f"Table {number}: {self.printed.title}, {unit}. Paper | here, mean ± sd over seeds (n)."
-        columns = ("column", *(["positive"] if self.positives else []), *(PAPER_NAMES[start] for start in STARTS))
+        names = PAPER_NAMES | DONORS.get(self.name, {})
+        columns = ("column", *(["positive"] if self.positives else []), *(names[start] for start in STARTS))
         layout = Table(self.name.lower(), caption, columns, tuple(self._layout()))
         return Section(self.name.lower(), f"Table {number}: {self.printed.title}", (layout, self._judged()))
 
