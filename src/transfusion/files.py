@@ -15,7 +15,19 @@ from typing import Any
 
 from transfusion.errors import StoreError, TransfusionError
 
-_NO_MEMORY = ("cannot allocate memory", "can't allocate memory", "failed to map segment", "can't start new thread")
+_NO_THREAD = "can't start new thread"  # for want of memory or of processes: Python does not say which
+_NO_MEMORY = ("cannot allocate memory", "can't allocate memory", "failed to map segment", _NO_THREAD)
+_REMEDIES = {
+    errno.EMFILE: "raise the number of open files (ulimit -n)",
+    errno.ENFILE: "close programs that keep files open",
+    errno.EAGAIN: "raise the number of processes (ulimit -u), or take fewer workers",
+    errno.ENOMEM: "free some, or take fewer workers",
+    errno.ENOSPC: "free the disk",
+    errno.EDQUOT: "free the disk",
+    errno.EROFS: "make the disk writable",
+    errno.EACCES: "give this user access",
+    errno.EPERM: "give this user access",
+}
 
 CHECKSUM = "checksum"
 _HOST = re.sub(r"\W", "-", socket.gethostname())
@@ -48,10 +60,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def unwritable(path: Path, error: OSError) -> StoreError:
     """One line for a file that cannot be written, and what to do."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        remedy = "Raise the number of open files (ulimit -n) and run the same command again."
+        advice = "Raise the number of open files (ulimit -n) and run the same command again."
     else:
-        remedy = "Free the disk or choose another --out."
-    return StoreError(f"Cannot write {path}: {error.strerror or error}. {remedy}")
+        advice = "Free the disk or choose another --out."
+    return StoreError(f"Cannot write {path}: {error.strerror or error}. {advice}")
 
 
 def flush_folder(folder: Path) -> None:
@@ -208,6 +220,8 @@ def reason(error: BaseException) -> str:
     """
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if _NO_THREAD in str(error):
+        return "no more threads can be started"
     if lacks_memory(error):
         return "not enough memory"
     first = (str(error).strip().splitlines() or [""])[0].rstrip(".:")
@@ -224,6 +238,21 @@ def is_passing(error: BaseException) -> bool:
         (True, False)
     """
     return lacks_memory(error) or (isinstance(error, OSError) and error.errno is not None)
+
+
+def remedy(error: BaseException) -> str:
+    """What to do about a fault of the machine, before trying again; empty where that depends.
+
+    Examples:
+        >>> remedy(OSError(28, "No space left on device")), remedy(OSError(5, "Input/output error"))
+        ('free the disk', '')
+        >>> remedy(RuntimeError("can't start new thread"))
+        'free memory, raise the number of processes (ulimit -u), or take fewer workers'
+    """
+    if _NO_THREAD in str(error):
+        return "free memory, raise the number of processes (ulimit -u), or take fewer workers"
+    number = error.errno if isinstance(error, OSError) else None
+    return _REMEDIES.get(errno.ENOMEM if number is None and lacks_memory(error) else number or 0, "")
 
 
 def lacks_memory(error: BaseException) -> bool:

@@ -1,3 +1,4 @@
+import errno
 import re
 
 import pytest
@@ -95,17 +96,22 @@ def test_without_anything_the_recipes_are_meant_and_share_a_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "line"),
     [
-        MemoryError(),
-        RuntimeError("can't start new thread"),
-        RuntimeError("unable to mmap 4322336 bytes from file <a>: Cannot allocate memory (12)"),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
-        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        (MemoryError(), "not enough memory.*free some"),
+        (RuntimeError("can't start new thread"), "no more threads.*free memory.*ulimit -u"),
+        (RuntimeError("unable to mmap 9 bytes from file <a>: Cannot allocate memory (12)"), "not enough memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes"), "not enough memory"),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), "not enough memory"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "Cannot allocate memory.*free some"),
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), "ulimit -u"),
+        (OSError(errno.EMFILE, "Too many open files"), "ulimit -n"),
+        (OSError(errno.ENOSPC, "No space left on device", "page.html"), "page.html.*free the disk"),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error.*lost: run the same command again"),
     ],
-    ids=lambda error: f"{type(error).__name__} {str(error)[:20]}",
+    ids=lambda value: f"{type(value).__name__} {str(value)[:20]}",
 )
-def test_too_little_memory_is_one_line_however_a_library_says_it(error, monkeypatch, capsys):
+def test_a_want_of_the_machine_is_one_line_with_its_remedy(error, line, monkeypatch, capsys):
     def fail(**_):
         raise error
 
@@ -113,7 +119,8 @@ def test_too_little_memory_is_one_line_however_a_library_says_it(error, monkeypa
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     assert stopped.value.code == 2
-    assert "not enough memory" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert re.fullmatch(f"transfusion: .*{line}.*\n", said)
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):

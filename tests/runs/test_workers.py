@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -14,7 +15,7 @@ from transfusion.runs import executors, queue, workers
 from transfusion.runs.machine import Machine
 from transfusion.runs.run import Job
 from transfusion.runs.store import Store
-from transfusion.runs.workers import Crew, Inline, carry_out_all
+from transfusion.runs.workers import Crew, Inline, StarvedError, carry_out_all
 from transfusion.spec import RunSpec, TaskSpec
 
 pytestmark = pytest.mark.training
@@ -105,6 +106,35 @@ def test_a_run_whose_process_dies_once_is_tried_again(jobs, monkeypatch):
 
     assert sorted(outcome_of(jobs, monkeypatch, script)) == [0, 1, 2]
     assert not Store(jobs[1].folder).run(jobs[1].run.id).failure()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), OSError(24, "Too many open files")])
+def test_an_executor_whose_thread_ends_does_not_keep_anybody_waiting(jobs, monkeypatch, capsys, error):
+    """It starts a second thread when it first sends a process anything."""
+    start, main = threading.Thread.start, threading.current_thread()
+
+    def limited(self):
+        if threading.current_thread() is not main:
+            raise error
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    before = threading.excepthook
+    with pytest.raises(StarvedError, match="--workers 0"):
+        list(carry_out_all(jobs, Crew(2, CPU)))
+    assert threading.excepthook is before
+    assert "Traceback" not in capsys.readouterr().err
+    assert {job.files.state for job in jobs} == {"new"}
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), BlockingIOError(11, "unavailable")])
+def test_processes_that_cannot_start_are_one_line(jobs, monkeypatch, error):
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(StarvedError, match="ulimit -u.*--workers 0"):
+        list(carry_out_all(jobs, Crew(2, CPU)))
 
 
 def test_cores_are_divided_among_the_runs(monkeypatch):

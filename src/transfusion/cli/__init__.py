@@ -14,7 +14,7 @@ from transfusion import __version__, terms
 from transfusion.cli import commands, paper
 from transfusion.cli.options import Setting, listed, names, seconds, size, stage, studies_of
 from transfusion.errors import SpecError, TransfusionError
-from transfusion.files import is_passing, reason
+from transfusion.files import is_passing, reason, remedy
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -48,7 +48,8 @@ def main() -> None:
         if not is_passing(error):  # a bug
             raise
         where = f": {error.filename}" if isinstance(error, OSError) and error.filename else ""
-        _complain(f"{reason(error)}{where}. Nothing that was finished is lost: run the same command again then.")
+        first = f"{advice}, then " if (advice := remedy(error)) else ""
+        _complain(f"{reason(error)}{where}. Nothing that was finished is lost: {first}run the same command again.")
 
 
 def _complain(message: str) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 
 from transfusion import schemes, tasks
 from transfusion.errors import DivergedError, SpecError
-from transfusion.files import write_table
+from transfusion.files import lacks_memory, write_table
 from transfusion.locks.leases import LeaseLostError
 from transfusion.networks import donors, models
 from transfusion.runs import trackers
@@ -28,6 +28,8 @@ from transfusion.spec import RunSpec
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+
+NO_MEMORY = "Not enough memory: lower --batch-size or --workers, or free some."
 _ALONE = threading.Lock()  # torch's random state and threads belong to the process: one run at a time
 
 
@@ -107,7 +109,7 @@ def carry_out(job: Job) -> Ending:
         except Exception as error:
             if files.state == "done":  # its result is on disk: only tidying went wrong
                 return "done"
-            message = " ".join(str(error).split()) or type(error).__name__
+            message = NO_MEMORY if lacks_memory(error) else " ".join(str(error).split()) or type(error).__name__
             files.fail(message, traceback.format_exc(), retry=not isinstance(error, DivergedError))
             return "failed"
     return "done"

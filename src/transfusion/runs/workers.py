@@ -10,19 +10,21 @@ import contextlib
 import multiprocessing
 import os
 import queue
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, InvalidStateError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from multiprocessing.context import SpawnContext
 from typing import Any, TypeVar
 
 import torch
 
 from transfusion import cores
-from transfusion.errors import StoreError
-from transfusion.files import reason
+from transfusion.errors import ClusterError
+from transfusion.files import is_passing, reason, remedy
 from transfusion.runs.executors import POLL_S, Pool
 from transfusion.runs.jobs import Ending, Job
 from transfusion.runs.machine import Machine, end_with_parent, environment, keep_memory
@@ -47,6 +49,71 @@ class Inline(Executor):
         except Exception as error:
             future.set_exception(error)
         return future
+
+
+class StarvedError(ClusterError, BrokenExecutor):
+    """This machine lacks what processes need: memory, threads, open files."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> StarvedError:
+        """Say what is lacking and what to do."""
+        first = f"{advice}, or " if (advice := remedy(error)) else ""
+        return cls(
+            f"Processes cannot be served here ({reason(error)}). Nothing that was finished is lost: {first}run in this "
+            "process with --workers 0."
+        )
+
+
+class Processes(ProcessPoolExecutor):
+    """Processes whose futures fail when the executor's own thread does.
+
+    That thread alone answers them. It needs a second thread, pipes and memory, and ends where one is lacking.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._given: set[Future[Any]] = set()
+        self._starved: StarvedError | None = None
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """See ``concurrent.futures``.
+
+        Raises:
+            StarvedError: if no process can be started.
+        """
+        try:
+            future = super().submit(fn, *args, **kwargs)
+        except Exception as error:
+            if is_passing(error):
+                raise StarvedError.of(error) from error
+            raise
+        self._given.add(future)
+        future.add_done_callback(self._given.discard)
+        self._fail_all()  # the thread may have ended meanwhile
+        return future
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Notice the end of the executor's thread; other threads' errors are left to who looked after them before."""
+        former = threading.excepthook
+
+        def note(failed: threading.ExceptHookArgs) -> None:
+            if type(failed.thread).__module__ != ProcessPoolExecutor.__module__ or failed.exc_value is None:
+                former(failed)
+                return
+            self._starved = StarvedError.of(failed.exc_value)
+            self._fail_all()
+
+        threading.excepthook = note
+        try:
+            yield
+        finally:
+            threading.excepthook = former
+
+    def _fail_all(self) -> None:
+        for future in list(self._given if self._starved else ()):
+            with contextlib.suppress(InvalidStateError):
+                future.set_exception(self._starved)
 
 
 @dataclass(frozen=True)
@@ -77,27 +144,32 @@ class Crew:
 
     @contextlib.contextmanager
     def executor(self) -> Iterator[Executor]:
-        """Processes that end with this one, however it ends."""
+        """Processes that end with this one, however it ends.
+
+        Raises:
+            StarvedError: if this machine lacks what they need.
+        """
         if self.workers == 0:
             yield Inline()
             return
         # a forked process inherits the locks of OpenMP and CUDA in whatever state they are, and hangs
         context = multiprocessing.get_context("spawn")
         try:
-            cards = context.Queue()
-        except OSError as error:  # no semaphores: /dev/shm is missing, full or forbidden
-            raise StoreError(
-                f"Processes cannot be started here ({reason(error)}). Run in this one with --workers 0."
-            ) from error
-        for place in range(self.workers):
-            # a queue, since an initializer cannot know which of the processes it starts in
-            cards.put(self.gpus[place % len(self.gpus)] if self.gpus else None)
-        with _environment(environment(self.machine.threads)):
-            pool = ProcessPoolExecutor(self.workers, context, _settle, (os.getpid(), cards))
+            pool = Processes(self.workers, context, _settle, (os.getpid(), self._cards(context)))
+        except (OSError, RuntimeError, MemoryError) as error:  # no semaphores: /dev/shm is missing, full or forbidden
+            raise StarvedError.of(error) from error
+        with _environment(environment(self.machine.threads)), pool.watched():
             try:
                 yield pool
             finally:
                 _end(pool)
+
+    def _cards(self, context: SpawnContext) -> Any:
+        """A queue of the cards of each process: an initializer cannot know which of the processes it starts in."""
+        cards = context.Queue()
+        for place in range(self.workers):
+            cards.put(self.gpus[place % len(self.gpus)] if self.gpus else None)
+        return cards
 
 
 def _shares(devices: int) -> tuple[str, ...]:
@@ -123,7 +195,10 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 def _settle(parent: int, cards: Any) -> None:
     """Start of a worker: keep to its own cards, leave Ctrl-C to the parent, and never outlive it."""
-    end_with_parent(parent)
+    try:
+        end_with_parent(parent)
+    except RuntimeError:  # no thread: an initializer that raises has its traceback printed, and ends the process too
+        os._exit(1)
     with contextlib.suppress(queue.Empty):
         mine = cards.get(timeout=1)
         if mine is not None:
@@ -153,6 +228,7 @@ def carry_out_all(
 
     Raises:
         ClusterError: if ``executor`` takes no more jobs, or gives no futures.
+        StarvedError: if this machine lacks memory, threads or files for the processes of ``crew``.
     """
     waiting, deaths = Queue(jobs), Counter[str]()
     if executor:
