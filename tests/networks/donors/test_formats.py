@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from transfusion.errors import DonorError, UnsafeFileError
 from transfusion.networks import models
 from transfusion.networks.donors import load
-from transfusion.networks.donors.formats import of_folder, of_model, of_timm, of_torchvision
+from transfusion.networks.donors.formats import of_config, of_folder, of_model, of_timm, of_torchvision
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -250,3 +250,24 @@ class Evil:
 
     def __reduce__(self):
         return (setattr, (Evil, "ran", True))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"num_classes": 2},
+        {"mean": (0.1, 0.2, 0.3)},
+        {"std": (0.1, 0.2, 0.3)},
+        {"mean": None, "input_size": (3, 96, 96)},
+    ],
+)
+def test_what_a_config_of_timm_leaves_out_is_what_timm_takes(config):
+    from timm.data import resolve_data_config
+
+    theirs, ours = resolve_data_config(pretrained_cfg=config), of_config(config, "mine")
+    assert (ours.mean, ours.std, ours.interpolation) == (theirs["mean"], theirs["std"], theirs["interpolation"])
+
+
+def test_grey_images_need_a_mean_of_their_own():
+    with pytest.raises(DonorError, match="mine is of images with 1 channels and gives no mean and std"):
+        of_config({"mean": [0.5], "input_size": [1, 28, 28]}, "mine")

@@ -14,6 +14,7 @@ from transfusion.errors import DonorError
 from transfusion.networks.donors.catalogue import HUB, timm_config, torchvision_weights
 from transfusion.terms import Interpolation
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # timm's own would be a slow import
 _LIBRARIES = ("torchvision:", "timm:")
 # switches of transformers' image processors that no mean and std can stand for
 _OTHER_PIXELS = {
@@ -86,12 +87,23 @@ def of_timm(name: str) -> InputFormat:
 def of_config(config: Mapping[str, Any], source: str) -> InputFormat:
     """The format in a ``pretrained_cfg`` of timm's, as code or as published in a ``config.json``.
 
+    What it leaves out is what timm then takes (``timm.data.resolve_data_config``): ImageNet's mean and standard
+    deviation, bicubic.
+
+    Raises:
+        DonorError: mean or standard deviation are left out for images that have not three channels.
+
     Examples:
         >>> of_config({"mean": [0.5], "std": [0.25], "input_size": [1, 28, 28]}, "mine").std
         (0.25,)
+        >>> of_config({"std": [0.25, 0.25, 0.25]}, "mine").mean
+        (0.485, 0.456, 0.406)
     """
     channels, size, _ = config.get("input_size") or (3, None, None)
-    mean, std = (tuple(config.get(key) or usual) for key, usual in (("mean", (0.5,)), ("std", (0.5,))))
+    mean, std = (config.get(name) for name in ("mean", "std"))
+    if channels != len(IMAGENET_MEAN) and not (mean and std):
+        raise DonorError(f"{source} is of images with {channels} channels and gives no mean and std. Add them.")
+    mean, std = tuple(mean or IMAGENET_MEAN), tuple(std or IMAGENET_STD)
     return InputFormat(mean, std, config.get("interpolation") or "bicubic", source, channels, size)
 
 
