@@ -27,6 +27,11 @@ _REMEDIES = {
     errno.EROFS: "make the disk writable",
     errno.EACCES: "give this user access",
     errno.EPERM: "give this user access",
+    errno.EEXIST: "choose another place, or move away what is there",
+    errno.ENOTDIR: "choose a place in a folder",
+    errno.ENOENT: "choose a place where folders can be made",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "remove the links that lead to each other",
 }
 
 CHECKSUM = "checksum"

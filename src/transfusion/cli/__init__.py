@@ -175,7 +175,9 @@ def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
         raise SpecError("--max-seeds and --budget say when --until decided gives up; give it too.")
 
     from transfusion.runs.machine import Machine
+    from transfusion.runs.trackers import check
 
+    check(how["trackers"])
     if dry_run:
         return _preview(studies, Machine(**machine), how["workers"])
     if plan_only:
@@ -204,9 +206,7 @@ def _preview(studies: list[Study], machine: Machine, workers: int | None) -> int
 def _run(the_study: Study, **how: Any) -> Summary:
     """Say what is worth knowing, and carry out what is not finished."""
     from transfusion.cli import terminal
-    from transfusion.runs.trackers import check
 
-    check(how["trackers"])
     click.echo(f"Study in {the_study.store.folder}", err=True)
     plan = the_study.plan()
     for note in (*plan.card.get("warnings", []), *plan.notes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import pickle
 import warnings
@@ -14,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.e2e.corpus.making import Make, pictures, setting, study
+from transfusion.networks import models
 
 
 def donors() -> Iterator[tuple[str, Make]]:
@@ -74,6 +76,17 @@ def donors() -> Iterator[tuple[str, Make]]:
             "pretrained",
         ]
 
+    def spoilt(value: float) -> Make:
+        def make(here: Path) -> list[str]:
+            state = models.build("cbr_tiny_small", 2, 3, 16).state_dict()
+            state["block1.0.weight"][0, 0, 0, 0] = value
+            (here / "w.pth").write_bytes(saved(state))
+            return [*study(pictures(here / "pets"), "--donor", f"file:{here / 'w.pth'}"), "--schemes", "pretrained"]
+
+        return make
+
+    yield "donor: a NaN", spoilt(math.nan)
+    yield "donor: an infinity", spoilt(math.inf)
     yield "donor: quantised", quantised
     yield "donor: of another network", other
 
@@ -109,6 +122,10 @@ def folders() -> Iterator[tuple[str, Make]]:
     yield "two links in a ring", with_pets(chain)
     yield "an empty folder", lambda here: study(here)
     yield "one class", lambda here: study(pictures(here / "one", ("cat",)))
+    yield (
+        "one class in test",
+        lambda here: study([pictures(here / "set" / "train"), pictures(here / "set" / "test", ("cat",))][0].parent),
+    )
     yield "one picture a class", lambda here: study(pictures(here / "few", count=1))
     for name, content in {
         "empty": b"",

@@ -17,7 +17,20 @@ def settings() -> Iterator[tuple[str, Make]]:
         for value in odd:
             if (key, value) not in {("margin", "true and false"), ("task.image_size", "''")}:
                 yield f"{key}={value}", setting("--set", f"{key}={value}")
-    for value in ("[-1]", "[2147483648]", "[0.5]", "[nan]", "[]", "7", "['a']", "[[1]]", "[1e30]"):
+    for value in (
+        "[-1]",
+        "[2147483648]",
+        "[0.5]",
+        "[nan]",
+        "[]",
+        "7",
+        "['a']",
+        "[[1]]",
+        "[1e30]",
+        "[0, 0]",
+        "[true]",
+        "range(9)",
+    ):
         yield f"seeds={value}", setting("--set", f"seeds={value}")
     for value in ("nan%", "inf%", "-5%", "0%", "101%", "1e400", "nan", "%", "", "5.5", "0x10", "1_0_0_0_0_0", "10,,20"):
         yield f"--sizes {value}", setting("--sizes", value)
@@ -25,7 +38,12 @@ def settings() -> Iterator[tuple[str, Make]]:
         yield f"name={value}", setting("--set", f"name={value}")
     for words in (
         ["--batch-size", "1000000000000"],
+        ["--batch-size", "1"],
         ["--seeds", "10000000"],
+        ["--set", f"name={'x' * 300}"],
+        ["--data", "x/" * 3000],
+        ["--data", os.fsdecode(b"caf\xe9")],
+        ["--out", os.fsdecode(b"/dev/null/caf\xe9")],
         ["--seeds", "0"],
         ["--steps", "0"],
         ["--devices", "0"],
@@ -79,6 +97,9 @@ def specs() -> Iterator[tuple[str, Make]]:
         "itself.yaml": "task: &a\n  data: *a\n",
         "laughs.yaml": "a: &a [x,x,x,x,x,x,x,x,x]\n"
         + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefg", "bcdefgh", strict=True)),
+        "laughs for seeds.yaml": "a: &a [1,1,1,1,1,1,1,1,1]\n"
+        + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefg", "bcdefgh", strict=True))
+        + "seeds: *h\n",
         "bytes.yaml": b"\xff\xfe\x00\x01",
         "nul.yaml": 'task: {data: "a\\0b"}\n',
         "control.yaml": "name: \x07\n",

@@ -86,7 +86,7 @@ def read(spec: TaskSpec, root: Path) -> Listing:
         raise TaskError(f"{root} holds no complete {folders}. Unpack the python version of CIFAR there.")
     name, folder = found
     edition = EDITIONS[name]
-    classes = tuple(text.decode() for text in unpickle(folder / edition.meta)[edition.names])
+    classes = _classes(folder / edition.meta, edition)
     batches = {"train": edition.train, "test": edition.test}
     entries: list[Entry] = []
     for split, files in batches.items():
@@ -116,12 +116,32 @@ def unpickle(path: Path) -> dict[bytes, Any]:
     """
     try:
         with path.open("rb") as file:
-            batch: dict[bytes, Any] = ArrayUnpickler(file, encoding="bytes").load()
+            batch: object = ArrayUnpickler(file, encoding="bytes").load()
     except UnsafeFileError as error:
         raise UnsafeFileError(f"{path} is refused: {error}. Download CIFAR again.") from None
     except Exception as error:  # a damaged pickle raises almost anything
         raise TaskError(f"{path} is damaged: {error}. Download CIFAR again.") from error
+    if not isinstance(batch, dict):
+        raise TaskError(
+            f"{path} is damaged: it holds {type(batch).__name__}, not arrays by name. Download CIFAR again."
+        )
     return batch
+
+
+def _classes(path: Path, edition: Edition) -> tuple[str, ...]:
+    """The names of the classes.
+
+    Raises:
+        TaskError: if the file is not what its publishers made.
+    """
+    names = unpickle(path).get(edition.names)
+    if not isinstance(names, list) or len(names) < 2 or not all(_is_name(name) for name in names):
+        raise TaskError(f"{path} is damaged: it needs the names of two classes or more. Download CIFAR again.")
+    return tuple(name.decode() for name in names)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, bytes) and value.isascii()
 
 
 def _labels(path: Path, edition: Edition, num_classes: int) -> list[int]:
@@ -131,9 +151,14 @@ def _labels(path: Path, edition: Edition, num_classes: int) -> list[int]:
         TaskError: if the batch is not what its publishers made.
     """
     batch = unpickle(path)
-    labels, data = batch[edition.labels], batch[b"data"]
-    whole = isinstance(data, np.ndarray) and data.dtype == np.uint8 and data.shape == (len(labels), 3 * 32 * 32)
-    if not whole or not all(isinstance(label, int) and 0 <= label < num_classes for label in labels):
+    labels, data = batch.get(edition.labels), batch.get(b"data")
+    if (
+        not isinstance(data, np.ndarray)
+        or not isinstance(labels, list)
+        or data.dtype != np.uint8
+        or data.shape != (len(labels), 3 * 32 * 32)
+        or not all(isinstance(label, int) and 0 <= label < num_classes for label in labels)
+    ):
         raise TaskError(
             f"{path} is damaged: it needs bytes of shape (n, 3072) and n labels in 0..{num_classes - 1}. "
             "Download CIFAR again."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,8 @@ def _image_headers(path: Path) -> tuple[Shapes, np.dtype[Any]]:
     dtypes = set()
     try:
         with zipfile.ZipFile(path) as archive:
+            if twice := [name for name, count in Counter(archive.namelist()).items() if count > 1]:
+                raise ValueError(f"{twice[0]} is there twice")
             for split in ("train", "val", "test"):
                 if f"{split}_images.npy" in archive.namelist():
                     with archive.open(f"{split}_images.npy") as member:
@@ -74,7 +77,7 @@ def _image_headers(path: Path) -> tuple[Shapes, np.dtype[Any]]:
                         _check_size(archive.getinfo(member.name).file_size - member.tell(), shape, dtype)
                     shapes[split] = shape
                     dtypes.add(dtype)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise TaskError(f"{path} is not a readable .npz file: {error}. Download or write it again.") from error
     _check_headers(path, shapes, dtypes)
     return shapes, dtypes.pop()
@@ -108,7 +111,9 @@ def _labels(path: Path, splits: Sequence[str]) -> dict[str, np.ndarray]:
                 labels[split] = values[:, 0] if values.shape[1:] == (1,) else values
     except KeyError as error:
         raise TaskError(f"{path} has no array '{split}_labels' beside '{split}_images'.") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise TaskError(f"{path} is not a readable .npz file: {error}. Download or write it again.") from error
+    except (TypeError, ValueError) as error:
         raise TaskError(f"The {split} labels in {path} cannot be read: {error}. They must be numbers.") from error
     if len({values.shape[1:] for values in labels.values()}) > 1 or values.ndim not in (1, 2):
         shapes = {split: values.shape for split, values in labels.items()}

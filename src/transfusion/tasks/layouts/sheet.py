@@ -21,6 +21,7 @@ from transfusion.files import reading
 MISSING = ("", "nan", "NaN", "NA", "N/A", "null", "#N/A", "None", "<NA>")
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz")
 WORKBOOK = ".xlsx"
+MAX_COLUMNS = 4096  # pandas takes milliseconds for each; the largest published sets have hundreds of labels
 GZIP = b"\x1f\x8b"
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -54,11 +55,12 @@ def read_table(path: Path) -> pd.DataFrame:
     semicolon, tab or bar that the header has most of; Excel's ``sep=;`` line is obeyed.
 
     Raises:
-        TaskError: if it is no such file or has no rows.
+        TaskError: if it is no such file, has no rows or thousands of columns.
     """
     readers = {WORKBOOK: _of_workbook, ".jsonl": _of_json_lines}
     try:
         table = readers.get(path.suffix.lower(), _of_text)(path)
+        _refuse_many(len(table.columns))
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise TaskError(f"{path} cannot be read as a table: {' '.join(str(error).split())}.") from error
     if table.empty:
@@ -106,6 +108,7 @@ def is_row_number(column: str) -> bool:
 
 def _of_text(path: Path) -> pd.DataFrame:
     separator, text = _separator(text_of(path))
+    _refuse_many(text.partition("\n")[0].count(separator) + 1)  # before pandas spends half a minute on them
     # all as text: an identifier 007 is no number, and a class "NA" may be a class
     table: pd.DataFrame = pd.read_csv(
         io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False
@@ -114,6 +117,11 @@ def _of_text(path: Path) -> pd.DataFrame:
     if len(table) and len(header.columns) == len(table.columns):  # pandas numbers the columns of one name
         table.columns = pd.Index([own or name for own, name in zip(header.iloc[0], table.columns, strict=True)])
     return table
+
+
+def _refuse_many(columns: int) -> None:
+    if columns > MAX_COLUMNS:
+        raise ValueError(f"it has {columns:,} columns; keep those that say something about the images")
 
 
 def _of_json_lines(path: Path) -> pd.DataFrame:
