@@ -104,22 +104,22 @@ def test_the_heatmaps_pair_different_seeds_and_one_run_with_its_own_start(tmp_pa
     for pairs of one seed, which share random numbers and are never shown."""
     store = made(tmp_path, NAMES, 3)
     for unit in units_of.units(store):
-        if unit.kind not in ("grid", "seeds", "untrained"):
+        if unit.kind not in ("grid", "seeds", "untrained", "across"):
             continue
         seed = {run: store.run(run).spec().seed for run, _ in unit.weights}
         lines = [",".join([*PAIR, *FOUND, "kind"])]
         for (a, a_step), (b, b_step) in itertools.combinations(unit.weights, 2):
-            apart = {"seeds": 0.6, "untrained": 0.1}.get(unit.kind, 0.99)
+            apart = {"seeds": 0.6, "untrained": 0.1, "across": 0.3}.get(unit.kind, 0.99)
             value = apart if seed[a] != seed[b] else 0.9 if a == b else 0.99
             lines.append(f"stem,{a},{a_step},{b},{b_step},cca,{value},{value},0.05,4,4,640,40,,,{unit.kind}")
         write_text(store.representation_path(unit.id, "csv"), "\n".join(lines) + "\n")
     panel = pictures(store)["representations-heatmaps"].draw().axes[0]
     assert panel.get_title().split(" ")[0] == "stem"
     values = np.asarray(panel.get_images()[0].get_array().filled(np.nan))
-    expected = np.full((6, 6), np.nan)
+    expected = np.full((6, 6), 0.3)
     expected[:3, :3], expected[3:, 3:] = 0.1, 0.6
     expected[[0, 1, 2, 3, 4, 5], [3, 4, 5, 0, 1, 2]] = 0.9
-    assert np.allclose(values, expected, equal_nan=True)
+    assert np.allclose(values, expected)
     likeness = pictures(store)["representations-likeness"].draw().axes[0]
     lines = {text.get_text() for text in likeness.get_legend().get_texts()}
     assert {"two seeds of random (3)", "two untrained random (3)"} <= lines

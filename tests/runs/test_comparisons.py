@@ -60,6 +60,7 @@ def test_every_unit_that_the_paper_asks_for_is_there(study):
         "dynamics": 4,
         "seeds": 1,
         "untrained": 1,
+        "across": 1,
         "activations": 1,
     }
     assert representations.missing(study.store) == []
@@ -69,7 +70,8 @@ def test_the_frame_has_every_pair_at_every_stage(study):
     frame = similarity(study.store)
     stages = frame["stage"].nunique()
     rows = frame[frame["measure"] == "cca"].groupby("kind").size().to_dict()
-    assert rows == {"grid": 2 * 6 * stages, "dynamics": 4 * 4 * stages, "seeds": 6 * stages, "untrained": 6 * stages}
+    expected = {"grid": 2 * 6, "dynamics": 4 * 4, "seeds": 6, "untrained": 6, "across": 6}
+    assert rows == {kind: pairs * stages for kind, pairs in expected.items()}
     dynamics = frame[frame["kind"] == "dynamics"]
     assert sorted(dynamics["a_step"].unique()) == [0, 1, 2, 4]
     assert (dynamics["a_run"] == dynamics["b_run"]).all()
@@ -89,6 +91,12 @@ def test_seeds_are_paired_in_a_ring(monkeypatch, seeds, pairs):
         assert len({frozenset(unit.weights) for unit in units}) == len(units) == pairs
         assert all(len({run for run, _ in unit.weights}) == 2 for unit in units)
         assert all(own == step for unit in units for _, own in unit.weights)
+    seed_of, last = {run.id: run.seed for run in runs}, spec.train.steps
+    across = [[(seed_of[run], step) for run, step in unit.weights] for unit in found if unit.kind == "across"]
+    assert len(across) == pairs
+    assert all(before != after and (first, end) == (0, last) for (before, first), (after, end) in across)
+    if seeds > 2:
+        assert sorted(before for (before, _), _ in across) == sorted(after for _, (after, _) in across)
 
 
 def test_both_ways_to_the_same_number_agree(study):

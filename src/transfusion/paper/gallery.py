@@ -78,7 +78,7 @@ def _representations(record: Record) -> Iterator[Picture]:
     four = blocks[:FOUR] if len(blocks) >= FOUR else ["stem", *blocks]
     images, maps = _activations(record)
     caption = (
-        "Similarity of six networks by stage (different seeds; before against after of one run), what training "
+        "Similarity of six networks by stage (of different seeds; a start before and after of one run), what training "
         "changes, and activations with channels matched between starts."
     )
     apart = table[table["kind"] != "dynamics"]

@@ -187,4 +187,10 @@ def dynamics(table: pd.DataFrame) -> Iterator[Picture]:
         own = along[along["a_start"] == start]
         if len(own):
             caption = f"Similarity of each stage along training with its end, {start}; mean over seeds."
-            yield shown(name, partial(stages.dynamics, own), caption)
+            yield shown(name, partial(_of_one_start, own), caption)
+
+
+def _of_one_start(own: pd.DataFrame) -> Figure:
+    figure = stages.dynamics(own)
+    figure.axes[0].set_ylim(0, 1.02)  # the same for all three starts
+    return figure

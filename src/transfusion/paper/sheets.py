@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from transfusion.metrics.registry import judging
 from transfusion.paper.published import STARTS
 from transfusion.report.figures.canvas import finished, legend_below, plain, sheet
+from transfusion.report.figures.stages import MAP
 from transfusion.report.palette import SCHEMES, Style, style_of
 from transfusion.report.parts import Picture
 
@@ -34,7 +37,8 @@ class Line:
         label: for the legend.
         rows: of a study's frame.
         style: how it is drawn.
-        is_reference: drawn dashed and without a band, to compare the others with.
+        is_reference: drawn dashed, to compare the others with.
+        has_band: drawn with one; a reference never is.
         opacity: 0 to 1.
     """
 
@@ -43,6 +47,7 @@ class Line:
     style: Style
     is_reference: bool = False
     opacity: float = 1.0
+    has_band: bool = True
 
 
 def lines(frame: pd.DataFrame, starts: Sequence[str], references: Sequence[str] = ()) -> list[Line]:
@@ -52,18 +57,22 @@ def lines(frame: pd.DataFrame, starts: Sequence[str], references: Sequence[str] 
     for start in dict.fromkeys((*starts, *references)):
         rows = frame[frame["start"] == start]
         if len(rows):
+            name = start.partition(" rest ")[0].replace("pretrained upto", "up to")
             style = _style(start, partial_ones)
-            found.append(Line(f"{start} ({rows['run'].nunique()})", rows, style, start in references))
+            found.append(Line(f"{name} ({rows['run'].nunique()})", rows, style, start in references))
     return found
 
 
 def _style(start: str, partial_ones: Sequence[str] = ()) -> Style:
-    """A mode of batch norm has a colour of its own, and each partial start a dash; else it is that of the scheme."""
+    """A mode of batch norm and each partial start have a colour of their own; else it is that of the scheme."""
     scheme, _, mode = start.partition(" bn=")
     if mode:
         return MODES[mode]
-    place = 1 + partial_ones.index(start) if start in partial_ones else 0
-    return style_of(scheme.split(" ")[0], place)
+    if start not in partial_ones:
+        return style_of(scheme.split(" ")[0])
+    place = partial_ones.index(start)
+    deeper = colormaps[MAP](0.85 * place / max(1, len(partial_ones) - 1))  # lighter for more stages
+    return replace(style_of("pretrained", 1 + place), colour=to_hex(deeper))
 
 
 def draw_lines(axes: Axes, drawn: Sequence[Line], column: str, until: float | None = None) -> None:
@@ -80,6 +89,8 @@ def draw_lines(axes: Axes, drawn: Sequence[Line], column: str, until: float | No
         axes.plot(
             steps, mean, linestyle=line.style.dash, marker=line.style.marker, markersize=4, markevery=every, **look
         )
+        if not line.has_band:
+            continue
         low, high = np.maximum(mean - std, 0), np.minimum(mean + std, 1)
         axes.fill_between(steps, low, high, color=line.style.colour, alpha=0.12 * line.opacity, linewidth=0)
     plain(axes)
@@ -98,7 +109,7 @@ def courses(drawn: Sequence[Line], column: str, title: str, until: Mapping[str, 
     panels = figure.subplots(1, len(until), sharey=True, squeeze=False)[0]
     for axes, (what, end) in zip(panels, until.items(), strict=True):
         draw_lines(axes, drawn, column, end)
-        axes.set(xlabel="optimiser steps", title=what)
+        axes.set(xlabel="optimiser steps", title=what if len(until) > 1 else "")
     panels[0].set_ylabel(f"held-out {title}")
     legend_below(figure, panels[0], "start (n seeds)")
     return finished(figure)
@@ -113,6 +124,7 @@ def by_size(frame: pd.DataFrame, column: str, title: str) -> Figure:
             frame[(frame["start"] == start) & (frame["size"] == size)],
             _style(start),
             opacity=FAINT + (1 - FAINT) * place / max(1, len(sizes) - 1),
+            has_band=False,  # nine would hide the lines
         )
         for start in STARTS
         for place, size in enumerate(sizes)

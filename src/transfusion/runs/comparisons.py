@@ -6,6 +6,7 @@ A unit is a set of weights, all of the largest data size, that see the held-out 
 - ``seeds``: every start of two seeds after training: how alike networks get that share neither random numbers nor
   the order of images. Starts of one seed share both (``mean_var`` and ``random`` begin as scaled copies);
 - ``untrained``: the same before training, the yardstick of what networks share that have learned nothing;
+- ``across``: every start of one seed before training and of another seed after it;
 - ``dynamics``: one run, each of its snapshots with its end;
 - ``activations``: maps of two images by every start of the first seed, before and after.
 
@@ -49,7 +50,7 @@ from transfusion.similarity.networks import compare
 from transfusion.spec import RepresentationSpec, RunSpec
 from transfusion.tasks import Task
 
-Kind = Literal["grid", "seeds", "untrained", "dynamics", "activations"]
+Kind = Literal["grid", "seeds", "untrained", "across", "dynamics", "activations"]
 BATCH = 32  # images
 
 
@@ -179,12 +180,16 @@ def units(store: Store) -> list[Unit]:
         found += [Unit("dynamics", tuple((files.id, step) for step in files.weights())) for files, _ in group]
         if seed == next(iter(by_seed)):
             found.append(Unit("activations", ends))
-    couples = dict.fromkeys(frozenset(pair) for pair in zip(by_seed, [*by_seed][1:] + [*by_seed][:1], strict=True))
-    both = [
-        [run for seed in by_seed if seed in couple for run in by_seed[seed]] for couple in couples if len(couple) > 1
-    ]
+    # a ring, in which every seed is before as often as after; of two seeds there is one couple
+    ring = {frozenset(pair): pair for pair in zip(by_seed, [*by_seed][1:] + [*by_seed][:1], strict=True)}
+    couples = [couple for pair, couple in ring.items() if len(pair) > 1]
+    both = [[run for seed in by_seed if seed in couple for run in by_seed[seed]] for couple in couples]
     found += [Unit("seeds", tuple((files.id, run.train.steps) for files, run in group)) for group in both]
-    return found + [Unit("untrained", tuple((files.id, 0) for files, _ in group)) for group in both]
+    found += [Unit("untrained", tuple((files.id, 0) for files, _ in group)) for group in both]
+    for one, other in couples:
+        ends = tuple((files.id, run.train.steps) for files, run in by_seed[other])
+        found.append(Unit("across", (*((files.id, 0) for files, _ in by_seed[one]), *ends)))
+    return found
 
 
 def missing(store: Store) -> list[Unit]:

@@ -261,7 +261,7 @@ def comparing_s(settings: RepresentationSpec, runs: Sequence[RunSpec], pace: Pac
     couples = num_seeds if num_seeds > 2 else num_seeds - 1
     along = [len(snapshot_steps(run.train)) + 1 for run in runs]
     ends = 2 * starts
-    groups = num_seeds + 2 * couples  # grid, seeds and untrained: networks of which every pair is compared
+    groups = num_seeds + 3 * couples  # grid; seeds, untrained and across: networks of which every pair is compared
     passes = groups * ends + sum(along) + len(runs)
     pairs = groups * ends * (ends - 1) / 2 + sum(along)
     each_s = min(settings.images, pace.num_held_out) * pace.image_s

@@ -32,10 +32,10 @@ def heatmaps(table: pd.DataFrame) -> Figure:
     """Similarity of all pairs of networks of different seeds, before and after training, one panel per stage.
 
     Networks of one seed share random numbers, so a start is set beside itself and others of another seed, the mean over
-    pairs of seeds. Before against after is of one run, the change that training made; other such pairs are left blank.
+    pairs of seeds. A start before against itself after training is of one run, the change that training made.
 
     Args:
-        table: comparisons of kinds ``grid``, ``seeds`` and ``untrained``, of one measure.
+        table: comparisons of kinds ``grid``, ``seeds``, ``untrained`` and ``across``, of one measure.
 
     Source:
         Paper, figure 9 and figure 14.
@@ -209,6 +209,7 @@ def networks_of(table: pd.DataFrame) -> list[tuple[str, str]]:
 def matrix_of(own: pd.DataFrame, names: list[tuple[str, str]]) -> NDArray[np.float64]:
     """Means by network and network: of different seeds, and of before and after of one run."""
     apart = own["kind"].isin(("seeds", "untrained")) & (own["a_seed"] != own["b_seed"])
+    apart |= (own["kind"] == "across") & (own["a_seed"] != own["b_seed"]) & (own["a_start"] != own["b_start"])
     change = (own["kind"] == "grid") & (own["a_run"] == own["b_run"])
     chosen = own[apart | change]
     values = np.full((len(names), len(names)), np.nan)
