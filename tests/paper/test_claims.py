@@ -1,5 +1,8 @@
 """Planted curves whose truth is known, and the paper's own tables under the same rules."""
 
+from itertools import combinations
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +15,7 @@ from transfusion.paper.grids import PAPER as PAPER_RECIPES
 from transfusion.paper.grids import Choices
 from transfusion.paper.published import TABLES
 from transfusion.paper.rules import Outcome
+from transfusion.runs.comparisons import units
 from transfusion.runs.plan import starts
 from transfusion.verdict import conclude
 
@@ -219,3 +223,27 @@ def test_a_jackknife_of_pairs_covers_their_mean():
         found = jackknife(range(6), mean)
         inside += found.low < 0 < found.high
     assert 0.91 < inside / 300 < 0.985
+
+
+def compared(monkeypatch, within, across):
+    """Every comparison that a study of three starts and three seeds makes, at one block."""
+    frame = Planted(PAPER, {}, num_seeds=3, budget=1000).frame(3)
+    seeds = frame.groupby("run")["seed"].first()
+    runs = [
+        (SimpleNamespace(id=run, has_weights=True, weights=lambda: {0: None, 1000: None}),
+         SimpleNamespace(seed=seed, train=SimpleNamespace(steps=1000)))
+        for run, seed in seeds.items()
+    ]  # fmt: skip
+    monkeypatch.setattr("transfusion.runs.comparisons.finished", lambda store: runs)
+    draw, rows = np.random.default_rng(0), []
+    for unit in units(None):
+        for (a, a_step), (b, b_step) in combinations(unit.weights, 2):
+            value = (within if a_step == b_step else across) + draw.normal(0, 0.005)
+            rows.append({"stage": "layer4", "a_run": a, "a_step": a_step, "b_run": b, "b_step": b_step,
+                         "measure": "cca", "value": value, "baseline": 0.1, "kind": unit.kind})  # fmt: skip
+    return Evidence({"t1": Part(frame, similarity=pd.DataFrame(rows), stages=("stem", "layer4", "head"))})
+
+
+def test_two_groups_of_networks_emerge_from_what_a_study_compares(monkeypatch):
+    assert CLAIMS["G3"].judge(compared(monkeypatch, 0.8, 0.3)).outcome is R
+    assert CLAIMS["G3"].judge(compared(monkeypatch, 0.3, 0.8)).outcome is C
