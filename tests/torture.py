@@ -19,6 +19,7 @@ RESULT = ROOT / "benchmarks" / "results" / "torture.md"
 FAMILIES = {  # tests -> what one of them is, unless it counts more by a property
     "tests/e2e/test_kill.py": "kills",
     "tests/e2e/test_faults.py": "faults",
+    "tests/e2e/test_page_on_a_full_disk.py": "faults",
     "tests/runs/test_damage.py": "damaged files",
     "tests/e2e/test_corpus.py": "bad inputs",
 }

@@ -104,7 +104,11 @@ def is_alive(pid: int) -> bool:
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole text file atomically; what is not UTF-8 in a name becomes a question mark."""
-    content = text.encode("utf-8", errors="replace")
+    write_bytes(path, text.encode("utf-8", errors="replace"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file atomically."""
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 

@@ -1,12 +1,9 @@
 """A small study in which one call fails once: one line or a recorded failure, and then the same bits."""
 
-import errno
-import importlib
 import itertools
-import os
-import resource
 
 import pytest
+from faults import Failing, Limited, os_error
 from small import CALLS, bits, carry_out, litter, pictures
 
 from transfusion.errors import TransfusionError
@@ -38,33 +35,6 @@ def expected(tmp_path_factory, data):
     study, outcome = carry_out(data, tmp_path_factory.mktemp("whole"))
     assert not outcome.failed
     return bits(study)
-
-
-class Failing:
-    """The n-th call of a function fails, once."""
-
-    def __init__(self, name, number, error):
-        module, self.name = name.split(".")
-        self.module = importlib.import_module(module)
-        self.real, self.left, self.error = getattr(self.module, self.name), number, error
-
-    def __call__(self, *args, **named):
-        self.left -= 1
-        if self.left == 0:
-            raise self.error
-        return self.real(*args, **named)
-
-    def __enter__(self):
-        setattr(self.module, self.name, self)
-        return self
-
-    def __exit__(self, *_):
-        setattr(self.module, self.name, self.real)
-
-
-def os_error(code):
-    number = getattr(errno, code)
-    return OSError(number, os.strerror(number))
 
 
 def check_one(data, folder, expected, fault):
@@ -118,22 +88,6 @@ def test_no_file_system_call_may_not_fail(data, tmp_path, expected, record_prope
 @pytest.mark.parametrize("call", ALLOCATIONS)
 def test_no_allocation_may_not_fail(data, tmp_path, expected, record_property, call):
     record_property("faults", every(data, tmp_path, expected, call, MemoryError))
-
-
-class Limited:
-    """No file may grow over a number of bytes: libraries in C and Rust meet it too."""
-
-    left = 0
-
-    def __init__(self, num_bytes):
-        self.num_bytes = num_bytes
-
-    def __enter__(self):
-        self.former = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (self.num_bytes, self.former[1]))
-
-    def __exit__(self, *_):
-        resource.setrlimit(resource.RLIMIT_FSIZE, self.former)
 
 
 @pytest.mark.parametrize(

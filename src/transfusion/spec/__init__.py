@@ -192,6 +192,13 @@ class StudySpec(Spec):
             raise ValueError("a study's name is the name of its folder, without slashes")
         return name
 
+    @field_validator("seeds")
+    @classmethod
+    def _each_seed_once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):  # one training would count as two
+            raise ValueError("a seed is there twice; each stands for one training")
+        return seeds
+
     @model_validator(mode="after")
     def _room_for_seeds(self) -> StudySpec:
         if self.until and len(self.seeds) > self.max_seeds:

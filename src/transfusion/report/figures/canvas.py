@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
 from collections.abc import Callable, Collection
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from transfusion.errors import StoreError
+from transfusion.files import write_bytes
 from transfusion.verdict.inference import Floats
 
 FORMATS = ("svg", "pdf", "png")
@@ -96,32 +97,26 @@ def save(figure: Figure, folder: Path, name: str) -> Path:
     Raises:
         StoreError: when the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _save(figure, folder, name)
-    except OSError as error:
-        why = error.strerror or error
-        raise StoreError(f"Cannot write figures to {folder}: {why}. Free the disk or choose another --out.") from error
-    return folder / f"{name}.svg"
-
-
-def _save(figure: Figure, folder: Path, name: str) -> None:
     # 42: TrueType, as journals ask for; the salt makes ids of a rebuilt figure the same
     fixed: Any = {"svg.fonttype": "none", "svg.hashsalt": name, "pdf.fonttype": 42}
+    whole = folder / f"{name}.svg"
+    others = {suffix: folder / f"{name}.{suffix}" for suffix in FORMATS if suffix != "svg"}
     with rc_context(fixed), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
-        drawn = io.BytesIO()
-        _write(figure, drawn, "svg")
-        whole = folder / f"{name}.svg"
-        others = {suffix: folder / f"{name}.{suffix}" for suffix in FORMATS if suffix != "svg"}
-        if all(path.exists() for path in others.values()) and whole.exists() and whole.read_bytes() == drawn.getvalue():
-            return  # three quarters of the time that a page takes
-        whole.unlink(missing_ok=True)  # written last: where it is, the others are of the same figure
+        drawn = _drawn(figure, "svg")
+        if all(path.exists() for path in others.values()) and whole.exists() and whole.read_bytes() == drawn:
+            return whole  # three quarters of the time that a page takes
+        with contextlib.suppress(OSError):  # a folder that cannot be written is told by the first file
+            whole.unlink(missing_ok=True)  # written last: where it is, the others are of the same figure
         for suffix, path in others.items():
-            _write(figure, path, suffix)
-        whole.write_bytes(drawn.getvalue())
+            write_bytes(path, _drawn(figure, suffix))
+    write_bytes(whole, drawn)
+    return whole
 
 
-def _write(figure: Figure, to: Path | io.BytesIO, suffix: str) -> None:
+def _drawn(figure: Figure, suffix: str) -> bytes:
+    """In memory: a writer of matplotlib's that meets a full disk ends in errors of its own."""
+    file = io.BytesIO()
     ground = "white" if suffix == "png" else "none"  # PNGs go into slides, SVGs onto pages in either colour
-    figure.savefig(to, format=suffix, dpi=160, facecolor=ground, metadata=_NO_DATES[suffix])
+    figure.savefig(file, format=suffix, dpi=160, facecolor=ground, metadata=_NO_DATES[suffix])
+    return file.getvalue()
