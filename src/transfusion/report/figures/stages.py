@@ -40,12 +40,13 @@ def heatmaps(table: pd.DataFrame) -> Figure:
     Source:
         Paper, figure 9 and figure 14.
     """
-    stages = spread(list(dict.fromkeys(table["stage"])))
-    columns = min(3, len(stages))
+    stages, names = spread(list(dict.fromkeys(table["stage"]))), networks_of(table)
+    are_many = len(names) > MOST_NUMBERS
+    columns = min(2 if are_many else 3, len(stages))
     rows = -(-len(stages) // columns)
-    figure = Figure(figsize=(10, 3.2 * rows + 0.6), layout="constrained")
+    row_in = 0.19 * len(names) + 1.3 if are_many else 3.2  # a line of text for every network
+    figure = Figure(figsize=(10, row_in * rows + 0.6), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
-    names = networks_of(table)
     for place, (panel, stage) in enumerate(zip(panels, stages, strict=False)):
         own = table[table["stage"] == stage]
         image = draw_heatmap(
