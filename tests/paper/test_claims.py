@@ -247,3 +247,23 @@ def compared(monkeypatch, within, across):
 def test_two_groups_of_networks_emerge_from_what_a_study_compares(monkeypatch):
     assert CLAIMS["G3"].judge(compared(monkeypatch, 0.8, 0.3)).outcome is R
     assert CLAIMS["G3"].judge(compared(monkeypatch, 0.3, 0.8)).outcome is C
+
+
+def along(*by_seed):
+    """Shares along trainings on natural images, one list of (fraction, share) per seed."""
+    rows = [
+        {"start": "random", "seed": seed, "step": round(800 * fraction), "fraction": fraction, "share": share,
+         "when": "before" if fraction == 0 else "after" if fraction == 1 else "during"}
+        for seed, states in enumerate(by_seed) for fraction, share in states
+    ]  # fmt: skip
+    return Evidence({"f14": Part(Planted({"random": 1.0}, {}).frame(0), gabor=pd.DataFrame(rows))})
+
+
+def test_a_training_that_has_not_ended_says_nothing_of_its_last_filters():
+    fast = [(0, 0.05), (0.1, 0.6), (0.5, 0.7)]
+    ended = [[*fast, (1.0, 0.8 + 0.01 * seed)] for seed in range(3)]
+    early = [(0, 0.05), (0.1, 0.05)]
+    assert CLAIMS["F3"].judge(along(*ended)).outcome is R
+    found = CLAIMS["F3"].judge(along(*ended, early))
+    assert (found.outcome, found.estimate.n) == (R, 3)
+    assert CLAIMS["F3"].judge(along(early)).outcome is N

@@ -172,8 +172,10 @@ def along_training(gabor: pd.DataFrame) -> Figure:
         label=f"random, mean ± sd over {int(over['count'].max())} seeds",
     )  # fmt: skip
     axes.axhline(0.05, color="#767676", linestyle=":", label="random phases of the same spectrum: 5 %")
-    axes.set_xscale("symlog", linthresh=1)
-    axes.set(xlabel="optimiser steps", ylabel="Gabor-like filters", ylim=(-0.02, 1.02))
+    axes.set_xscale("symlog", linthresh=1, linscale=0.5)
+    axes.xaxis.set_major_formatter("{x:.0f}")
+    top = min(1.02, max(0.3, 1.2 * float(over["mean"].max())))
+    axes.set(xlabel="optimiser steps", ylabel="Gabor-like filters", xlim=(-0.2, None), ylim=(-0.02, top))
     plain(axes)
     legend_below(figure, axes, "")
     return finished(figure)
@@ -181,7 +183,8 @@ def along_training(gabor: pd.DataFrame) -> Figure:
 
 def shown(name: str, draw: Any, caption: str, *, is_photo: bool = False) -> Picture:
     """A figure by the paper's number."""
-    return Picture(name, draw, f"Figure {name.removeprefix('F')} of the paper, here. {caption}", caption, is_photo)
+    number = name.removeprefix("F").partition("-")[0]
+    return Picture(name, draw, f"Figure {number} of the paper, here. {caption}", caption, is_photo)
 
 
 class Courses:

@@ -66,12 +66,13 @@ def _below(shares: pd.Series, bound: float) -> Finding:
 
 
 def _along(evidence: Evidence) -> pd.DataFrame:
-    """Shares of every seed along the training on natural images, in order."""
+    """Shares of every seed that has ended along its training on natural images, in order."""
     table = evidence.part("f14").gabor
     along = table[table["when"] != "difference"].sort_values(["seed", "fraction"]) if len(table) else table
-    if len(along) < 3:
-        raise NotRunError("No filters along the training of a network on natural images.")
-    return along
+    ended = along[along["seed"].isin(along.loc[along["when"] == "after", "seed"])] if len(along) else along
+    if len(ended) < 3:
+        raise NotRunError("No filters along a finished training of a network on natural images.")
+    return ended
 
 
 def _learns_fast(evidence: Evidence) -> Finding:
