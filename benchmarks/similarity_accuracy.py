@@ -110,11 +110,11 @@ def single_products() -> str:
         for n, d in ((20_000, 512), (50_000, 256), (65_536, 128), (300_000, 64), (16_384, 1024)):
             x, y = (torch.from_numpy(each.astype(np.float32)) for each in make(np.random.default_rng(1), n, d))
             double, single = (summed(x, y, single) for single in (False, True))
-            bound = max(arrays._error_in_single(view, n) for view in (double.x, double.y))
+            bound = max(arrays.error_in_single(view, n) for view in (double.x, double.y))
             change = (single.correlations - double.correlations).abs().max().item()
             value = abs(single.correlations.mean() - double.correlations.mean()).item()
             worst = max(worst, value / bound)
-            taken = "yes" if bound < arrays._MOST_ERROR else "no"
+            taken = "yes" if bound < arrays.MOST_ERROR else "no"
             rows.append(f"| {name} | {n:,} | {d} | {bound:.1e} | {value:.1e} | {change:.1e} | {taken} |")
     title = f"## Float32 products on large float32 arrays\n\nThe change is at most {worst:.2f} of the bound."
     return title + "\n\n" + "\n".join(rows)

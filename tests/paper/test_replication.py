@@ -129,7 +129,7 @@ def test_data_of_another_kind_are_refused_before_anything_is_trained(tmp_path, p
 @pytest.mark.slow
 @pytest.mark.parametrize("pictures", [("NORMAL", "PNEUMONIA")], indirect=True)
 def test_two_classes_test_the_claims_on_their_disease_alone(tmp_path, pictures, monkeypatch):
-    monkeypatch.setattr("transfusion.paper.grids._MINI", TrainSpec(lr=1e-3, steps=4, batch_size=8, eval_every=2))
+    monkeypatch.setattr("transfusion.paper.grids.MINI", TrainSpec(lr=1e-3, steps=4, batch_size=8, eval_every=2))
     donor = tmp_path / "donor.safetensors"
     write_tensors(donor, models.build("cbr_tiny_small", 5).state_dict())
     out = tmp_path / "out"
@@ -176,7 +176,7 @@ def test_a_recipe_runs_once_and_judges_every_claim(tmp_path, pictures):
     command = ["paper", "fundus", *options, "--donor", f"file:{donor}", "--out", str(out), "--workers", "0"]
     runner = CliRunner()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transfusion.paper.grids._MINI", TrainSpec(lr=1e-3, steps=4, batch_size=8, eval_every=2))
+        patch.setattr("transfusion.paper.grids.MINI", TrainSpec(lr=1e-3, steps=4, batch_size=8, eval_every=2))
         first = runner.invoke(transfusion, [*command, "--only", "F4"], catch_exceptions=False)
         assert first.exit_code == 0, first.output
         runs = {path.name: path.stat().st_mtime_ns for path in (out / "runs").iterdir()}

@@ -124,9 +124,8 @@ def test_a_baseline_of_float32_networks_keeps_five_digits(name, condition):
 @pytest.mark.parametrize("rematched", [False, True])
 def test_the_way_of_the_gpu_gives_the_same_sums(monkeypatch, rematched):
     expected = _answers(_whole(_blocks(), rematched=rematched))
-    monkeypatch.setattr(Sums, "_add", Sums._add_on_gpu)
-    monkeypatch.setattr(Sums, "_rows_per_block", lambda self: 64)
-    _same(_answers(_whole(_blocks(), rematched=rematched)), expected)
+    monkeypatch.setattr("transfusion.similarity.sums.BLOCK", 64)
+    _same(_answers(_whole(_blocks(), rematched=rematched, stacked=True)), expected)
 
 
 def test_many_features_are_not_called_ill_conditioned_for_being_many():

@@ -119,7 +119,7 @@ class PaperRecipe:
 
 
 MAIN = ("pretrained", "mean_var", "random")
-_MINI = TrainSpec(lr=3e-4, steps=360, batch_size=32)
+MINI = TrainSpec(lr=3e-4, steps=360, batch_size=32)
 
 
 def _seeds(choices: Choices, usual: int) -> tuple[int, ...]:
@@ -145,7 +145,7 @@ def _fundus(choices: Choices) -> dict[str, StudySpec]:
         "task": TaskSpec(data=str(choices.data), image_size=size, crop=_crop(choices.data)),
         "model": model,
         "donor": choices.donor_of(model, usual),
-        "train": _MINI if choices.mini else full,
+        "train": MINI if choices.mini else full,
         "seeds": _seeds(choices, 3),
     }
     main = base | {"seeds": _seeds(choices, 3 if choices.mini else 5)}
@@ -188,7 +188,7 @@ def _batch_norms(main: Mapping[str, object], choices: Choices) -> StudySpec:
     if not choices.mini or has_batch_norm(str(main["model"])):
         return _study(main, "f5", schemes=MAIN, batch_norms=("identity", "mean_var", "pretrained"))
     donor = choices.donor_of(WITH_BATCH_NORM, f"timm:{WITH_BATCH_NORM}", is_main=False)
-    part = {**main, "model": WITH_BATCH_NORM, "donor": donor, "train": _MINI.with_values(steps=180)}
+    part = {**main, "model": WITH_BATCH_NORM, "donor": donor, "train": MINI.with_values(steps=180)}
     return _study(part, "f5", schemes=MAIN, batch_norms=("identity", "mean_var", "pretrained"))
 
 
@@ -216,7 +216,7 @@ def _chest(choices: Choices) -> dict[str, StudySpec]:
         "task": TaskSpec(data=str(choices.data), channels=3, **whole),
         "model": model,
         "donor": choices.donor_of(model, usual),
-        "train": _MINI.with_values(steps=180) if choices.mini else full,
+        "train": MINI.with_values(steps=180) if choices.mini else full,
         "seeds": _seeds(choices, 3 if choices.mini else 5),
     }
     return {"t5": _study(base, "t5", schemes=(*MAIN, "default"))}

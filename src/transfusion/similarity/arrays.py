@@ -24,7 +24,7 @@ _SINGLE_ENOUGH = (torch.float32, torch.float16, torch.bfloat16)
 # Rows times squared columns from which float32 products save time.
 LEAST_WORK = 1e9
 # Error up to which they are worth it; and variances whose squares they hold.
-_MOST_ERROR = 1e-8
+MOST_ERROR = 1e-8
 _VARIANCES = (1e-20, 1e20)
 
 
@@ -91,10 +91,10 @@ def _num_first(x: Tensor, y: Tensor, rows_per_image: int) -> int:
 
 def _well_conditioned(pair: Pair, n: int) -> bool:
     """Whether float32 products would change the mean correlation of n such samples by less than 1e-8."""
-    return max(_error_in_single(view, n) for view in (pair.x, pair.y)) < _MOST_ERROR
+    return max(error_in_single(view, n) for view in (pair.x, pair.y)) < MOST_ERROR
 
 
-def _error_in_single(view: View, n: int) -> float:
+def error_in_single(view: View, n: int) -> float:
     """Four standard deviations of it: 4 u sqrt(k / 6 + (k / 3)^2) mean(1 / l) (1 + max(z)^2) / sqrt(n d).
 
     Here u = 2^-24, l are the eigenvalues of the correlation matrix, and z is how many standard deviations a feature's

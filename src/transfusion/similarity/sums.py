@@ -41,6 +41,7 @@ class Sums:
             pair's baseline comes.
         device: where the sums live; that of the activations.
         eps: rounding unit of each representation, where its numbers come in a finer type than they were rounded to.
+        stacked: add up by torch, many rows at a time, as a GPU does best; None decides by the device.
 
     Examples:
         >>> x = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
@@ -58,6 +59,7 @@ class Sums:
         rematched: bool = False,
         device: torch.device | str = "cpu",
         eps: Sequence[float] | None = None,
+        stacked: bool | None = None,
     ) -> None:
         self.widths = tuple(widths)
         self.eps = list(eps) if eps else [0.0] * len(self.widths)
@@ -70,6 +72,7 @@ class Sums:
         # G up to the diagonal; above the networks' own blocks, where G would repeat itself, the re-matched products.
         self._gram = torch.zeros((size, size), dtype=torch.float64, device=device)
         self._rematched = rematched
+        self._stacked = self._gram.device.type != "cpu" if stacked is None else stacked
         self._shifts: list[Tensor] = []  # from the first rows; an estimate is enough, see the class
 
     @property
@@ -97,7 +100,7 @@ class Sums:
         # the coarsest counts
         self.eps = [max(eps, _rounding_unit(block)) for eps, block in zip(self.eps, blocks, strict=True)]
         away = partner(len(blocks[0]), rows_per_image)
-        add = self._add if self._gram.device.type == "cpu" else self._add_on_gpu
+        add = self._add_stacked if self._stacked else self._add
         add(blocks, away, single)
         self._check_finite()
 
@@ -189,7 +192,7 @@ class Sums:
 
         return fill
 
-    def _add_on_gpu(self, blocks: Sequence[Tensor], away: int, single: bool) -> None:
+    def _add_stacked(self, blocks: Sequence[Tensor], away: int, single: bool) -> None:
         height = min(self._rows_per_block(), len(blocks[0]))
         for start in range(0, len(blocks[0]), height):
             rows = slice(start, min(start + height, len(blocks[0])))

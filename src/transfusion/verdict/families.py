@@ -21,25 +21,6 @@ SHARED_BASELINE = 0.5  # correlation of two differences to one baseline, all spr
 SUSPICION = 0.25  # a spread this unlikely to be so large, were all alike, stands for itself
 
 
-def holm(p_values: Mapping[Name, float]) -> dict[Name, float]:
-    """p-values adjusted so that the chance of any false claim stays at the level they are held against.
-
-    A test that could not be made (NaN) stays NaN and costs the others nothing.
-
-    Source: Holm 1979, Scandinavian Journal of Statistics 6.
-
-    Examples:
-        >>> holm({"final": 0.01, "pace": 0.04, "area": float("nan")})
-        {'final': 0.02, 'pace': 0.04, 'area': nan}
-    """
-    made = sorted((p, name) for name, p in enumerate(p_values.values()) if not np.isnan(p))
-    adjusted, highest = [float("nan")] * len(p_values), 0.0
-    for place, (p, which) in enumerate(made):
-        highest = max(highest, min(1.0, (len(made) - place) * p))  # never below a smaller p's: Holm steps down
-        adjusted[which] = highest
-    return dict(zip(p_values, adjusted, strict=True))
-
-
 def holm_levels(p_values: Mapping[Name, float], alpha: float = 0.05) -> dict[Name, float]:
     """Level that each p-value is held against by Holm's procedure; intervals of these levels agree with its claims.
 
@@ -178,47 +159,6 @@ def against_baseline(
     return {name: pool.claim(each, num) for name, each in evidence.items()}
 
 
-def best_of(table: Mapping[str, Floats], level: float = 0.95) -> tuple[str, Interval]:
-    """The start with the highest mean, and how far above the best of the others it lies at least, picked as best of k.
-
-    Multiple comparisons with the best: the interval's lower end is above 0 just where the pick is shown to be the best,
-    whichever start it would have been.
-
-    Args:
-        table: start -> values by seed, the same seeds for all, (seeds,); at least two starts.
-        level: of confidence.
-
-    Source: Hsu 1984, Annals of Statistics 12.
-    """
-    names, values = list(table), np.stack(list(table.values()))
-    means, pool = values.mean(1), Pool.of(list(values))
-    pooled, df = pool.spread, pool.df
-    best = int(means.argmax())
-    gaps = means[best] - np.delete(means, best)
-    others, seeds = len(gaps), values.shape[1]
-    if not pooled > 0:
-        return names[best], Interval(float(gaps.min()), np.nan, np.nan, seeds, "there is no spread to judge by")
-    own = (values[best] - np.delete(values, best, axis=0)).var(axis=1, ddof=1)
-    limit = float(chdtri(seeds - 1, SUSPICION)) / (seeds - 1)
-    margins = np.where(
-        own > limit * pooled,
-        _one_sided(others, seeds - 1, level, 0.0) * np.sqrt(own / seeds),
-        _one_sided(others, df, level, SHARED_BASELINE) * np.sqrt(pooled / seeds),
-    )
-    return names[best], Interval(float(gaps.min()), float((gaps - margins).min()), np.inf, seeds)
-
-
-def _one_sided(num: int, df: float, level: float, correlation: float) -> float:
-    shared, own = np.sqrt(correlation), np.sqrt(1 - correlation)
-    factor, weight, scale, chance = _grid(df)
-
-    def below(limit: float) -> float:
-        return float(chance @ ndtr((limit * scale[:, None] + shared * factor) / own) ** num @ weight)
-
-    return float(brentq(lambda limit: below(limit) - level, 0, 1e4, xtol=1e-6))
-
-
-@cache
 def _grid(df: float) -> tuple[Floats, Floats, Floats, Floats]:
     """Nodes and weights of the common normal factor, and of the scale sqrt(chi2 / df) by equal chances."""
     factor, weight = np.polynomial.hermite_e.hermegauss(41)

@@ -69,11 +69,6 @@ def patients_to_confirm(seen: Evidence, num_patients: int, level: float = 0.95) 
     return _patients(seen, num_patients, partial(power_to_confirm, level=level))
 
 
-def patients_to_show_equal(seen: Evidence, num_patients: int, margin: float, level: float = 0.95) -> int | None:
-    """Patients with whom the trainings at hand would show a difference smaller than ``margin``, if there is none."""
-    return _patients(seen, num_patients, partial(power_to_show_equal, margin=margin, level=level))
-
-
 def power_to_confirm(found: Evidence, level: float = 0.95) -> float:
     """Chance that the interval leaves 0 out, if the difference is ``found.estimate``."""
     effect, limit = abs(found.estimate) / found.error, float(stdtrit(found.df, (1 + level) / 2))
