@@ -12,6 +12,7 @@ from PIL import Image
 from transfusion.errors import BadDataError, SpecError, TaskError, UnknownNameError
 from transfusion.spec import TaskSpec
 from transfusion.tasks import Task
+from transfusion.tasks.layouts import IDLE
 
 Folders = Callable[..., Path]
 Loader = Callable[..., Task]
@@ -284,3 +285,13 @@ def test_a_setting_that_the_layout_never_reads_is_refused(
 def test_a_window_rises(window: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="window rises"):
         TaskSpec(window=window)
+
+
+@pytest.mark.parametrize(("layout", "name"), [(layout, name) for layout, names in IDLE.items() for name in names])
+def test_every_setting_that_a_layout_never_reads_is_refused(
+    tmp_path: Path, load_task: Loader, layout: str, name: str
+) -> None:
+    (tmp_path / "a").mkdir()
+    data = "embedded:natural" if layout == "embedded" else str(tmp_path)
+    with pytest.raises(SpecError, match=f"task.{name} 'x' has no use for the layout '{layout}'"):
+        load_task(data, layout=layout, **{name: "x"})

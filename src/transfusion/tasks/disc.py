@@ -24,7 +24,9 @@ def check() -> None:
         SpecError: saying how to get it.
     """
     if importlib.util.find_spec("cv2") is None:
-        raise SpecError("task.crop=circle needs OpenCV: pip install 'transfusion[fundus]', or leave task.crop out.")
+        raise SpecError(
+            "task.crop=circle needs OpenCV: pip install 'weight-transfusion[fundus]', or leave task.crop out."
+        )
 
 
 def square(values: np.ndarray) -> np.ndarray:

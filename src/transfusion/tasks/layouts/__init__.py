@@ -29,6 +29,11 @@ OF_TABLES = ("labels", "image_column", "label_column", "patient_column", "split_
 IDLE = {
     "folder": OF_TABLES[1:],
     "csv": ("label_pattern",),
+    "imagefolder": ("labels", "label_pattern"),
+    "parquet": ("labels", "label_pattern"),
+    "published": ("labels", "label_pattern"),
+    "nih": ("split_column", "label_pattern"),  # patients and splits are the publisher's
+    "eyepacs": ("patient_column", "split_column", "label_pattern"),
     "npz": (*OF_TABLES, "label_pattern", "patient_pattern"),
     "cifar": (*OF_TABLES, "label_pattern", "patient_pattern"),
     "embedded": (*OF_TABLES, "label_pattern", "patient_pattern"),

@@ -230,7 +230,7 @@ def _need_dicom(root: Path, pictures: Sequence[Path]) -> None:
     if found:
         raise TaskError(
             f"{root} has {len(found)} DICOM files ({shown(found[0].name)}, ...), which need the extra: "
-            "pip install 'transfusion[dicom]'. Or convert them to PNG."
+            "pip install 'weight-transfusion[dicom]'. Or convert them to PNG."
         )
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SUFFIX = ".parquet"
 GROUPS_HELD = 2  # row groups of one file in memory
 USUAL = ("image", "img", "picture", "photo", "pixel_values")
-NO_EXTRA = "need the extra: pip install 'transfusion[parquet]'. Or write the pictures to class folders."
+NO_EXTRA = "need the extra: pip install 'weight-transfusion[parquet]'. Or write the pictures to class folders."
 SHARD = re.compile(r"[-_.]?(\d+[-_]of[-_]\d+|\d+|part)(-[0-9a-f]{8,})?$")
 NAME = "name of the picture"
 

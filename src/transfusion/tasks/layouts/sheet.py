@@ -149,9 +149,7 @@ def _of_workbook(path: Path) -> pd.DataFrame:
         TaskError: if the package that reads workbooks is not installed.
     """
     if not importlib.util.find_spec("openpyxl"):
-        raise TaskError(
-            f"{path} is an Excel workbook, which needs the extra: pip install 'transfusion[excel]'. Or save it as CSV."
-        )
+        raise TaskError(f"{path} is an Excel workbook: pip install 'weight-transfusion[excel]'. Or save it as CSV.")
     with warnings.catch_warnings(), reading(str(path), "Save the table as CSV.", TaskError):
         warnings.simplefilter("ignore")  # about styles
         sheets = pd.read_excel(path, sheet_name=None, dtype=str, keep_default_na=False, engine="openpyxl")
