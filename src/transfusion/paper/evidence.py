@@ -67,7 +67,8 @@ class Finding:
             return self.why
         shown = sorted(counts, key=lambda outcome: (outcome is self.outcome, list(Outcome).index(outcome)))
         told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in shown)
-        number = " (the number is the first of these)" if self.estimate is not None else ""
+        has_own = self.estimate is not None and self.outcome not in (Outcome.NOT_RUN, Outcome.NOT_TESTABLE)
+        number = " (the number is the first of these)" if has_own else ""
         return f"{self.why} Of {len(self.parts)} parts {told}{number}.".strip()
 
 

@@ -165,10 +165,12 @@ def _of_networks(material: Material) -> Iterator[tuple[int, str]]:
 def _training(train: TrainSpec, num_seeds: int) -> str:
     schedule = "" if train.schedule == "constant" else f" with a {train.schedule} schedule"
     augment = "no augmentation" if train.augment == "none" else f"augmentation ({train.augment})"
+    crops = f"squares of {train.ten_crop} x {train.ten_crop} pixels of each image"
+    tested = f" They saw {crops}; an evaluation averages the probabilities of ten." if train.ten_crop else ""
     return (
         f"Each start was trained {num_seeds} times, with seeds shared by all starts, for {train.steps:,} steps of "
         f"{train.batch_size} images by {OPTIMIZERS[train.optimizer]} at a learning rate of {train.lr:g}{schedule}, "
-        f"with weight decay {train.weight_decay:g} and {augment}."
+        f"with weight decay {train.weight_decay:g} and {augment}.{tested}"
     )
 
 

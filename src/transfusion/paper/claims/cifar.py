@@ -34,7 +34,11 @@ def _small_data_only(evidence: Evidence) -> Finding:
         else:
             found.append(_not_above(higher(gap, COMPARABLE, "accuracy", level)))
     if _shares(evidence, grids)[-1] < 0.4:  # what holds for few images is half of the claim
-        found.append(Finding(Outcome.NOT_RUN, found[0].estimate, "accuracy", NO_LARGE_SIZES))
+        found.append(
+            Finding(
+                Outcome.NOT_RUN, found[0].estimate, "accuracy", f"{NO_LARGE_SIZES} The number is of the smallest size."
+            )
+        )
     return together(found)
 
 
