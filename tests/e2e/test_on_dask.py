@@ -6,17 +6,14 @@ import threading
 import time
 
 import pytest
+from shared import ONE_THREAD, assert_same_bits, study
 
-from transfusion import Study
 from transfusion.errors import ClusterError
-from transfusion.runs.machine import Machine
 from transfusion.runs.status import StudyStatus
-from transfusion.spec import StudySpec, TaskSpec, TrainSpec
 
 pytestmark = pytest.mark.training
 
 distributed = pytest.importorskip("distributed", reason="no distributed: pip install 'weight-transfusion[cluster]'")
-ONE_THREAD = Machine(accelerator="cpu", threads=1)
 
 
 @pytest.fixture
@@ -28,16 +25,6 @@ def client(tmp_path):
         distributed.Client(cluster) as client,
     ):
         yield client
-
-
-def study(folder, cache, steps=200, seeds=(0, 1, 2)):
-    task = TaskSpec(data="embedded:fundus", image_size=32, num_images=(200, 40, 100))
-    train = TrainSpec(steps=steps, batch_size=16, eval_every=20, precision="float32")
-    return Study(
-        StudySpec(task=task, model="cbr_tiny_small", schemes=("random", "kaiming"), seeds=seeds, train=train),
-        folder,
-        cache=cache,
-    )
 
 
 class Killing:
@@ -58,18 +45,14 @@ def test_of_three_workers_one_is_killed_and_the_bits_are_those_of_one_process(tm
     from transfusion.runs.display import Display
 
     monkeypatch.chdir(tmp_path)  # the workers are elsewhere: relative paths must reach them as absolute ones
-    alone, shared = study("alone", "cache"), study("shared", "cache")
+    alone, shared = study("alone", "cache", steps=200), study("shared", "cache", steps=200)
     alone.run(workers=0, progress=False, machine=ONE_THREAD)
     kill, real = Killing(shared.store.folder), Display.refresh
     monkeypatch.setattr(Display, "refresh", lambda self: (kill(), real(self))[1])
     outcome = shared.run(client.get_executor(), progress=False)
     assert kill.killed
     assert (outcome.ran, outcome.failed) == (6, {})
-    columns = [column for column in alone.frame() if column != "time_s"]
-    assert alone.frame()[columns].equals(shared.frame()[columns])
-    for run in alone.runs():
-        one, other = (each.store.run(run.id) for each in (alone, shared))
-        assert one.after_path.read_bytes() == other.after_path.read_bytes()
+    assert_same_bits(alone, shared)
     assert {files.machine()["threads"] for files in shared.store.grid()} == {1}  # chosen there: Dask's own setting
 
 

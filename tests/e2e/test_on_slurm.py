@@ -9,15 +9,13 @@ from pathlib import Path
 
 import pytest
 import slurm_box
+from shared import ONE_THREAD, assert_same_bits, study
 
-from transfusion import Slurm, Study
+from transfusion import Slurm
 from transfusion.runs.machine import Machine
 from transfusion.runs.status import StudyStatus
-from transfusion.spec import StudySpec, TaskSpec, TrainSpec
 
 pytestmark = pytest.mark.training
-
-ONE_THREAD = Machine(accelerator="cpu", threads=1)
 
 
 @pytest.fixture
@@ -32,13 +30,6 @@ def nodes(monkeypatch):
         yield
 
 
-def study(folder, cache):
-    task = TaskSpec(data="embedded:fundus", image_size=32, num_images=(200, 40, 100))
-    train = TrainSpec(steps=300, batch_size=16, eval_every=50, precision="float32")
-    spec = StudySpec(task=task, model="cbr_tiny_small", schemes=("random", "kaiming"), seeds=(0, 1, 2), train=train)
-    return Study(spec, folder, cache=cache)
-
-
 @pytest.mark.slow
 def test_a_worker_killed_and_a_task_requeued_leave_the_bits_of_one_process(tmp_path, nodes):
     alone, shared = (study(tmp_path / name, tmp_path / "cache") for name in ("alone", "shared"))
@@ -47,12 +38,7 @@ def test_a_worker_killed_and_a_task_requeued_leave_the_bits_of_one_process(tmp_p
     outcome = _run(shared, violence)
     assert violence.done == ["killed", "requeued"]
     assert (outcome.ran, outcome.failed) == (6, {})
-    columns = [column for column in alone.frame() if column != "time_s"]
-    assert alone.frame()[columns].equals(shared.frame()[columns])
-    for run in alone.runs():
-        one, other = (each.store.run(run.id) for each in (alone, shared))
-        assert one.after_path.read_bytes() == other.after_path.read_bytes()
-        assert one.predictions_path.read_bytes() == other.predictions_path.read_bytes()
+    assert_same_bits(alone, shared)
 
 
 def _run(shared, violence):

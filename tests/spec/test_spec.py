@@ -85,7 +85,7 @@ def test_moving_data_or_donor_is_not_a_new_run_once_their_content_is_known():
 @given(
     lr=st.floats(1e-8, 100),
     steps=st.integers(1, 10**9),
-    seeds=st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=4),
+    seeds=st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=4, unique=True),
     sizes=st.lists(st.none() | st.integers(1, 10**6) | st.floats(0.01, 1.0), min_size=1, max_size=3),
 )
 def test_a_study_spec_survives_json_and_yaml(tmp_path_factory, lr, steps, seeds, sizes):
@@ -199,3 +199,8 @@ def test_evaluations_are_even_where_asked_for_and_part_of_the_id():
     assert TrainSpec(steps=6, eval_every=3).evaluations == (0, 3, 6)
     run = RunSpec(task=TaskSpec(), model="resnet18")
     assert run.id != run.with_values(train={"eval_every": 50}).id
+
+
+def test_a_seed_is_one_training_and_given_once():
+    with pytest.raises(SpecError, match="a seed is there twice"):
+        StudySpec.parse({"seeds": [3, 5, 3]})

@@ -213,7 +213,7 @@ def test_without_the_extra_one_line_names_it(
     tmp_path: Path, load_task: Loader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(disk.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(TaskError, match=r"40 DICOM files .*pip install 'transfusion\[dicom\]'"):
+    with pytest.raises(TaskError, match=r"40 DICOM files .*pip install 'weight-transfusion\[dicom\]'"):
         load_task(dicom_folders(tmp_path / "set"))
 
 

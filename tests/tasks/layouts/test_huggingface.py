@@ -326,5 +326,5 @@ def test_without_the_extra_one_line_names_it(
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *more: None if name == "pyarrow" else there(name, *more)
     )
-    with pytest.raises(TaskError, match=r"pip install 'transfusion\[parquet\]'"):
+    with pytest.raises(TaskError, match=r"pip install 'weight-transfusion\[parquet\]'"):
         load_task(tmp_path / "set")

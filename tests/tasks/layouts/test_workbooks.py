@@ -98,5 +98,5 @@ def test_without_the_extra_one_line_names_it(tree: Tree, load_task: Loader, monk
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *more: None if name == "openpyxl" else there(name, *more)
     )
-    with pytest.raises(TaskError, match=r"pip install 'transfusion\[excel\]'"):
+    with pytest.raises(TaskError, match=r"pip install 'weight-transfusion\[excel\]'"):
         load_task(root)
