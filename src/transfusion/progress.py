@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 T = TypeVar("T")
-PATIENCE_S = 2.0
+PATIENCE_S = 2.0  # what ends sooner needs no bar
 
 
 def track(steps: Iterable[tuple[int, T]], what: str, total: int, show: bool) -> Iterator[T]:

@@ -2,7 +2,9 @@
 
 import itertools
 import math
+import os
 import shutil
+import tempfile
 
 import pytest
 
@@ -28,9 +30,12 @@ def browser():
     for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+    # Chromium leaves its temporary folders; a path of pytest's may be too long for its socket
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        service = webdriver.ChromeService(DRIVER, env={**os.environ, "TMPDIR": folder})
+        driver = webdriver.Chrome(options=options, service=service)
+        yield driver
+        driver.quit()
 
 
 def curve(start, seed):

@@ -21,7 +21,7 @@ from torch import Tensor
 from transfusion.filters.fit import fit
 from transfusion.filters.reading import Array, Floats, read_filters
 
-NUM_SURROGATES = 39
+NUM_SURROGATES = 39  # with the filter itself 40, so that a p-value can be exactly 0.05
 LEVEL = 0.05
 ROUNDS = (2, 3, 6, 12, 16)  # surrogates; most filters of noise are decided by the first few
 

@@ -17,7 +17,7 @@ from transfusion.verdict.effects import Effect
 from transfusion.verdict.numbers import RATIO, SIGNED, brief, mean_and_sd
 from transfusion.verdict.statement import OPENING, TITLES
 
-MOST_SENTENCES = 3
+MOST_SENTENCES = 3  # the table says the rest
 SHOWN = ("cost", "scaling", "upto", "overfitting", "course")  # what the table does not say
 REACH = 2.5  # half-widths beyond the outermost estimate, past which a bar is cut
 

@@ -24,7 +24,7 @@ from transfusion.verdict.effects import RISE_SHARE, Effect
 from transfusion.verdict.numbers import SIGNED, inverse, level, measured, number
 from transfusion.verdict.statement import OPENING
 
-MOST_LINES = 6
+MOST_LINES = 6  # what a reader takes in before the first scroll
 LEAD = ("decision", "numbers")
 
 

@@ -30,6 +30,7 @@ def section(material: Material) -> Section | None:
 
 def _main(material: Material) -> pd.DataFrame:
     """The comparisons by the first measure, of which figures and verdict speak."""
+    # one measure: several on one figure would be read as replications of each other
     table = material.similarity
     rows: pd.DataFrame = table[table["measure"] == table["measure"].iloc[0]]
     return rows
@@ -93,6 +94,7 @@ def _alike(material: Material) -> Iterator[Part]:
             "Add seeds (--seeds 2 or more)."
         )
         return
+    # a pair counts once, whichever of its networks comes first
     pairs = {frozenset(both) for both in zip(apart["a_seed"], apart["b_seed"], strict=True)}
     num = f"n = {len(pairs)} pair{'s' if len(pairs) > 1 else ''} of different seeds"
     yield Picture(

@@ -20,7 +20,7 @@ from transfusion.errors import ClusterError, SpecError
 from transfusion.files import reason
 from transfusion.runs.jobs import Ending, Job
 
-POLL_S = 0.25
+POLL_S = 0.25  # as often as the display moves
 
 
 class Pool:

@@ -13,7 +13,7 @@ from transfusion.runs.jobs import Job
 
 J = TypeVar("J", bound=Job)
 BUSY_S = 1.0  # before a job that another process holds is tried again; twice as long each time
-LONGEST_S = 15.0
+LONGEST_S = 15.0  # a holder may die, and then somebody should soon be there
 
 
 class Queue(Generic[J]):

@@ -181,7 +181,7 @@ class StudySpec(Spec):
     margin: Annotated[float, Field(gt=0)] | None = None
     pairs: tuple[tuple[str, str], ...] | None = None
     until: Literal["decided"] | None = None
-    max_seeds: Annotated[int, Field(ge=3)] = 20
+    max_seeds: Annotated[int, Field(ge=3)] = 20  # the rule for stopping plans a look after each, from the third on
     examples: bool = True
     sensitivity: Annotated[float, Field(gt=0, le=1)] = 0.95
 

@@ -24,7 +24,7 @@ from transfusion.tasks.splits import SPLITS, complete, together
 from transfusion.tasks.task import Split, Task
 from transfusion.terms import Crop, Interpolation
 
-DEFAULT_SIZE = 224
+DEFAULT_SIZE = 224  # what most published weights were trained on
 IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), source="imagenet")
 SHOWN_PROBLEMS = 10
 

@@ -20,7 +20,7 @@ from transfusion.verdict.families import Pool, holm_levels
 from transfusion.verdict.inference import Crossing, Floats, gaps_of, log_ratios, moved
 from transfusion.verdict.sequential import Looks
 
-PRIMARY, REST = 0.05, 0.02
+PRIMARY, REST = 0.05, 0.02  # all other claims get the 5 % only once both of the main question are shown
 ENDS, PACE = "final_difference", "speedup"
 
 

@@ -14,11 +14,11 @@ from transfusion.verdict.curves import Curve, Start
 from transfusion.verdict.inference import Crossing, Floats
 from transfusion.verdict.needed import Needed, to_confirm, to_show_equal
 
-RISE_SHARE = 0.8
-RISE_SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-NOISE_FACTOR = 4
-ENOUGH_OF_SPEEDUP = 0.95
-EQUIVALENCE_LEVEL = 0.05
+RISE_SHARE = 0.8  # of the baseline's own rise: an absolute level would be out of reach for some data
+RISE_SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # shown beside it: does the speed-up hang on the threshold?
+NOISE_FACTOR = 4  # a smaller rise may be a wiggle, and steps to a share of it mean nothing
+ENOUGH_OF_SPEEDUP = 0.95  # of all stages': from there on the stages above add nothing that matters
+EQUIVALENCE_LEVEL = 0.05  # of each of the two one-sided tests
 FEW = 3  # trainings; fewer conclude nothing
 PACE_MARGIN = 1.2  # times; a ratio of steps shown to be within it is about the same
 QUANTITIES = ("final_difference", "last_difference", "speedup", "area")  # of an effect, in every table

@@ -101,6 +101,7 @@ class Findings:
     def is_decided(self) -> bool:
         """Whether the main start is shown to end apart, or to end equal with its pace known."""
         main = self.main
+        # ends that are equal leave the pace to decide, and no more trainings are needed once both are known
         return main is not None and (main.is_apart or (main.ends != "unknown" and main.pace != "unknown"))
 
     @property

@@ -12,7 +12,7 @@ from transfusion.verdict.inference import mean_interval
 from transfusion.verdict.numbers import trainings
 from transfusion.verdict.statement import Statement
 
-CHANCE = 0.05
+CHANCE = 0.05  # of filters of noise that pass all the same: the level at which each is tested
 MOMENTS = ("before", "after", "difference")
 
 

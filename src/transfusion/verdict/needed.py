@@ -12,7 +12,7 @@ from scipy.special import chdtri, nctdtr, stdtrit
 
 from transfusion.metrics import Evidence
 
-POWER = 0.8
+POWER = 0.8  # the usual convention: four of five such studies would show it
 MOST = 10_000  # trainings; more are not worth naming
 MOST_TIMES = 1000.0  # as many patients
 SURE = 0.9  # that the spread is not above its upper limit; likewise for the lower one

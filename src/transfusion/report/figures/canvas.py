@@ -20,7 +20,7 @@ from transfusion.files import write_bytes
 from transfusion.verdict.inference import Floats
 
 FORMATS = ("svg", "pdf", "png")
-WIDTH_IN = 10.0
+WIDTH_IN = 10.0  # one width: letters have one size on the whole page
 LEGEND_ROW_IN = 0.24
 LEGEND_LETTERS = 96  # that fit side by side
 LEGEND_KEY_LETTERS = 9  # as wide as a sample of the line, with the space around it

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from transfusion.report.palette import style_of
 from transfusion.verdict.numbers import measure_name
 
-MOST_PANELS = 9
+MOST_PANELS = 9  # more cannot be read on a page
 MOST_NUMBERS = 8  # networks up to which the cells of a heatmap have numbers
 MAP = "viridis"  # rises in lightness, so it survives greyscale and colour blindness
 Images = NDArray[Any]
