@@ -63,8 +63,8 @@ def test_a_run_killed_many_times_ends_with_the_same_bits(tmp_path, model):
     reference = Store(whole.folder).run(whole.run.id)
     assert kills >= KILLS // 2
     assert timeless(files.curve()) == timeless(reference.curve())
-    assert files.after_path.read_bytes() == reference.after_path.read_bytes()
-    assert files.predictions_path.read_bytes() == reference.predictions_path.read_bytes()
+    for path in (files.after_path, files.predictions_path, files.picked_path, files.picked_weights_path):
+        assert path.read_bytes() == (reference.folder / path.name).read_bytes()
     assert set(load_file(files.after_path)) == set(load_file(files.before_path))
 
 
