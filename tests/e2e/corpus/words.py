@@ -71,7 +71,7 @@ def settings() -> Iterator[tuple[str, Make]]:
         ["--trackers", "nothing"],
         ["--schemes", ""],
     ):
-        yield " ".join(words)[:60], setting(*words)
+        yield " ".join(words)[:60].encode("ascii", "backslashreplace").decode(), setting(*words)
 
 
 def specs() -> Iterator[tuple[str, Make]]:
