@@ -97,7 +97,7 @@ class Record:
     def evidence(self) -> Evidence:
         """All parts of this recipe and of those beside it."""
         parts = {name: part for each in (*self.beside, self) for name, part in each.parts.items()}
-        return Evidence(parts, dict(_commands()))
+        return Evidence(parts, dict(_commands(" --mini" if self.is_miniature else "")))
 
     @cached_property
     def findings(self) -> list[tuple[Claim, Finding]]:
@@ -119,11 +119,13 @@ class Record:
         return "; ".join(f"{each.name}: {each.scope}" for each in (self, *self.beside))
 
 
-def _commands() -> Iterator[tuple[str, str]]:
+def _commands(scale: str) -> Iterator[tuple[str, str]]:
     """Part -> what runs it, by the first of its items."""
     for recipe, about in PAPER.items():
         for item in reversed(about.items):
-            yield from ((part, f"transfusion paper {recipe} --only {item.name}") for part in item.parts)
+            yield from (
+                (part, f"transfusion paper {recipe} --data DIR{scale} --only {item.name}") for part in item.parts
+            )
 
 
 def neighbours(folder: Path) -> list[Path]:
