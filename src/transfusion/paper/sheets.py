@@ -143,18 +143,19 @@ def by_disease(frame: pd.DataFrame, positives: Mapping[str, int]) -> Figure:
     names = [column.removeprefix("auc:") for column in frame.columns if str(column).startswith("auc:")]
     known = [name for name in names if np.isfinite(frame[f"auc:{name}"].to_numpy(np.float64)).any()]
     drawn = lines(frame, STARTS)
-    rows = -(-len(known) // SMALL_COLUMNS)
-    figure = sheet(2.2 * rows, [line.label for line in drawn])
-    panels = figure.subplots(rows, SMALL_COLUMNS, sharex=True, squeeze=False).ravel()
+    columns = max(1, min(SMALL_COLUMNS, len(known)))
+    rows = -(-len(known) // columns)
+    figure = sheet(2.2 * rows if rows > 1 else PANEL_IN, [line.label for line in drawn])
+    panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
     for axes, name in zip(panels, known, strict=False):
         draw_lines(axes, drawn, f"auc:{name}")
         axes.set_title(f"{name.replace('_', ' ')} ({positives.get(name, 0)} positive)", fontsize=9)
     for axes in panels[len(known) :]:
         axes.set_axis_off()
-    for axes in panels[max(0, len(known) - SMALL_COLUMNS) : len(known)]:
+    for axes in panels[max(0, len(known) - columns) : len(known)]:
         axes.set_xlabel("optimiser steps")
         axes.tick_params(labelbottom=True)  # the lowest of its column, above an empty place
-    for axes in panels[: len(known) : SMALL_COLUMNS]:
+    for axes in panels[: len(known) : columns]:
         axes.set_ylabel("held-out AUC")
     legend_below(figure, panels[0], "start (n seeds)")
     return finished(figure)

@@ -55,7 +55,7 @@ class Beside:
         names = PAPER_NAMES | DONORS.get(self.name, {})
         columns = ("column", *(["positive"] if self.positives else []), *(names[start] for start in STARTS))
         layout = Table(self.name.lower(), caption, columns, tuple(self._layout()))
-        return Section(self.name.lower(), f"Table {number}: {self.printed.title}", (layout, self._judged()))
+        return Section(self.name.lower(), f"Table {number}: {self.printed.title}", (layout, *self._judged()))
 
     def _layout(self) -> Iterator[Row]:
         for column in dict.fromkeys((*self.printed.cells, *self.ours)):
@@ -86,7 +86,7 @@ class Beside:
         sd = f" ± {np.std(values, ddof=1) * scale:{form}}" if len(values) > 1 else ""
         return f"{np.mean(values) * scale:{form}}{sd}"
 
-    def _judged(self) -> Table:
+    def _judged(self) -> Iterator[Table]:
         what = "Numbers" if self.has_levels else "Differences between starts"
         why = "" if self.has_levels else " Levels are those of other images and are not compared."
         caption = (
@@ -95,7 +95,8 @@ class Beside:
         )
         rows = tuple(self._levels() if self.has_levels else self._contrasts())
         columns = ("column", "of", "paper", "here", "difference", "")
-        return Table(f"{self.name.lower()}-judged", caption, columns, rows, is_folded=len(rows) > 20)
+        if rows:
+            yield Table(f"{self.name.lower()}-judged", caption, columns, rows, is_folded=len(rows) > 20)
 
     def _levels(self) -> Iterator[Row]:
         for column, start in ((column, start) for column in self.printed.cells for start in STARTS):
