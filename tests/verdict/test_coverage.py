@@ -8,6 +8,8 @@ from planted import Planted
 from transfusion.verdict import conclude
 from transfusion.verdict.sequential import Looks
 
+pytestmark = pytest.mark.slow  # simulations: make test runs them, make fast does not
+
 
 @pytest.mark.parametrize("num_seeds", [3, 5])
 def test_intervals_cover_what_was_planted(num_seeds):

@@ -25,6 +25,7 @@ def test_intervals_cover_other_patients_where_predictions_are_known():
     assert (full.num_patients, full.num_positive, bare.num_patients) == (120, 40, None)
 
 
+@pytest.mark.slow
 def test_equal_starts_that_are_good_at_different_images_are_not_called_different():
     studies = [with_predictions(seed, 10, own_images=0.7) for seed in range(60)]
     apart = [conclude(frame, influences=influences).main.is_apart for frame, influences in studies]
@@ -33,6 +34,7 @@ def test_equal_starts_that_are_good_at_different_images_are_not_called_different
     assert sum(blind) > 15
 
 
+@pytest.mark.slow
 def test_intervals_of_pace_cover_other_patients_where_every_evaluation_is_known():
     """A difference of 0 in pace over patients is called one by trainings alone, and with more seeds the more often."""
     generator, wrong = np.random.default_rng(0), Counter()

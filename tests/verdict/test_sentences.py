@@ -142,6 +142,7 @@ def verdict_of(name):
     return STUDIES[name]()
 
 
+@pytest.mark.slow
 def test_every_decision_and_every_topic_is_among_the_studies():
     verdicts = [verdict_of(name) for name in STUDIES]
     assert {verdict.advice.outcome for verdict in verdicts} == set(get_args(Outcome))

@@ -37,6 +37,7 @@ def test_shares_beyond_nothing_and_the_whole_are_said_in_words(speedups, said):
     assert outcome(conclude(study.frame(0)), "scaling") == said
 
 
+@pytest.mark.slow
 def test_a_share_that_may_be_all_claims_no_feature_reuse():
     study = Planted({"random": 1.0, "pretrained": 3.0, "mean_var": 3.0}, tops={}, num_seeds=5)
     verdicts = [conclude(study.frame(seed)) for seed in range(60)]
