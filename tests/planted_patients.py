@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
+from scipy.integrate import trapezoid
 
 from transfusion.metrics import Influence
 from transfusion.verdict.contest import Contest
@@ -77,7 +78,7 @@ def blind(contest: Contest) -> Contest:
 def population_area(speedup: float, own: float) -> float:
     """Difference of mean heights that the populations' curves have, by the trapezoid rule."""
     heights = [_height(TAU / factor, own) for factor in (speedup, 1.0)]
-    return float(np.trapezoid(heights[0] - heights[1], STEPS) / STEPS[-1])
+    return float(trapezoid(heights[0] - heights[1], STEPS) / STEPS[-1])
 
 
 def _height(tau: float, own: float, draws: int = 4000) -> np.ndarray:

@@ -154,6 +154,7 @@ def test_what_is_no_finished_run_is_said(make, tmp_path):
 
 
 def test_the_command_prints_how_to_load_it(make, tmp_path):
+    pytest.importorskip("onnx")
     folder = make("cbr_tiny_small").store.folder
     told = CliRunner().invoke(transfusion, ["export", str(folder), "--to", "onnx", "--out", str(tmp_path / "o")])
     assert told.exit_code == 0, told.output

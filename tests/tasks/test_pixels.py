@@ -107,7 +107,10 @@ def test_every_way_shows_the_same(tmp_path: Path, how: str) -> None:
     assert np.abs(values.astype(int) - DEEP).max() <= 257
 
 
-@pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")
+HAS_AVIF = "avif" in features.modules and features.check("avif")  # older ones warn of the name
+
+
+@pytest.mark.skipif(not HAS_AVIF, reason="this Pillow was built without AVIF")
 def test_avif(tmp_path: Path) -> None:
     GREY.convert("RGB").resize((64, 64)).save(tmp_path / "a.avif", quality=95)
     assert decode(tmp_path / "a.avif", 16, 1, WORD)[..., 0].mean() == pytest.approx(DEEP.mean(), rel=0.03)

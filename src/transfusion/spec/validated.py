@@ -6,7 +6,7 @@ import difflib
 import json
 import reprlib
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -120,7 +120,8 @@ def nearest(cls: type[Spec], key: str) -> str:
 
 
 def _is_group(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Spec)
+    # of Python 3.10, tuple[int, ...] is an instance of type, and no class
+    return isinstance(kind, type) and get_origin(kind) is None and issubclass(kind, Spec)
 
 
 def _one_line(cls: type[Spec], error: ValidationError) -> str:
