@@ -75,7 +75,10 @@ def test_torchvision(name, expected):
 @pytest.mark.parametrize(("name", "expected"), TIMM.items())
 def test_timm(name, expected):
     timm = pytest.importorskip("timm")
-    with torch.device("meta"):
+    try:
+        with torch.device("meta"):
+            model = timm.create_model(name, num_classes=3)
+    except NotImplementedError:  # torch before 2.7 lacks an operator of RegNet's there
         model = timm.create_model(name, num_classes=3)
     assert list(stages(model)) == expected.split()
     assert_covered(model)
