@@ -21,7 +21,8 @@ import numpy as np
 from harness import alternate, table, write
 from selenium import webdriver
 
-from transfusion.report.page import page_of, write_page
+from transfusion.report.page import write_page
+from transfusion.report.sources import page_of
 from transfusion.runs.store import Store
 from transfusion.spec import RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
 

@@ -253,7 +253,7 @@ class Study:
 
     def report(self) -> Path:
         """Page and figures of what is on disk, made anew if that has changed since; returns the page's path."""
-        from transfusion.report.page import page_of
+        from transfusion.report.sources import page_of
 
         return page_of(self.store, cache=self.cache)
 

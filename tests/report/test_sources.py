@@ -5,7 +5,8 @@ import os
 import pytest
 from test_single_models import BINARY, study
 
-from transfusion.report.page import page_of, write_page
+from transfusion.report.page import write_page
+from transfusion.report.sources import page_of
 
 
 @pytest.fixture

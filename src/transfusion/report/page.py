@@ -33,7 +33,7 @@ from transfusion.report.blocks import block, listing, picture_block, slug
 from transfusion.report.glossary import Glossary
 from transfusion.report.material import Material
 from transfusion.report.parts import Chart, First, Listing, Picture, Said, Section, Table, flat
-from transfusion.report.sources import is_current, stamp_of
+from transfusion.report.sources import stamp_of
 from transfusion.runs.store import Store
 
 # in the order of the page; each gives None where a study has nothing of its kind
@@ -87,14 +87,6 @@ def write_page(
     )
     write_text(path, text)
     return path
-
-
-def page_of(store: Store, *, cache: Path | None = None) -> Path:
-    """The study's page as ``write_page`` makes it; made only if something that it rests on has changed since."""
-    stamp = stamp_of(store, examples=store.spec().examples)
-    if store.figures_path.is_dir() and is_current(store.report_path, stamp):
-        return store.report_path
-    return write_page(store, cache=cache)
 
 
 def render(

@@ -16,6 +16,16 @@ HEAD = 4096  # characters of a page in which it stands
 PASSING = (".pyc", "lock", "lock.holder")  # files that say nothing of a study
 
 
+def page_of(store: Store, *, cache: Path | None = None) -> Path:
+    """The study's page as ``page.write_page`` makes it; made only if something that it rests on has changed since."""
+    stamp = stamp_of(store, examples=store.spec().examples)
+    if store.figures_path.is_dir() and is_current(store.report_path, stamp):
+        return store.report_path
+    from transfusion.report.page import write_page  # draws: takes a second to import
+
+    return write_page(store, cache=cache)
+
+
 def stamp_of(store: Store, *, examples: bool) -> str:
     """What a page of the study would be made from, in one short name.
 
