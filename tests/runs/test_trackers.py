@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from lightning_fabric.loggers.csv_logs import CSVLogger
 
 from transfusion.errors import SpecError, UnknownNameError
 from transfusion.runs import trackers
@@ -110,7 +111,7 @@ def test_an_error_of_a_tracker_is_an_error_of_the_run(tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("the service is down")
 
-    monkeypatch.setattr(trackers.CSVLogger, "log_metrics", fail)
+    monkeypatch.setattr(CSVLogger, "log_metrics", fail)
     job = Job(RUN, tmp_path / "s", Machine(accelerator="cpu", threads=1), tmp_path / "cache", False, ("csv",))
     assert carry_out(job) == "failed"
     failure = Store(job.folder).run(RUN.id).failure()
