@@ -5,12 +5,13 @@ import shlex
 
 import pytest
 from click.testing import CliRunner
+from paces import PACE
 from planted import Planted
 
 from transfusion import cli
 from transfusion.cli import terminal
 from transfusion.cli.options import with_options
-from transfusion.runs.estimate import Estimate, Pace, Part
+from transfusion.runs.estimate import Estimate, Part
 from transfusion.spec import RunSpec, StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study
 from transfusion.verdict import conclude
@@ -61,19 +62,8 @@ def test_lines_fit_eighty_columns_and_details_are_more(tmp_path, planted):
 
 
 def test_the_estimate_is_a_line():
-    pace = Pace(
-        begin_s=1,
-        step_s=2,
-        image_s=0.5,
-        pair_s=0,
-        fit_s=0,
-        num_held_out=10,
-        weights=int(1e6),
-        num_outputs=2,
-        has_validation=False,
-    )
     runs = [RunSpec(task=TaskSpec(), model="cbr_tiny_small", seed=seed, train=QUICK) for seed in range(4)]
-    said = terminal.cost(Estimate((Part(runs, {}, pace, 3, 2),), page_s=7))
+    said = terminal.cost(Estimate((Part(runs, {}, PACE, 3, 2),), page_s=7))
     assert said == "About 58 s: 4 trainings of 24 s, 2 side by side, 7 s for the page; 19 MB on disk."
     assert terminal.cost(Estimate(())) == "Every training is finished."
 

@@ -12,8 +12,8 @@ from transfusion.cli import transfusion
 from transfusion.errors import SpecError, UnknownNameError
 from transfusion.networks import models
 from transfusion.paper.grids import PAPER, Choices
-from transfusion.paper.pace import Pace, measured
 from transfusion.paper.replication import Replication
+from transfusion.paper.step_cost import StepCost, measured
 from transfusion.runs.store import write_tensors
 from transfusion.spec import RunSpec, TaskSpec, TrainSpec
 
@@ -68,7 +68,7 @@ def cells(text, item):
 
 
 def test_the_list_has_runs_images_and_time_of_every_item(monkeypatch):
-    monkeypatch.setattr("transfusion.paper.listing.measured", lambda run: Pace(0.0, 0.001, 0.0))
+    monkeypatch.setattr("transfusion.paper.listing.measured", lambda run: StepCost(0.0, 0.001, 0.0))
     found = CliRunner().invoke(transfusion, ["paper"], catch_exceptions=False).output
     for recipe in PAPER.values():
         assert recipe.needs.split(",")[0] in " ".join(found.split())
@@ -96,7 +96,7 @@ def test_a_pace_is_of_whole_images_and_of_all_their_crops():
     assert 3 < crops.eval_s / small.eval_s < 30
     large = measured(run.with_values(task=TaskSpec(image_size=960)))
     assert 30 < large.eval_s / small.eval_s < 300
-    assert Pace(1.0, 0.1, 0.01).run_s(run, 100) == pytest.approx(10 * 1.4 + 3 * 100 * 0.01)
+    assert StepCost(1.0, 0.1, 0.01).run_s(run, 100) == pytest.approx(10 * 1.4 + 3 * 100 * 0.01)
 
 
 LABELS = ("dark", "bright")

@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from paces import PACE
 
-from transfusion.runs.estimate import Estimate, Pace, Part, comparing_s, page_s
+from transfusion.runs.estimate import Estimate, Part, comparing_s, page_s
 from transfusion.runs.machine import Machine
 from transfusion.spec import DonorRunSpec, RepresentationSpec, RunSpec, StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study
@@ -14,17 +15,6 @@ pytestmark = pytest.mark.training
 FUNDUS = TaskSpec(data="embedded:fundus", image_size=16, num_images=(40, 8, 24))
 ONE_THREAD = Machine(accelerator="cpu", threads=1)
 TRAIN = TrainSpec(steps=4, batch_size=8, eval_every=2, precision="float32")
-PACE = Pace(
-    begin_s=1,
-    step_s=2,
-    image_s=0.5,
-    pair_s=0,
-    fit_s=0,
-    num_held_out=10,
-    weights=1000,
-    num_outputs=2,
-    has_validation=False,
-)
 
 
 def runs(num):

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from transfusion.paper.grids import PAPER, Choices, PaperRecipe
-from transfusion.paper.pace import Pace, kind_of, measured
+from transfusion.paper.step_cost import StepCost, kind_of, measured
 from transfusion.runs.plan import grid_of
 from transfusion.spec import DonorRunSpec, RunSpec, StudySpec
 from transfusion.verdict.wording.course import seconds
@@ -47,7 +47,7 @@ class _Listed:
         return f"{needs}\n{sizes}\n{printed(self._items())}\n\n{printed(self._parts())}"
 
     @cached_property
-    def _paces(self) -> dict[tuple[object, ...], Pace]:
+    def _costs(self) -> dict[tuple[object, ...], StepCost]:
         """Of each network, timed once."""
         first = {kind_of(run): run for runs in self.runs.values() for run in runs.values()}
         return {kind: measured(run) for kind, run in first.items()}
@@ -57,7 +57,7 @@ class _Listed:
         for item in self.recipe.items:
             runs = {key: run for part in item.parts for key, run in self.runs[part].items()}
             images = sum(run.train.steps * run.train.batch_size for run in runs.values())
-            time_s = sum(self._paces[kind_of(run)].run_s(run, self.recipe.images[1]) for run in runs.values())
+            time_s = sum(self._costs[kind_of(run)].run_s(run, self.recipe.images[1]) for run in runs.values())
             parts = ", ".join(item.parts)
             table.add_row(item.name, item.shows, parts, str(len(runs)), _millions(images), f"about {seconds(time_s)}")
         return table

@@ -25,7 +25,7 @@ NUM_CROPS = 10
 
 
 @dataclass(frozen=True)
-class Pace:
+class StepCost:
     """What training costs on this machine, in seconds.
 
     Attributes:
@@ -52,7 +52,7 @@ def kind_of(run: RunSpec) -> tuple[object, ...]:
     return (run.model, *shown, train.batch_size, train.optimizer, train.augment, train.precision)
 
 
-def measured(run: RunSpec) -> Pace:
+def measured(run: RunSpec) -> StepCost:
     """Take a few steps of a run on images of noise, and evaluate some; after one of each that is not timed.
 
     Large images are timed small and scaled up by their area. On a processor one core is timed, by what it computes and
@@ -73,7 +73,7 @@ def measured(run: RunSpec) -> Pace:
     crops = NUM_CROPS if train.ten_crop else 1
     cores_used = cores.available() if device == "cpu" else 1
     found = max(0.0, more_s - many * image_s), image_s * area, _evaluated(trainer) * area * crops
-    return Pace(*(each / cores_used for each in found))
+    return StepCost(*(each / cores_used for each in found))
 
 
 def _noise(num: int, side: int, channels: int) -> Task:
