@@ -169,6 +169,32 @@ def test_a_gap_that_grows_with_fewer_images():
     assert CLAIMS["C1"].judge(sized("t2", {100: 0.05})).outcome is N
 
 
+def without(found, part, *lost):
+    """The evidence without some runs, as start, seed and, where there are several, size."""
+    frame = found.parts[part].frame
+    keys = ["scheme", "seed", "size"] if len(lost[0]) == 3 else ["scheme", "seed"]
+    gone = frame[keys].apply(tuple, axis=1).isin(lost)
+    return Evidence({part: Part(frame[~gone])})
+
+
+@pytest.mark.parametrize("claim", ["C1", "C3"])
+def test_a_lost_run_takes_its_seed_out_at_every_size(claim):
+    every = sized("t2", {100: 0.05, 300: 0.03, 1000: 0.0})
+    lost = without(every, "t2", ("pretrained", 0, 100), ("pretrained", 4, 1000))
+    both = without(every, "t2", *(("pretrained", seed, size) for seed in (0, 4) for size in (100, 300, 1000)))
+    found, expected = (CLAIMS[claim].judge(each) for each in (lost, both))
+    ends = [(each.low, each.high) for each in (found.estimate, expected.estimate)]
+    assert ends[0] == pytest.approx(ends[1])
+    assert found.estimate.n == 3
+
+
+@pytest.mark.parametrize(("claim", "part"), [("A6", "t1"), ("A9", "t1"), ("C4", "t2"), ("C5", "t2")])
+def test_a_lost_run_is_no_error_of_a_claim_on_several_starts(claim, part):
+    every = evidence(part, PAPER) if part == "t1" else sized(part, {100: 0.05, 1000: 0.0})
+    lost = without(every, part, ("pretrained", 0) if part == "t1" else ("pretrained", 0, 100))
+    assert CLAIMS[claim].judge(lost).estimate.n == 4
+
+
 def test_cifar_sizes_are_shares_of_its_fifty_thousand_images():
     assert CLAIMS["E1"].judge(sized("t4", {5000: 0.05, 50_000: 0.0}, "accuracy")).outcome is R
     assert CLAIMS["E1"].judge(sized("t4", {5000: 0.05, 50_000: 0.05}, "accuracy")).outcome is C

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -12,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from transfusion.metrics import Interval
-from transfusion.paper.rules import Outcome, log_margin, ordered, same
+from transfusion.paper.rules import SIMILAR_PACE, Outcome, ordered, same
+from transfusion.verdict.contest import shared
 from transfusion.verdict.curves import Curve, Grid, read
 from transfusion.verdict.effects import RISE_SHARE, Rise
 from transfusion.verdict.inference import (
@@ -76,10 +78,12 @@ class Logs(NamedTuple):
     """Log of steps(slow) / steps(fast) to one level, by seed.
 
     Attributes:
+        seeds: whose runs they are of.
         least, best, most: that evaluations allow, (seeds,).
         slow_gaps, fast_gaps: variance of the mean that the gaps between evaluations leave, on either side.
     """
 
+    seeds: tuple[int, ...]
     least: Floats
     best: Floats
     most: Floats
@@ -91,10 +95,11 @@ class Logs(NamedTuple):
         """Variance of the mean that no number of seeds reduces."""
         return self.slow_gaps + self.fast_gaps
 
-    @classmethod
-    def plain(cls, values: Floats, gaps: float = 0.0) -> Logs:
-        """Of ratios with nothing open but their gaps."""
-        return cls(values, values, values, gaps, 0.0)
+    def of(self, seeds: Sequence[int]) -> Logs:
+        """Those of some of the seeds, in that order."""
+        places = [self.seeds.index(seed) for seed in seeds]
+        values = (each[places] for each in (self.least, self.best, self.most))
+        return Logs(tuple(seeds), *values, self.slow_gaps, self.fast_gaps)
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,6 @@ class Arms:
     """The runs of one size of one part: starts against each other, paired over seeds."""
 
     grid: Grid
-    metric: str
     baseline: str = "random"
 
     def runs(self, start: str) -> dict[int, Curve]:
@@ -139,20 +143,28 @@ class Arms:
         return found
 
     def gap(self, a: str, b: str, of: Quantity | None = None) -> Floats:
-        """A quantity of ``a`` minus that of ``b`` for every seed whose two runs are complete, (seeds,).
+        """A quantity of ``a`` minus that of ``b`` for every seed whose two runs are complete, (seeds,)."""
+        return np.array(list(self.gaps(a, b, of).values()))
+
+    def gaps(self, a: str, b: str, of: Quantity | None = None) -> dict[int, float]:
+        """Seed -> a quantity of ``a`` minus that of ``b``, where both runs are complete.
 
         Args:
             a: label of a start.
             b: label of another.
             of: of a curve; the final performance if not given.
+
+        Raises:
+            NotRunError: no seed has both.
         """
         measure = of or final
         ours, theirs = self.runs(a), self.runs(b)
         budget = self.grid.budget
-        both = [seed for seed in ours if seed in theirs and _complete(budget, ours[seed], theirs[seed])]
+        # a run that stopped short has no end to compare
+        both = [seed for seed in shared(ours, theirs) if all(x[seed].is_complete(budget) for x in (ours, theirs))]
         if not both:
             raise NotRunError(f"No seed has complete runs of {a} and {b}.")
-        return np.array([measure(ours[seed]) - measure(theirs[seed]) for seed in both])
+        return {seed: measure(ours[seed]) - measure(theirs[seed]) for seed in both}
 
     @cached_property
     def level(self) -> float:
@@ -167,15 +179,21 @@ class Arms:
         return rise.level(RISE_SHARE)
 
     def log_speed(self, slow: str, fast: str) -> Logs:
-        """Log of steps(slow) / steps(fast) to ``level``, over the seeds that have both."""
+        """Log of steps(slow) / steps(fast) to ``level``, over the seeds that have both.
+
+        Raises:
+            NotRunError: no seed has both.
+            NotTestableError: all runs of both were there by their first evaluation, or there is no level.
+        """
         others, own = self.runs(slow), self.runs(fast)
-        seeds = [seed for seed in own if seed in others]
+        seeds = shared(own, others)
         if not seeds:
             raise NotRunError(f"No seed has runs of {slow} and {fast}.")
+        # a run that stopped short counts too: it bounds its steps from below, and dropping it would favour slow starts
         crossings = [[runs[seed].crossing(self.level) for seed in seeds] for runs in (others, own)]
         if all(c.earliest == 0 for side in crossings for c in side):
             raise NotTestableError(f"{slow} and {fast} were there by the first evaluation: evaluate earlier.")
-        return Logs(*log_ratios(crossings[0], crossings[1]), *map(gaps_of, crossings))
+        return Logs(tuple(seeds), *log_ratios(crossings[0], crossings[1]), *map(gaps_of, crossings))
 
 
 def final(curve: Curve) -> float:
@@ -209,21 +227,41 @@ def faster(logs: Logs, more_than: float = 1.0) -> Finding:
 def paced(logs: Logs) -> Finding:
     """Whether a ratio of steps is 1 within the margin of similar pace."""
     wide, narrow = (_bounded(logs, level) for level in (0.95, 0.90))
-    return Finding(same(wide, narrow, log_margin()), _exponential(wide), "times")
+    return Finding(same(wide, narrow, math.log(SIMILAR_PACE)), _exponential(wide), "times")
 
 
-def ratio(logs: Logs, level: float = 0.95) -> Interval:
-    """Geometric mean of ratios that are known within bounds; an end that no evaluation bounds is open."""
-    return _exponential(_bounded(logs, level))
+def ratio(logs: Logs) -> Interval:
+    """Geometric mean of ratios that are known within bounds, 95 %; an end that no evaluation bounds is open."""
+    return _exponential(_bounded(logs, 0.95))
 
 
 def scaling_share(part: Logs, whole: Logs) -> Interval:
-    """Log speed-up of a part over that of the whole, by the best single numbers (Fieller)."""
+    """Log speed-up of a part over that of the whole, by the best single numbers (Fieller).
+
+    Raises:
+        NotRunError: they share no seed.
+    """
+    # Fieller's interval is of pairs: a run that was lost takes its seed out of both
+    seeds = in_common(part.seeds, whole.seeds)
+    part, whole = part.of(seeds), whole.of(seeds)
     common = gaps_in_common(part.slow_gaps, part.fast_gaps, whole.fast_gaps)
     return share_interval(part.best, whole.best, common=common)
 
 
+def in_common(*groups: Iterable[int]) -> list[int]:
+    """The seeds that all groups have, in order.
+
+    Raises:
+        NotRunError: there are none.
+    """
+    seeds = shared(*groups)
+    if not seeds:
+        raise NotRunError("No seed has all the runs that are set against each other.")
+    return seeds
+
+
 def _bounded(logs: Logs, level: float) -> Interval:
+    # each end by the steps that speak most against it: an interval of the best guesses would be too sure of itself
     low, high = (
         end if np.isinf(side).any() else getattr(widened(side, logs.gaps).interval(level), name)
         for side, end, name in ((logs.least, -np.inf, "low"), (logs.most, np.inf, "high"))
@@ -234,10 +272,6 @@ def _bounded(logs: Logs, level: float) -> Interval:
 def _exponential(interval: Interval) -> Interval:
     estimate, low, high = np.exp([interval.estimate, interval.low, interval.high]).tolist()
     return Interval(estimate, low, high, interval.n, interval.reason)
-
-
-def _complete(budget: float, *curves: Curve) -> bool:
-    return all(curve.is_complete(budget) for curve in curves)
 
 
 @dataclass(frozen=True)
@@ -266,9 +300,10 @@ class Evidence:
     def grids(self, part: str, metric: str) -> list[Arms]:
         """The runs of every size, smallest first, all images last."""
         frame = self.part(part).frame
+        # a class without positives has a column that is NaN throughout: not run and not testable are two outcomes
         if metric not in frame or not np.isfinite(frame[metric].to_numpy(np.float64)).any():
             raise NotTestableError(_no_metric(metric, metric in frame))
-        return [Arms(grid, metric) for grid in read(frame, metric)]
+        return [Arms(grid) for grid in read(frame, metric)]
 
     def arms(self, part: str, metric: str) -> Arms:
         """The runs of the largest size."""
@@ -284,6 +319,7 @@ def _no_metric(metric: str, is_known: bool) -> str:
 
 def worst_of(findings: Sequence[Finding], outcome: Outcome) -> Finding:
     """The finding that decides a claim of several parts, with the outcome of the whole."""
+    # its number is shown: beside "contradicted" nobody should read the estimate of a part that holds
     deciding = next((each for each in findings if each.outcome == outcome), findings[0])
     parts = tuple(part for each in findings for part in each.parts or (each.outcome,))
     return Finding(outcome, deciding.estimate, deciding.unit, deciding.why, parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -16,11 +16,11 @@ from transfusion.paper.evidence import (
     Evidence,
     Finding,
     Logs,
-    NotRunError,
     NotTestableError,
     alike,
     area,
     higher,
+    in_common,
     paced,
     scaling_share,
 )
@@ -32,6 +32,7 @@ AREA_MARGIN = 0.01  # of the metric, on the mean height of a curve
 
 
 def _small_gain(evidence: Evidence) -> Finding:
+    """Above 0 and below the margin: a gain that is shown to be larger contradicts "very small"."""
     found = higher(evidence.arms("t1", "auc").gap(P, R), 0.0, "auc")
     assert found.estimate is not None
     within = found.estimate.high < COMPARABLE
@@ -51,13 +52,15 @@ def _scaling(evidence: Evidence) -> Finding:
 
 def _meeting(evidence: Evidence) -> Finding:
     arms = evidence.arms("t1", "auc")
-    later = [arms.gap(P, R, _quarter(3)) - arms.gap(P, R, _quarter(0))]
-    shrinks = higher(-later[0], 0.0, "auc")
+    # ends alone would count curves as met that were never apart
+    shrinks = higher(arms.gap(P, R, _quarter(0)) - arms.gap(P, R, _quarter(3)), 0.0, "auc")
     ends = ends_alike("t1", "auc", (P, R), (M, R), (P, M))(evidence)
     return together([ends, shrinks])
 
 
 def _quarter(number: int) -> Callable[[Curve], float]:
+    """Mean height in a quarter of the training, 0 to 3."""
+
     def mean(curve: Curve) -> float:
         share = curve.steps / curve.steps[-1]
         inside = (share >= number / 4) & (share <= (number + 1) / 4)
@@ -90,10 +93,9 @@ def _gap_grows(evidence: Evidence) -> Finding:
 
 
 def _by_seed(small: Arms, large: Arms, a: str, b: str) -> np.ndarray:
-    gaps = small.gap(a, b), large.gap(a, b)
-    if len(gaps[0]) != len(gaps[1]):
-        raise NotRunError("The smallest and the largest size have different seeds.")
-    return gaps[0] - gaps[1]
+    """The final gap of ``a`` to ``b`` at one size minus that at another, (seeds,)."""
+    few, many = small.gaps(a, b), large.gaps(a, b)
+    return np.array([few[seed] - many[seed] for seed in in_common(few, many)])
 
 
 def _ends_alike_at_all_but_the_smallest(evidence: Evidence) -> Finding:
@@ -102,48 +104,53 @@ def _ends_alike_at_all_but_the_smallest(evidence: Evidence) -> Finding:
     return together([alike(arms.gap(P, other), COMPARABLE, "auc", level) for arms in grids for other in (R, M)])
 
 
-def _slope(
-    evidence: Evidence, grids: Sequence[Arms], values: Sequence[np.ndarray], base: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes over log size, (seeds,), and the weight of each size in them."""
-    num = min(map(len, values))
-    x = np.log([num_images(evidence, arms) for arms in grids]) / np.log(base)
-    weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
-    return weights @ np.array([each[:num] for each in values]), weights
+def _slopes(grids: Sequence[Arms], values: Sequence[Mapping[int, float]], base: float) -> dict[int, float]:
+    """Seed -> least-squares slope over log size to a base, of what is known by seed at every size."""
+    weights = _weights(grids, base)
+    return {seed: float(weights @ np.array([each[seed] for each in values])) for seed in in_common(*values)}
+
+
+def _weights(grids: Sequence[Arms], base: float) -> np.ndarray:
+    """The weight of each size in a least-squares slope over log size, (sizes,)."""
+    x = np.log([num_images(arms) for arms in grids]) / np.log(base)
+    weights: np.ndarray = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+    return weights
 
 
 def _flat_gap(evidence: Evidence) -> Finding:
     grids = several(evidence.grids("t2", "auc"))
-    slopes, _ = _slope(evidence, grids, [arms.gap(P, R) for arms in grids], 2.0)
-    return alike(slopes, COMPARABLE, "auc")
+    slopes = _slopes(grids, [arms.gaps(P, R) for arms in grids], 2.0)
+    return alike(np.array(list(slopes.values())), COMPARABLE, "auc")
 
 
 def _steady_speed(evidence: Evidence) -> Finding:
     grids, found = several(evidence.grids("t2", "auc")), []
     for start in (P, M):
         logs = [arms.log_speed(R, start) for arms in grids]
-        slopes, weights = _slope(evidence, grids, [each.best for each in logs], 10.0)
-        gaps = float(weights**2 @ np.array([each.gaps for each in logs]))
-        found.append(paced(Logs.plain(slopes, gaps)))
+        slopes = _slopes(grids, [dict(zip(each.seeds, each.best.tolist(), strict=True)) for each in logs], 10.0)
+        # sizes are other runs, so what the gaps between evaluations leave adds with the squared weights
+        gaps = float(_weights(grids, 10.0) ** 2 @ np.array([each.gaps for each in logs]))
+        values = np.array(list(slopes.values()))
+        found.append(paced(Logs(tuple(slopes), values, values, values, gaps, 0.0)))
     return together(found)
 
 
-FEWEST, DRAWS = 5, 2000  # seeds for a bootstrap over them, and its draws
+FEWEST, DRAWS = 5, 2000  # seeds for a bootstrap over them (three make ten distinct draws only), and its draws
 
 
 def _steady_pace(evidence: Evidence) -> Finding:
     """Spread over sizes of the pace to one level: that of random over those of mean_var and pretrained."""
     grids = several(evidence.grids("t2", "auc"))
-    logs = {start: _log_steps(grids, start) for start in (R, M, P)}
+    seeds = in_common(*(arms.runs(start) for arms in grids for start in (R, M, P)))  # drawn together, so of all alike
+    logs = {start: _log_steps(grids, start, seeds) for start in (R, M, P)}
     return together([_spread_ratio(logs[R], logs[other]) for other in (M, P)])
 
 
-def _log_steps(grids: Sequence[Arms], start: str) -> np.ndarray:
+def _log_steps(grids: Sequence[Arms], start: str, seeds: Sequence[int]) -> np.ndarray:
     """Log of the steps to 80 % of random's rise with all images, (sizes, seeds)."""
-    level = grids[-1].level
-    met = [[curve.crossing(level) for _, curve in sorted(arms.runs(start).items())] for arms in grids]
-    rows = [[each.best if np.isfinite(each.latest) else np.inf for each in row] for row in met]
-    steps = np.array([row[: min(map(len, rows))] for row in rows])
+    level = grids[-1].level  # one for all sizes: the level of each size's own rise would hide what size changes
+    met = [[arms.runs(start)[seed].crossing(level) for seed in seeds] for arms in grids]
+    steps = np.array([[each.best if np.isfinite(each.latest) else np.inf for each in row] for row in met])
     if not np.isfinite(steps).all():
         size = grids[int(np.argmax(~np.isfinite(steps).all(axis=1)))].grid.size
         raise NotTestableError(f"With {size} images {start} never reaches the level that random does with all.")
@@ -153,8 +160,8 @@ def _log_steps(grids: Sequence[Arms], start: str) -> np.ndarray:
 
 def _spread_ratio(ours: np.ndarray, theirs: np.ndarray) -> Finding:
     """Ratio of two standard deviations over sizes, by a bootstrap over seeds."""
-    num = min(ours.shape[1], theirs.shape[1])
-    draws = np.random.default_rng(0).integers(num, size=(DRAWS, num))
+    num = ours.shape[1]
+    draws = np.random.default_rng(0).integers(num, size=(DRAWS, num))  # of both alike: seeds are paired
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = np.log([ours[:, draw].mean(axis=1).std() / theirs[:, draw].mean(axis=1).std() for draw in draws])
         best = float(ours.mean(axis=1).std() / theirs.mean(axis=1).std())

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from transfusion.paper.claims.claim import Claim, Judge, all_of
 from transfusion.paper.claims.judges import M, P, R
 from transfusion.paper.evidence import Evidence, Finding, NotTestableError, faster, paced
-from transfusion.paper.rules import SIMILAR_PACE, Outcome, log_margin
+from transfusion.paper.rules import SIMILAR_PACE, Outcome
 
 
 def _upto(number: int, rest: str) -> Callable[[Evidence], str]:
@@ -17,12 +15,13 @@ def _upto(number: int, rest: str) -> Callable[[Evidence], str]:
         stages = [stage for stage in evidence.part(_part(rest)).stages if stage not in ("stem", "head")]
         if number > len(stages):
             raise NotTestableError(f"This network has {len(stages)} blocks, not {number}.")
-        return f"{P} upto {stages[number - 1]}" + ("" if rest == R else f" rest {rest}")
+        return f"{P} upto {stages[number - 1]}" + ("" if rest == R else f" rest {rest}")  # as ``SchemeSpec.label``
 
     return label
 
 
 def _part(rest: str) -> str:
+    """The part of the recipe whose partial starts have the stages above from ``rest``."""
     return "f10" if rest == R else "f18"
 
 
@@ -34,6 +33,7 @@ def _as_fast_as_all(rest: str) -> Judge:
         logs = arms.log_speed(_upto(2, rest)(evidence), P)
         found = paced(logs)
         assert found.estimate is not None
+        # one-sided: a partial start that is faster than the whole does not speak against the claim
         if found.estimate.high < SIMILAR_PACE:
             return Finding(Outcome.REPLICATED, found.estimate, "times")
         slower = found.estimate.low > SIMILAR_PACE
@@ -53,7 +53,7 @@ def _pace_of(rest: str, slow: int, fast: int | None, *, same_pace: bool) -> Judg
 
 
 def _much_faster(evidence: Evidence) -> Finding:
-    return faster(evidence.arms("f10", "auc").log_speed(R, _upto(2, R)(evidence)), float(np.exp(log_margin())))
+    return faster(evidence.arms("f10", "auc").log_speed(R, _upto(2, R)(evidence)), SIMILAR_PACE)
 
 
 PARTIAL = (
