@@ -43,7 +43,7 @@ def costs(of: Replication, workers: int | None = None) -> str:
 def carry_out(of: Replication, beside: Sequence[Path], workers: int | None, say: Callable[[str], None]) -> int:
     """Run what is not finished, write page and table of claims, and say what replicated; the exit code."""
     failed = 0
-    of.begin()
+    of.begin()  # what is wrong with data, network or donor stops it here, before anything is trained
     for name, study in of.studies.items():
         say(f"Part {name} in {study.store.folder}")
         outcome = study.run(workers=workers)

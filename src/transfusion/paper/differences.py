@@ -38,7 +38,7 @@ _NATURAL = {
     "head": "not stated",
     "split": "publisher's", "precision": "not stated", "runs": "1",
 }  # fmt: skip
-PAPER: Mapping[str, Mapping[str, str]] = {"fundus": _FUNDUS, "chest": _CHEST, "cifar": _CIFAR, "natural": _NATURAL}
+STATED: Mapping[str, Mapping[str, str]] = {"fundus": _FUNDUS, "chest": _CHEST, "cifar": _CIFAR, "natural": _NATURAL}
 
 
 def differences(record: Record) -> Section:
@@ -51,13 +51,14 @@ def differences(record: Record) -> Section:
 
 def _rows(record: Record, part: str) -> Iterator[tuple[str, ...]]:
     for what, here in settings(record, part).items():
-        paper = PAPER[record.name][what]
+        paper = STATED[record.name][what]
+        # what the paper states is written as ``settings`` writes ours, so equal words are equal settings
         same = record.has_data if what == "data" else paper.removesuffix(CITED) == here
         yield part, what, paper, here, _word(paper, same=same)
 
 
 def _word(paper: str, *, same: bool) -> str:
-    if "not stated" in paper:
+    if "not stated" in paper:  # first: a choice of ours that the paper leaves open does not differ from it
         return "left open"
     return "as in the paper" if same else "differs"
 
@@ -100,11 +101,13 @@ def _optimiser(train: TrainSpec) -> str:
 
 def _schedule(train: TrainSpec) -> str:
     if train.schedule == "step":
+        # milestones above 1 are epochs, see ``TrainSpec``
         shares = (place if place < 1 else place / (train.epochs or 1) for place in train.milestones)
         return f"x{train.gamma:g} at {', '.join(f'{100 * share:g}' for share in shares)} %"
     return f"plateau, x{train.gamma:g}" if train.schedule == "plateau" else train.schedule
 
 
 def _precision(record: Record, part: str) -> str:
+    # as it was carried out: "auto" depends on the device
     found = {str(files.machine()["precision"]) for files in record.stores[part].grid() if files.state == "done"}
     return ", ".join(sorted(found)) or record.stores[part].spec().train.precision

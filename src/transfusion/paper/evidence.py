@@ -30,6 +30,7 @@ from transfusion.verdict.inference import (
 Quantity = Callable[[Curve], float]
 
 
+# neither leaves this package: ``claims.claim.attempt`` turns them into outcomes, so they are no part of the error tree
 class NotRunError(Exception):
     """Runs that an estimand needs are not there."""
 
@@ -65,7 +66,7 @@ class Finding:
             'Of 2 parts 1 replicated, 1 cannot tell.'
         """
         counts = Counter(self.parts)
-        if len(counts) < 2:
+        if len(counts) < 2:  # parts that agree say nothing that the outcome does not
             return self.why
         shown = sorted(counts, key=lambda outcome: (outcome is self.outcome, list(Outcome).index(outcome)))
         told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in shown)
@@ -97,9 +98,8 @@ class Logs(NamedTuple):
 
     def of(self, seeds: Sequence[int]) -> Logs:
         """Those of some of the seeds, in that order."""
-        places = [self.seeds.index(seed) for seed in seeds]
-        values = (each[places] for each in (self.least, self.best, self.most))
-        return Logs(tuple(seeds), *values, self.slow_gaps, self.fast_gaps)
+        at = [self.seeds.index(seed) for seed in seeds]
+        return self._replace(seeds=tuple(seeds), least=self.least[at], best=self.best[at], most=self.most[at])
 
 
 @dataclass(frozen=True)

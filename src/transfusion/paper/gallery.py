@@ -16,10 +16,11 @@ from transfusion.paper.record import Record, layers_of
 from transfusion.paper.sheets import Courses, by_disease, shown
 from transfusion.report.parts import Picture
 from transfusion.runs import comparisons
+from transfusion.runs.maps import network_name
 from transfusion.runs.tensors import read_tensors
 from transfusion.verdict.likeness import named
 
-FOUR = 4  # heatmaps of Figure 9
+NUM_BLOCKS = 4  # heatmaps of Figure 9: ResNet-50 has four blocks
 
 
 def gallery(record: Record) -> Iterator[Picture]:
@@ -29,6 +30,7 @@ def gallery(record: Record) -> Iterator[Picture]:
 
 
 def _number(name: str) -> tuple[int, str]:
+    """By which figures are sorted: F7a, F8 and F8-chest stand before F10."""
     digits = "".join(letter for letter in name.partition("-")[0] if letter.isdigit())
     return int(digits), name
 
@@ -62,7 +64,7 @@ def _layers(record: Record, part: str) -> dict[str, dict[int, Tensor]]:
         spec = files.spec()
         if spec.size is None and files.state == "done" and (layers := layers_of(files)):
             by_seed.setdefault(spec.seed, {})[spec.scheme.label] = layers
-    return max(by_seed.values(), key=len, default={})
+    return max(by_seed.values(), key=len, default={})  # the first of them, or while runs are missing the fullest
 
 
 def _representations(record: Record) -> Iterator[Picture]:
@@ -75,20 +77,20 @@ def _representations(record: Record) -> Iterator[Picture]:
     if not len(table):
         return
     blocks = [stage for stage in part.stages if stage not in ("stem", "head") and stage in set(table["stage"])]
-    four = blocks[:FOUR] if len(blocks) >= FOUR else ["stem", *blocks]
+    four = blocks[:NUM_BLOCKS] if len(blocks) >= NUM_BLOCKS else ["stem", *blocks]
     images, maps = _activations(record)
     caption = (
         "Similarity of six networks by stage (of different seeds; a start before and after of one run), what training "
         "changes, and activations with channels matched between starts."
     )
-    apart = table[table["kind"] != "dynamics"]
+    apart = table[table["kind"] != "dynamics"]  # states along a training would count as further networks
     draw = partial(insides.likeness, apart, four, images, insides.matched(maps) if maps else {})
     yield shown("F9", draw, caption, is_photo=True)
     yield from insides.dynamics(table)
 
 
 def _activations(record: Record) -> tuple[Any, dict[str, tuple[Any, Any]]]:
-    """Two images, and what a stage makes of them before and after training, by start."""
+    """Two images, and by start the maps that a stage makes of them before and after training."""
     store = record.stores["t1"]
     frame = record.parts["t1"].frame.drop_duplicates("run")
     starts = dict(zip(frame["run"], frame["start"], strict=True))
@@ -103,7 +105,7 @@ def _activations(record: Record) -> tuple[Any, dict[str, tuple[Any, Any]]]:
         found = {}
         for run in dict.fromkeys(run for run, _ in unit.weights):
             steps = sorted(step for other, step in unit.weights if other == run)
-            both = [tensors.get(f"{run} {step}") for step in (steps[0], steps[-1])]
+            both = [tensors.get(network_name(run, step)) for step in (steps[0], steps[-1])]
             if starts.get(run) in STARTS and both[0] is not None and both[1] is not None:
                 found[str(starts[run])] = (np.asarray(both[0]), np.asarray(both[1]))
         return tensors.get("pictures"), found

@@ -28,7 +28,7 @@ class Item:
         name: T1 to T5, F2 to F18; of a control that the paper lacks, the claim that it is for.
         shows: what, in a line.
         parts: of its recipe that it needs.
-        is_control: run only where it is asked for by name.
+        is_control: run only where ``--only`` names it.
     """
 
     name: str
@@ -75,6 +75,7 @@ class Choices:
 def _names_network(text: str) -> bool:
     """``resnet18=file:b.pth``, but not ``file:a=b.pth``."""
     network, equals, _ = text.partition("=")
+    # a colon says that a donor has begun, unless it is that of the network's own library
     return bool(equals) and ":" not in network.removeprefix("timm:").removeprefix("torchvision:")
 
 
@@ -148,10 +149,12 @@ def _fundus(choices: Choices) -> dict[str, StudySpec]:
         "train": MINI if choices.mini else full,
         "seeds": _seeds(choices, 3),
     }
+    # Table 1 rests on five runs, Table 2 on three
     main = base | {"seeds": _seeds(choices, 3 if choices.mini else 5)}
-    blocks = blocks_of(model)[:3]
+    blocks = blocks_of(model)[:3]  # of four: up to the last is the whole network, which has runs of its own
     upto = {"upto": ("stem", *blocks, None)}
     uptos = tuple(SchemeSpec(name="pretrained", upto=stage, rest="mean_var") for stage in ("stem", *blocks))
+    # 50, 100, 150, 200 and 300 thousand of the paper's images, as shares of those that there are
     sizes = (0.1, 0.3, 1.0) if choices.mini else (0.1667, 0.3333, 0.5, 0.6667, 1.0)
     images = RepresentationSpec(images=500 if choices.mini else 2000, measures=("cca",), stage=blocks[-1])
     return {
@@ -167,6 +170,7 @@ def _fundus(choices: Choices) -> dict[str, StudySpec]:
 
 def _controls(base: Mapping[str, object]) -> dict[str, StudySpec]:
     """One head for all starts by Glorot's rule, other learning rates, and the scale of the stem alone."""
+    # the usual rate is that of t1, whose runs J3 reads too
     train = base["train"]
     assert isinstance(train, TrainSpec)
     rates = {"j3_low": train.lr / 3, "j3_high": train.lr * 3}
@@ -226,6 +230,7 @@ def _cifar(choices: Choices) -> dict[str, StudySpec]:
     """CIFAR-100 to CIFAR-10 with a ResNet whose stem is one 3x3 convolution."""
     assert choices.data is not None
     target, source = (_one_of(choices.data, names) for names in (_CIFAR10, _CIFAR100))
+    # as wide ResNets are trained (Zagoruyko and Komodakis 2016), whose drops at 30, 60 and 80 % the paper names
     sgd = TrainSpec(
         optimizer="sgd", lr=0.1, weight_decay=5e-4, schedule="step", milestones=(0.3, 0.6, 0.8), gamma=0.2,
         batch_size=128, epochs=20 if choices.mini else 200, eval_epochs=None if choices.mini else 1, augment="pad_crop",
@@ -244,7 +249,7 @@ def _cifar(choices: Choices) -> dict[str, StudySpec]:
         "sizes": (None,) if choices.mini else (0.1, 0.2, 0.4, 0.6, 0.8, 1.0),
         "metric": "accuracy",
     }
-    return {"t4": _study(base, "t4", schemes=(*MAIN, "kaiming"))}
+    return {"t4": _study(base, "t4", schemes=(*MAIN, "kaiming"))}  # kaiming for J1
 
 
 _CIFAR10 = ("cifar-10-batches-py", "cifar10.npz", "cifar10_subset.npz")
@@ -262,6 +267,7 @@ def _one_of(folder: Path, names: tuple[str, ...]) -> Path:
 
 def _natural(choices: Choices) -> dict[str, StudySpec]:
     """A network with a 7x7 stem from random on natural images, with snapshots along the way."""
+    # the usual rates of ResNet-50; the paper says "quickly", which the first 5 of 90 epochs can show
     full = TrainSpec(optimizer="sgd", lr=0.1, weight_decay=1e-4, batch_size=256, epochs=5, augment="resized_crop")
     small = TrainSpec(lr=1e-3, steps=800, batch_size=64, eval_every=100, augment="flip")
     base = {

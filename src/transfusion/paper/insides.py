@@ -45,6 +45,7 @@ def at_the_start(layers: Layers) -> Figure:
 
 def _edges(layers: list[Tensor]) -> NDArray[np.float64]:
     """Bins that hold nearly all weights of every start."""
+    # one axis for all starts, as scale is what the figure compares; a few outliers must not make it all one bin
     wide = max(float(layer.double().abs().quantile(0.995)) for layer in layers)
     return np.linspace(-wide, wide, NUM_BINS + 1)
 
@@ -120,7 +121,8 @@ def _activations(figure: Any, images: Maps, maps: Mapping[str, tuple[Maps, Maps]
     """One image, and the same channels of every start before and after training."""
     grid = figure.subplots(2, 1 + len(maps), squeeze=False)
     for row, when in enumerate(("before", "after")):
-        stages.draw_picture(grid[row][0], images[0]) if row == 0 else None
+        if row == 0:  # the image is the same before and after
+            stages.draw_picture(grid[row][0], images[0])
         for axes, (start, both) in zip(grid[row][1:], maps.items(), strict=True):
             axes.imshow(stages.tiled(np.asarray(both[row][0], dtype=float), columns=2), cmap="gray")
             axes.set_title(f"{start}, {when}", fontsize=8)
@@ -144,6 +146,7 @@ def matched(maps: Mapping[str, tuple[Maps, Maps]]) -> dict[str, tuple[Maps, Maps
     reference = next(iter(maps.values()))[0]
     found = {}
     for start, (before, after) in maps.items():
+        # by the maps before training: matched after it, starts would look as alike as the matching makes them
         order = linear_sum_assignment(-_correlations(reference, before))[1][:MOST_CHANNELS]
         found[start] = (before[:, order], after[:, order])
     return found
@@ -153,6 +156,7 @@ def _correlations(one: Maps, other: Maps) -> NDArray[np.float64]:
     """Between the channels of two stacks of maps of the same images, (channels, channels)."""
     flat = [np.moveaxis(np.asarray(maps, dtype=float), 1, 0).reshape(maps.shape[1], -1) for maps in (one, other)]
     centred = [rows - rows.mean(axis=1, keepdims=True) for rows in flat]
+    # a dead channel has no direction: it correlates 0 with all, and takes what is left
     unit = [rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12) for rows in centred]
     correlations: NDArray[np.float64] = unit[0] @ unit[1].T
     return correlations

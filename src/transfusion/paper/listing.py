@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -55,11 +55,12 @@ class _Listed:
     def _items(self) -> Table:
         table = Table("item", "shows", "parts", "runs", "images", "time here", box=None, pad_edge=False)
         for item in self.recipe.items:
+            # by id: a run that two parts of an item share is trained once
             runs = {key: run for part in item.parts for key, run in self.runs[part].items()}
             images = sum(run.train.steps * run.train.batch_size for run in runs.values())
             time_s = sum(self._costs[kind_of(run)].run_s(run, self.recipe.images[1]) for run in runs.values())
-            parts = ", ".join(item.parts)
-            table.add_row(item.name, item.shows, parts, str(len(runs)), _millions(images), f"about {seconds(time_s)}")
+            amount = (str(len(runs)), f"{images / 1e6:,.3g} M", f"about {seconds(time_s)}")
+            table.add_row(item.name, item.shows, ", ".join(item.parts), *amount)
         return table
 
     def _parts(self) -> Table:
@@ -78,18 +79,12 @@ class _Listed:
 
 def _runs(spec: StudySpec, num_images: int) -> Mapping[str, RunSpec]:
     """The runs of a part by id, its own donor's first."""
-    return {run.id: run for run in (*_donor_runs(spec, num_images), *grid_of(spec, num_images))}
-
-
-def _donor_runs(spec: StudySpec, num_images: int) -> Iterator[RunSpec]:
+    runs = list(grid_of(spec, num_images))
     if isinstance(spec.donor, DonorRunSpec):
         own = spec.donor
         train = own.train.of_size(num_images)
-        yield RunSpec(task=own.task, model=spec.model, scheme=own.scheme, seed=own.seed, train=train)
-
-
-def _millions(images: int) -> str:
-    return f"{images / 1e6:,.3g} M"
+        runs = [RunSpec(task=own.task, model=spec.model, scheme=own.scheme, seed=own.seed, train=train), *runs]
+    return {run.id: run for run in runs}
 
 
 def printed(table: Table) -> str:

@@ -19,7 +19,7 @@ from transfusion.runs.store import RunFiles, Store
 
 def own_donors(record: Record) -> Iterator[Section]:
     """A section for each donor that the recipe trained, as far as it has come."""
-    shown = set[str]()
+    shown = set[str]()  # by run: parts of a recipe share the donor that the first of them trained
     for part, store in record.stores.items():
         files = store.donor_run()
         if files is not None and files.id not in shown and files.curve():

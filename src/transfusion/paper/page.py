@@ -32,7 +32,7 @@ SHOWN_IN = {
 
 
 def write_page(record: Record) -> Path:
-    """Make ``replication.html`` in the recipe's folder, and ``figures`` beside it; returns its path."""
+    """Write ``replication.html`` to the recipe's folder, and ``figures/`` beside it; returns its path."""
     path, pictures = record.folder / "replication.html", list(gallery(record))
     figures = Section("figures", "The paper's figures, made here", tuple(pictures))
     tables = list(_tables(record))
@@ -81,6 +81,7 @@ def _claims(record: Record, pictures: list[Picture], tables: list[Section]) -> S
 
 def _row(record: Record, claim: Claim, finding: Finding, anchors: dict[str, str]) -> tuple[Cell | str, ...]:
     shown = SHOWN_IN.get(claim.id) or SHOWN_IN.get(claim.id[0], "")
+    # by its beginning: Figure 7 is F7a and F7b where there are several sizes
     place = next((anchor for name, anchor in anchors.items() if name.startswith(shown)), "") if shown else ""
     number, scope = number_of(finding), record.scope_of(claim)
     said = (claim.id, claim.says, claim.section, number, str(finding.outcome), scope, _own(claim), finding.reason)
@@ -100,6 +101,7 @@ def number_of(finding: Finding) -> str:
 def _ends(estimate: Interval, form: str) -> str:
     if np.isnan(estimate.low):
         return ""
+    # a ratio with a lower end of 0 has none: a run never got there
     low = "no limit" if np.isinf(estimate.low) or estimate.low == 0 else format(estimate.low, form)
     high = "no limit" if np.isinf(estimate.high) else format(estimate.high, form)
     return f" ({low} to {high})"

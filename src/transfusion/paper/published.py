@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from transfusion.metrics import Interval
-from transfusion.paper.rules import COMPARABLE, Outcome, weaker
+from transfusion.paper.rules import COMPARABLE, Outcome, same, weaker
 
 STARTS = ("pretrained", "mean_var", "random")
-UNSTATED_N = (3, 5)  # what the number of runs may have been where the paper does not say
+UNSTATED_N = (3, 5)  # what the number of runs may have been where the paper does not say: it names these elsewhere
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class Agreement:
     outcome: Outcome
 
 
-def agreement(values: Sequence[float], cell: Cell, margin: float = COMPARABLE) -> Agreement:
+def agreement(values: Sequence[float], cell: Cell) -> Agreement:
     """Whether runs of ours agree with a printed number.
 
     The printed spread is taken at the upper end of its rounding. Where the paper does not state its number of runs,
@@ -95,17 +94,16 @@ def agreement(values: Sequence[float], cell: Cell, margin: float = COMPARABLE) -
     Args:
         values: the metric of our runs, two or more.
         cell: the printed number.
-        margin: largest difference that does not matter.
 
     Examples:
         >>> cell = TABLES["T4"].cells["10%"]["pretrained"]
         >>> str(agreement([0.826, 0.827, 0.825, 0.826, 0.827], cell).outcome)
         'replicated'
     """
-    return weakest([_agreement(values, cell, n, margin) for n in cell.possible_n])
+    return weakest([_agreement(values, cell, n) for n in cell.possible_n])
 
 
-def contrast_agreement(gaps: Sequence[float], a: Cell, b: Cell, margin: float = COMPARABLE) -> Agreement:
+def contrast_agreement(gaps: Sequence[float], a: Cell, b: Cell) -> Agreement:
     """Whether a difference of two starts agrees with that of two printed numbers.
 
     Ours is paired over seeds; the paper prints no paired spread, so its two numbers are taken as independent.
@@ -114,36 +112,33 @@ def contrast_agreement(gaps: Sequence[float], a: Cell, b: Cell, margin: float = 
         gaps: final performance of one start minus the other, per seed, two or more.
         a: the printed number of the one.
         b: that of the other.
-        margin: largest difference that does not matter.
     """
+    # roundings of two numbers are independent as well, so they too add in squares
     both = Cell(a.mean - b.mean, float(np.hypot(a.sd, b.sd)), float(np.hypot(a.half_digit, b.half_digit)), a.n)
-    return weakest([_agreement(gaps, both, n, margin) for n in both.possible_n])
+    return weakest([_agreement(gaps, both, n) for n in both.possible_n])
 
 
 def weakest(found: Sequence[Agreement]) -> Agreement:
     """The least definite of several; of equals the one with the widest interval."""
     outcome = weaker([each.outcome for each in found])
-    same = [each for each in found if each.outcome == outcome]
-    return max(same, key=lambda each: each.difference.high - each.difference.low)
+    alike = [each for each in found if each.outcome == outcome]
+    return max(alike, key=lambda each: each.difference.high - each.difference.low)
 
 
-def _agreement(values: Sequence[float], cell: Cell, n: int, margin: float) -> Agreement:
+def _agreement(values: Sequence[float], cell: Cell, n: int) -> Agreement:
     ours, spread = np.asarray(values, dtype=np.float64), cell.sd + cell.half_digit
     gap = float(ours.mean()) - cell.mean
     if len(ours) < 2:
         return Agreement(Interval(gap, np.nan, np.nan, len(ours), "one run shows no spread"), Outcome.CANNOT_TELL)
     sides = (float(ours.var(ddof=1)) / len(ours), len(ours)), (spread**2 / n, n)
     wide, narrow = _welch(gap, *sides, level=0.95), _welch(gap, *sides, level=0.90)
-    if -margin < narrow.low and narrow.high < margin:
-        return Agreement(wide, Outcome.REPLICATED)
-    outside = wide.low > margin or wide.high < -margin
-    return Agreement(wide, Outcome.CONTRADICTED if outside else Outcome.CANNOT_TELL)
+    return Agreement(wide, same(wide, narrow, COMPARABLE))
 
 
 def _welch(gap: float, a: tuple[float, int], b: tuple[float, int], level: float) -> Interval:
     """Interval of a difference of two means, from their squared standard errors and numbers of values."""
     squared = a[0] + b[0]
-    freedom = squared**2 / sum(error**2 / (n - 1) for error, n in (a, b))
+    freedom = squared**2 / sum(error**2 / (n - 1) for error, n in (a, b))  # Welch and Satterthwaite
     half = float(stdtrit(freedom, (1 + level) / 2) * np.sqrt(squared))
     return Interval(gap, gap - half, gap + half, min(a[1], b[1]))
 
@@ -159,13 +154,12 @@ def _cells(text: str, n: int | None) -> dict[str, dict[str, Cell]]:
     """Lines of a name and, for pretrained, mean_var and random, mean and spread."""
     table: dict[str, dict[str, Cell]] = {}
     for name, *numbers in (line.split() for line in text.strip().splitlines()):
-        pairs = [pair for at, pair in enumerate(pairwise(numbers)) if at % 2 == 0]
-        table[name] = {start: _cell(*pair, n) for start, pair in zip(STARTS, pairs, strict=True)}
+        table[name] = {
+            # as text, because .0010 and .001 are one number with two roundings
+            start: Cell(float(mean), float(sd), 0.5 * 10.0 ** -len(sd.partition(".")[2]), n)
+            for start, mean, sd in zip(STARTS, numbers[::2], numbers[1::2], strict=True)
+        }
     return table
-
-
-def _cell(mean: str, sd: str, n: int | None) -> Cell:
-    return Cell(float(mean), float(sd), 0.5 * 10.0 ** -len(sd.partition(".")[2]), n)
 
 
 _T1 = "all .966 .00041 .965 .00026 .964 .00064"

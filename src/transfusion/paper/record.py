@@ -28,7 +28,7 @@ from transfusion.verdict.stored import class_columns
 
 MEMORY = "recipe.json"  # which recipe a folder holds, and what its data are
 FILTERED = ("t1", "t5", "f14")  # parts whose first-layer filters are judged
-LEAST_SIDE = 5  # pixels: smaller filters fit anything
+LEAST_JUDGED_SIDE = 5  # pixels: a Gabor fits any smaller filter; drawn are those of ``layers.LEAST_SIDE``
 
 
 class Record:
@@ -47,6 +47,7 @@ class Record:
         self.name = str(self.memory["recipe"])
         self.recipe = PAPER[self.name]
         self.beside = [Record(each) for each in beside]
+        # parts are known by name, so of two folders of one recipe one would silently hide the other
         names = [self.name, *(each.name for each in self.beside)]
         if twice := [name for name in names if names.count(name) > 1]:
             raise StoreError(f"Two folders hold the recipe {twice[0]}: a claim over all settings needs one of each.")
@@ -80,7 +81,7 @@ class Record:
     @property
     def has_levels(self) -> bool:
         """Whether its levels may be set beside the paper's: its data, its network, all of it."""
-        return self.scope == str(Scope.SAME_DATA)
+        return self.scope == str(Scope.SAME_DATA)  # any addition to it, "miniature" or a change, is a reason not to
 
     @cached_property
     def stores(self) -> dict[str, Store]:
@@ -122,7 +123,7 @@ class Record:
 def _commands(scale: str) -> Iterator[tuple[str, str]]:
     """Part -> what runs it, by the first of its items."""
     for recipe, about in PAPER.items():
-        for item in reversed(about.items):
+        for item in reversed(about.items):  # so that in a dict of these the first of a part's items stays
             yield from (
                 (part, f"transfusion paper {recipe} --data DIR{scale} --only {item.name}") for part in item.parts
             )
@@ -187,11 +188,12 @@ def _part(name: str, store: Store) -> Part:
     grid, spec = store.grid(), store.spec()
     frame, card = tidy(grid), store.card()
     classes = class_columns(card, spec.train.eval_split, frame)
+    # the claims name diseases as the paper does; columns are numbered, and classes spelt as the data has them
     frame = frame.rename(
         columns={column: f"auc:{disease_of(label) or label}" for column, (label, _) in classes.items()}
     )
     if disease := _only_disease(card):
-        frame[f"auc:{disease}"] = frame["auc"]
+        frame[f"auc:{disease}"] = frame["auc"]  # one disease against none: its AUC is that of the task
     whole = card.get("images", {}).get("train")
     if whole and len(frame):  # claims about amounts of data need counts, also of all images
         frame = frame.assign(size=frame["size"].fillna(whole))
@@ -222,7 +224,7 @@ def layers_of(files: RunFiles) -> dict[int, Tensor]:
         weights = read_tensors(path)
         first = first_layer(tensor_stages(files), weights)
         if first is None or not weights[first].isfinite().all():
-            return {}
+            return {}  # all states, as a diverged run's early ones would be counted among trained networks
         layers[step] = weights[first]
     return layers
 
@@ -230,12 +232,12 @@ def layers_of(files: RunFiles) -> dict[int, Tensor]:
 def _states(files: RunFiles) -> Iterator[tuple[dict[str, object], Tensor]]:
     """The first layer of a run before, along and after its training, and after minus before."""
     spec, layers = files.spec(), layers_of(files)
-    if not layers or min(layers[0].shape[2:]) < LEAST_SIDE:
+    if not layers or min(layers[0].shape[2:]) < LEAST_JUDGED_SIDE:
         return
     last, about = spec.train.steps, {"start": spec.scheme.label, "seed": spec.seed}
     for step, layer in layers.items():
         when = "before" if step == 0 else "after" if step == last else "during"
         yield about | {"step": step, "fraction": step / last, "when": when}, layer
     if {0, last} <= layers.keys() and not layers[0].equal(layers[last]):
-        added = layers[last].double() - layers[0].double()
+        added = layers[last].double() - layers[0].double()  # in float32 a small change is mostly rounding
         yield about | {"step": last, "fraction": 1.0, "when": "difference"}, added

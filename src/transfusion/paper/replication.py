@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from transfusion import tasks
 from transfusion.errors import SpecError, StoreError
 from transfusion.files import write_json
-from transfusion.paper.data import IDENTIFY, Identity, disease_of
+from transfusion.paper.data import IDENTIFY, disease_of
 from transfusion.paper.grids import PAPER, Choices, PaperRecipe
 from transfusion.paper.record import MEMORY, remembered
 from transfusion.runs.store import Store
@@ -37,7 +36,7 @@ class Replication:
         name: of the recipe.
         choices: what the user decides about it.
         folder: where everything is kept.
-        only: names of items; empty for all.
+        only: names of items; empty for all of the paper's.
         cache: of decoded images; None is the user's cache folder.
 
     Raises:
@@ -60,7 +59,7 @@ class Replication:
         return {name: self._study(name, spec) for name, spec in self.specs.items()}
 
     def begin(self) -> None:
-        """Look at the data, say what they are in ``recipe.json``, and plan every part.
+        """Check the data, record in ``recipe.json`` what they are, and plan every part.
 
         Raises:
             TransfusionError: for anything wrong with data, network or donor.
@@ -71,7 +70,10 @@ class Replication:
         own = first.spec.donor
         donors = tasks.load(own.task, cache=self.cache) if isinstance(own, DonorRunSpec) else None
         found = IDENTIFY[self.name](task, donors)
-        write_json(self.folder / MEMORY, _memory(self.name, self.choices, found))
+        changed = [what for what in ("model", "image_size") if getattr(self.choices, what) is not None]
+        data = {"scope": str(found.scope), "why": found.why}
+        memory = {"recipe": self.name, "mini": self.choices.mini, "changed": changed, "data": data}
+        write_json(self.folder / MEMORY, memory)
 
     def _check(self, task: Task) -> None:
         """Refuse data that no claim of the recipe can be about."""
@@ -98,20 +100,15 @@ class Replication:
             for shared in SHARED:
                 (self.folder / shared).mkdir(exist_ok=True)
                 if not (folder / shared).is_symlink():
+                    # relative, so that the recipe's folder can be moved or copied as a whole
                     (folder / shared).symlink_to(Path("..") / ".." / shared, target_is_directory=True)
         except OSError as error:
             raise StoreError(f"Cannot make {folder}: {error}. Give --out a folder that takes links.") from error
         return Study(spec, folder, cache=self.cache)
 
 
-def _memory(name: str, choices: Choices, found: Identity) -> dict[str, Any]:
-    changed = [what for what in ("model", "image_size") if getattr(choices, what) is not None]
-    data = {"scope": str(found.scope), "why": found.why}
-    return {"recipe": name, "mini": choices.mini, "changed": changed, "data": data}
-
-
 def _refuse_other(folder: Path, name: str, choices: Choices) -> None:
-    """What was concluded here must not be mixed with a study, another recipe, or the same at another scale."""
+    """Refuse a folder of a study, of another recipe, or of the same at another scale: their conclusions would mix."""
     if Store(folder).exists:
         raise StoreError(f"{folder} holds a study, not a recipe of the paper. Give another --out.")
     if not (folder / MEMORY).is_file():
@@ -133,7 +130,7 @@ class Cost:
         model: its network.
         runs: of its grid that are neither finished nor in a part before it.
         images: that they train on, counting every pass.
-        time_s: that they take on this machine, with comparisons and page; from timed steps.
+        time_s: seconds that they take on this machine, with comparisons and page; from timed steps.
     """
 
     part: str
@@ -153,6 +150,7 @@ def costs_of(replication: Replication, workers: int | None = None) -> Iterator[C
         seen |= runs.keys()
         images = sum(run.train.steps * run.train.batch_size for run in runs.values())
         found = study.estimate(workers=workers)
+        # not its whole time: runs that an earlier part trains are on disk by then
         trained = sum(
             seconds / max(1, each.workers)
             for each in found.parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -20,10 +20,13 @@ from transfusion.report.figures.canvas import finished, legend_below, plain, she
 from transfusion.report.figures.stages import MAP
 from transfusion.report.palette import SCHEMES, Style, style_of
 from transfusion.report.parts import Picture
+from transfusion.verdict.gabors import CHANCE
+from transfusion.verdict.numbers import SHARE, number
 
 PANEL_IN = 3.4  # height of a row of panels
 FAINT = 0.25  # opacity of the fewest images of Figure 13; all images are 1
 ZOOM_EPOCHS = 5  # the first epochs of Figure 7
+# colours that these figures have no other use for: all their starts are mean_var, and styles are per scheme
 MODES = {"identity": SCHEMES["mean_var"], "mean_var": SCHEMES["kaiming"], "pretrained": SCHEMES["default"]}
 WHOLE = "whole course"
 SMALL_COLUMNS = 4  # of panels of the diseases
@@ -38,8 +41,8 @@ class Line:
         rows: of a study's frame.
         style: how it is drawn.
         is_reference: drawn dashed, to compare the others with.
-        has_band: drawn with one; a reference never is.
         opacity: 0 to 1.
+        has_band: drawn with one; a reference never is.
     """
 
     label: str
@@ -85,13 +88,13 @@ def draw_lines(axes: Axes, drawn: Sequence[Line], column: str, until: float | No
         if line.is_reference:
             axes.plot(steps, mean, linestyle="--", linewidth=1.1, **look)
             continue
-        every = max(1, len(steps) // 10)
+        every = max(1, len(steps) // 10)  # a marker at each of 100 evaluations would hide the dashes
         axes.plot(
             steps, mean, linestyle=line.style.dash, marker=line.style.marker, markersize=4, markevery=every, **look
         )
         if not line.has_band:
             continue
-        low, high = np.maximum(mean - std, 0), np.minimum(mean + std, 1)
+        low, high = np.maximum(mean - std, 0), np.minimum(mean + std, 1)  # metrics lie between 0 and 1
         axes.fill_between(steps, low, high, color=line.style.colour, alpha=0.12 * line.opacity, linewidth=0)
     plain(axes)
 
@@ -172,8 +175,10 @@ def along_training(gabor: pd.DataFrame) -> Figure:
         over.index, over["mean"], yerr=over["std"].fillna(0), color=style.colour, marker=style.marker, capsize=3,
         label=f"random, mean ± sd over {int(over['count'].max())} seeds",
     )  # fmt: skip
-    axes.axhline(0.05, color="#767676", linestyle=":", label="random phases of the same spectrum: 5 %")
-    axes.set_xscale("symlog", linthresh=1, linscale=0.5)
+    axes.axhline(
+        CHANCE, color="#767676", linestyle=":", label=f"random phases of the same spectrum: {number(CHANCE, SHARE)}"
+    )
+    axes.set_xscale("symlog", linthresh=1, linscale=0.5)  # filters change early, and step 0 has no log
     axes.xaxis.set_major_formatter("{x:.0f}")
     top = min(1.02, max(0.3, 1.2 * float(over["mean"].max())))
     axes.set(xlabel="optimiser steps", ylabel="Gabor-like filters", xlim=(-0.2, None), ylim=(-0.02, top))
@@ -182,7 +187,7 @@ def along_training(gabor: pd.DataFrame) -> Figure:
     return finished(figure)
 
 
-def shown(name: str, draw: Any, caption: str, *, is_photo: bool = False) -> Picture:
+def shown(name: str, draw: Callable[[], Figure], caption: str, *, is_photo: bool = False) -> Picture:
     """A figure by the paper's number."""
     number = name.removeprefix("F").partition("-")[0]
     return Picture(name, draw, f"Figure {number} of the paper, here. {caption}", caption, is_photo)
@@ -227,9 +232,10 @@ class Courses:
     ) -> Iterator[Picture]:
         if part not in self.frames:
             return
-        frame = _largest(self.frames[part])
+        frame = self.frames[part]
+        frame = frame[frame["size"] == frame["size"].max()]  # the paper draws these of all images
         drawn = lines(frame, starts, references)
-        quarter = float(frame["step"].max()) / 4
+        quarter = float(frame["step"].max()) / 4  # the paper's own figures stop where the curves have met
         until = {f"first {quarter:g} steps": quarter} if early else {}
         dashed = f" Dashed: {' and '.join(references)}." if references else ""
         draw = partial(courses, drawn, self.metric.column, self.metric.title, {**until, WHOLE: None})
@@ -246,9 +252,3 @@ class Courses:
             draw = partial(courses, drawn, self.metric.column, self.metric.title, until)
             caption = f"{size:,.0f} images: the whole course and the first {ZOOM_EPOCHS} epochs. Dashed: kaiming."
             yield shown(name, draw, caption)
-
-
-def _largest(frame: pd.DataFrame) -> pd.DataFrame:
-    """The runs of the largest size."""
-    rows: pd.DataFrame = frame[frame["size"] == frame["size"].max()]
-    return rows

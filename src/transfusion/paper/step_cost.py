@@ -16,7 +16,7 @@ from transfusion.runs.train import Trainer
 from transfusion.spec import RunSpec
 from transfusion.tasks import Split, Task
 
-STEPS = 3  # timed; the fastest counts
+STEPS = 3  # timed; the fastest counts, as other programs only ever slow a step down
 SIDE = 96  # pixels of the largest timed images: what a convolution costs grows with the area
 FEW, MANY = 1, 3  # images of the two timed batches on a processor: a step costs so much, and each image so much more
 STORED = 32  # pixels where a recipe takes its data as they are: CIFAR's
@@ -68,6 +68,7 @@ def measured(run: RunSpec) -> StepCost:
     plain = train.with_values(ten_crop=None, schedule="constant")  # there is no validation split to follow
     task, fabric = _noise(many, small, run.task.channels or 3), machine.fabric(precision)
     trainer = Trainer(fabric, run.with_values(train=plain, size=None), task, model)
+    # two batch sizes tell what a step costs from what its images cost
     less_s, more_s = (_trained(trainer, num) for num in (few, many))
     image_s = max((more_s - less_s) / max(1, many - few), more_s / many / 2)  # not below what noise may make of it
     crops = NUM_CROPS if train.ten_crop else 1
@@ -115,6 +116,7 @@ def _evaluated(trainer: Trainer) -> float:
 
 def _fastest(work: Callable[[], object]) -> float:
     """Seconds of the fastest of a few times, after one that is not timed."""
+    # a GPU works while the process waits, so its time is the clock's
     clock = time.monotonic if torch.cuda.is_available() else time.process_time
     work()
     found = []

@@ -9,7 +9,6 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from transfusion.metrics import Interval
 from transfusion.paper.published import STARTS, TABLES, Agreement, agreement, contrast_agreement
 from transfusion.paper.published import Cell as Printed
 from transfusion.paper.published import Table as PrintedTable
@@ -59,7 +58,7 @@ class Beside:
 
     def _layout(self) -> Iterator[Row]:
         for column in dict.fromkeys((*self.printed.cells, *self.ours)):
-            positives = [Cell(*_count(self.positives.get(column)))] if self.positives else []
+            positives = [Cell.number(self.positives.get(column, np.nan), ",.0f")] if self.positives else []
             cells = [self._both(self._cell(column, start), self._finals(column, start)) for start in STARTS]
             yield (column.replace("_", " "), *positives, *cells)
 
@@ -70,21 +69,22 @@ class Beside:
         return self.ours.get(column, {}).get(start, {})
 
     def _both(self, cell: Printed | None, finals: Mapping[int, float]) -> Cell:
+        """The printed number and ours, sorted by ours."""
         values = list(finals.values())
-        here = f"{self._spread(values)} ({len(values)})" if values else "-"
-        return Cell(f"{self._printed(cell)} | {here}", float(np.mean(values)) if values else np.nan)
+        if not values:
+            return Cell(f"{self._printed(cell)} | -", np.nan)
+        scale, form = (100, ".1f") if self.name in PERCENT else (1, ".3f")
+        sd = f" ± {np.std(values, ddof=1) * scale:{form}}" if len(values) > 1 else ""
+        mean = float(np.mean(values))
+        return Cell(f"{self._printed(cell)} | {mean * scale:{form}}{sd} ({len(values)})", mean)
 
     def _printed(self, cell: Printed | None) -> str:
         if cell is None:
             return "-"
+        # as many digits as the paper prints, which says how far its spread was rounded
         digits = max(0, round(-np.log10(2 * cell.half_digit)) - (2 if self.name in PERCENT else 0))
         scale = 100 if self.name in PERCENT else 1
         return f"{cell.mean * scale:.{1 if scale == 100 else 3}f} ± {cell.sd * scale:.{digits}f}"
-
-    def _spread(self, values: Sequence[float]) -> str:
-        scale, form = (100, ".1f") if self.name in PERCENT else (1, ".3f")
-        sd = f" ± {np.std(values, ddof=1) * scale:{form}}" if len(values) > 1 else ""
-        return f"{np.mean(values) * scale:{form}}{sd}"
 
     def _judged(self) -> Iterator[Table]:
         what = "Numbers" if self.has_levels else "Differences between starts"
@@ -115,21 +115,14 @@ class Beside:
 
 
 def _judged(column: str, what: str, paper: float, here: float, found: Agreement) -> Row:
-    numbers = (Cell.number(paper, "+.3f"), Cell.number(here, "+.3f"))
-    return (column.replace("_", " "), what, *numbers, _gap(found.difference), WORDS[found.outcome])
-
-
-def _gap(gap: Interval) -> Cell:
+    numbers, gap = (Cell.number(paper, "+.3f"), Cell.number(here, "+.3f")), found.difference
     ends = "" if np.isnan(gap.low) else f" ({gap.low:+.3f} to {gap.high:+.3f})"
-    return Cell(f"{gap.estimate:+.3f}{ends}", gap.estimate)
-
-
-def _count(number: int | None) -> tuple[str, float]:
-    return ("-", np.nan) if number is None else (f"{number:,}", float(number))
+    difference = Cell(f"{gap.estimate:+.3f}{ends}", gap.estimate)
+    return (column.replace("_", " "), what, *numbers, difference, WORDS[found.outcome])
 
 
 def finals(frame: pd.DataFrame, metric: str, size: float | None = None) -> Finals:
-    """Final performance of the complete runs of a size (None is the largest), by start and seed."""
+    """Final performance of the complete runs of a size (None is the largest), by start and seed; {} without a value."""
     chosen = frame if size is None else frame[frame["size"] == size]
     if metric not in chosen or not np.isfinite(chosen[metric].to_numpy(np.float64)).any():
         return {}
@@ -159,4 +152,5 @@ def _column(name: str, size: float, sizes: Sequence[float]) -> str:
     if name == "T4":
         return f"{size / CIFAR10_COUNT:.0%}"
     columns = list(TABLES[name].cells)
+    # the paper's 50k images are a sixth of its own: of other data the sixth stands in their column
     return columns[list(sizes).index(size)] if len(columns) == len(sizes) else f"{size:,.0f} images"

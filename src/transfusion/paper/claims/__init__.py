@@ -14,6 +14,7 @@ from transfusion.paper.claims.overall import OVERALL
 from transfusion.paper.claims.partial import PARTIAL
 from transfusion.paper.claims.representations import REPRESENTATIONS
 
+# the overall claims stand on three pages: each recipe's page judges them with the folders beside it
 CLAIMS: dict[str, tuple[Claim, ...]] = {
     "fundus": (*FUNDUS, *FILTERS, *REPRESENTATIONS, *PARTIAL, *OVERALL, *CONTROLS),
     "chest": (*CHEST, *OVERALL, against("t5", "auc", LIBRARY)),

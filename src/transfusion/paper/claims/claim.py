@@ -38,6 +38,7 @@ class Claim:
 
 def attempt(test: Judge, evidence: Evidence) -> Finding:
     """The finding of a test, or why there is none."""
+    # these two only: any other exception is a bug, and no outcome may hide it
     try:
         return test(evidence)
     except NotRunError as error:

@@ -33,7 +33,7 @@ def _not_glorot_alone(part: str, metric: str, control: str) -> Judge:
 
 
 def _with_another_head(evidence: Evidence) -> Finding:
-    suffix = " head=random"
+    suffix = " head=random"  # the label of a start names a head that is not the framework's
     return _order(replace(evidence.arms("j2", "auc"), baseline=R + suffix), suffix)
 
 
@@ -54,7 +54,7 @@ def _shared_draws(evidence: Evidence) -> Finding:
     """How much sharper a contrast is because starts of one seed share their random numbers."""
     arms = evidence.arms("t1", "auc")
     ours, theirs = ({seed: curve.final for seed, curve in arms.runs(start).items()} for start in (M, R))
-    both = sorted(ours.keys() & theirs.keys())
+    both = sorted(ours.keys() & theirs.keys())  # these two draw the very same normals, scaled: the strongest case
 
     def ratio(seeds: set[int]) -> float:
         a, b = (np.array([values[seed] for seed in sorted(seeds)]) for values in (ours, theirs))
@@ -72,14 +72,11 @@ def _scale_of_the_stem(evidence: Evidence) -> Finding:
     return together([faster(arms.log_speed(f"{M} upto stem", M))])
 
 
-def _whose(control: str) -> str:
-    return "He normal" if control == HE else "the library's own random start"
-
-
 def against(part: str, metric: str, control: str) -> Claim:
     """J1 of a recipe: its speeds against another random start than Glorot's."""
+    whose = "He normal" if control == HE else "the library's own random start"
     return Claim(
-        "J1", "-", f"Is it Glorot that is slow, or random? The same speeds against {_whose(control)}.",
+        "J1", "-", f"Is it Glorot that is slow, or random? The same speeds against {whose}.",
         f"Ratios of steps of {control} to pretrained and to mean_var above 1.",
         _not_glorot_alone(part, metric, control),
     )  # fmt: skip
@@ -91,7 +88,7 @@ CONTROLS = (
           "Ratios of steps above 1 with head=random, every pair.", _with_another_head),
     Claim("J3", "-", "Is it the learning rate? The same order at a third and at three times the rate.",
           "Ratios of steps above 1 at all three rates, every pair.", _at_other_rates),
-    Claim("J4", "-", "Do starts of one seed share their luck? Paired contrasts are then sharper.",
+    Claim("J4", "-", "Do starts of one seed share their luck? Paired contrasts are sharper if they do.",
           "1 - sd of the paired final difference of mean_var and random over that of unpaired ones, above 0.",
           _shared_draws),
     Claim("J5", "-", "Which scale? All stages' scales are faster than the stem's alone.",

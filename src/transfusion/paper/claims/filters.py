@@ -11,9 +11,8 @@ from transfusion.paper.claims.claim import Claim, Judge, together
 from transfusion.paper.claims.judges import M, P, R
 from transfusion.paper.evidence import Evidence, Finding, NotRunError, NotTestableError, alike, higher
 from transfusion.paper.rules import Outcome, ordered
+from transfusion.verdict.gabors import CHANCE
 from transfusion.verdict.inference import mean_interval
-
-CHANCE = 0.05  # share of filters that beat 95 % of their surrogates by chance
 
 
 def share_of(evidence: Evidence, start: str, when: str, part: str = "t1") -> pd.Series:
@@ -61,6 +60,7 @@ def no_gabors(when: str, part: str = "t1") -> Judge:
 
 def _below(shares: pd.Series, bound: float) -> Finding:
     interval = mean_interval(shares.to_numpy(np.float64))
+    # rules know "greater than" only; the number shown keeps its sign
     flipped = Interval(-interval.estimate, -interval.high, -interval.low, interval.n)
     return Finding(ordered(flipped, -bound), interval, "share")
 
@@ -79,6 +79,7 @@ def _learns_fast(evidence: Evidence) -> Finding:
     """Every seed ends above a half, and has half of that within a fifth of its training."""
     by_seed = _along(evidence).groupby("seed")
     last = by_seed["share"].last()
+    # half of its own end, not of one half: a seed that learns few Gabors may still learn them quickly
     half = by_seed.apply(lambda own: own.loc[own["share"] >= own["share"].iloc[-1] / 2, "fraction"].iloc[0])
     why = f"Half of its final share at {half.mean():.0%} of the training."
     above, early = higher(last.to_numpy(), 0.5, "share"), higher(0.2 - half.to_numpy(np.float64), 0.0, "share")
@@ -87,7 +88,7 @@ def _learns_fast(evidence: Evidence) -> Finding:
     return Finding(together([above, early]).outcome, above.estimate, "share", why)
 
 
-LEAST_LEAD = 0.2  # in share of Gabor-like filters
+LEAST_LEAD = 0.2  # in share of Gabor-like filters; the paper names none, this was fixed beforehand
 
 
 def _natural_against_medical(evidence: Evidence) -> Finding:
@@ -97,6 +98,7 @@ def _natural_against_medical(evidence: Evidence) -> Finding:
         raise NotTestableError(f"Natural images trained {natural.model} and medical ones {medical.model}.")
     steps = int(medical.frame["step"].max())
     along = _along(evidence)
+    # as many steps, whatever the length of either training: filters keep changing with it
     along = along[along["step"] <= steps].groupby("seed")[["step", "share"]].last()
     theirs = share_of(evidence, R, "after").to_numpy(np.float64)
     gap = two_samples(along["share"].to_numpy(np.float64), theirs)

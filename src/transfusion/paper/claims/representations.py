@@ -1,4 +1,4 @@
-"""Claims about what networks make of images, before, along and after training."""
+"""Claims about representations: those of networks before, along and after training."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from transfusion.metrics import Interval
 from transfusion.paper.claims.claim import Claim, Judge, together
 from transfusion.paper.claims.judges import M, P, R
 from transfusion.paper.evidence import Evidence, Finding, NotRunError, NotTestableError, alike, higher
-from transfusion.paper.rules import SAME_LIKENESS, Outcome, ordered, same
+from transfusion.paper.published import STARTS
+from transfusion.paper.rules import SAME_LIKENESS, ordered, same
 from transfusion.verdict.likeness import above_chance, named
 
-STARTS = (P, M, R)
 WAY = "way"  # unit: share of the way from chance to identity
 
 
 class _Likeness:
     """Similarities of a recipe's networks as shares of the way from chance to identity."""
 
-    def __init__(self, evidence: Evidence, part: str = "t1") -> None:
-        found = evidence.part(part)
+    def __init__(self, evidence: Evidence) -> None:
+        found = evidence.part("t1")
         if not len(found.similarity):
             raise NotRunError("The networks were not compared (representations).")
         table = named(found.frame, found.similarity)
-        first = table["measure"].iloc[0]
+        first = table["measure"].iloc[0]  # CCA, as in the paper; others would make one claim several
         self.table = table[table["measure"] == first].assign(way=above_chance(table))
         self.blocks = [stage for stage in found.stages if stage not in ("stem", "head")]
 
@@ -69,6 +69,7 @@ class _Likeness:
 
 def jackknife(seeds: Iterable[int], estimate: Callable[[set[int]], float], level: float = 0.95) -> Interval:
     """Interval of what is computed from pairs of seeds, by leaving one seed out at a time (Student's t)."""
+    # pairs share seeds, so they are no independent values; seeds are (Tukey's pseudo-values, by their variance)
     every = set(seeds)
     whole, n = estimate(every), len(every)
     if n < 3:
@@ -99,7 +100,7 @@ def _kept_longer(evidence: Evidence) -> Finding:
 
 def _changed_alike(evidence: Evidence) -> Finding:
     likeness = _Likeness(evidence)
-    upper = likeness.blocks[2:] or [likeness.stage(3)]
+    upper = likeness.blocks[2:] or [likeness.stage(3)]  # of a network with two blocks: the error that says so
     level = 1 - 0.05 / (2 * len(upper))
     return together([
         alike((likeness.kept(P, stage) - likeness.kept(other, stage)).dropna().to_numpy(), SAME_LIKENESS, WAY, level)
@@ -109,20 +110,17 @@ def _changed_alike(evidence: Evidence) -> Finding:
 
 def _blocks_emerge(evidence: Evidence) -> Finding:
     likeness = _Likeness(evidence)
-    last = likeness.blocks[-1]
-    return Finding(*_of_order(_contrast(likeness, last), 0.0), unit=WAY)
+    contrast = _contrast(likeness, likeness.blocks[-1])
+    return Finding(ordered(contrast), contrast, WAY)
 
 
 def _contrast(likeness: _Likeness, stage: str) -> Interval:
     """Likeness within the untrained and within the trained networks, minus that across; different seeds only."""
+    # starts of one seed are drawn from the same random numbers, so their likeness says nothing of training
     grid = list(product(STARTS, STARTS))
     within = [likeness.pairs((a, when), (b, when), stage) for when in ("before", "after") for a, b in grid]
     across = [likeness.pairs((a, "before"), (b, "after"), stage) for a, b in grid]
     return _between(pd.concat(within), pd.concat(across))
-
-
-def _of_order(interval: Interval, above: float) -> tuple[Outcome, Interval]:
-    return ordered(interval, above), interval
 
 
 def like_two_random(when: str) -> Judge:
@@ -137,12 +135,13 @@ def like_two_random(when: str) -> Judge:
 
 
 def _untrained_block_3(evidence: Evidence) -> Finding:
-    """What activations look like is for people; the number is their likeness."""
+    """The paper shows activations to look at; what is tested is their likeness."""
     likeness = _Likeness(evidence)
     return together([_sameness(likeness, start, likeness.stage(3), "before") for start in (P, M)])
 
 
 def _sameness(likeness: _Likeness, start: str, stage: str, when: str, level: float = 0.95) -> Finding:
+    # same network, same stage, same images: only then is "as alike as two random networks" a difference of 0
     own, yardstick = (likeness.pairs((each, when), (R, when), stage) for each in (start, R))
     wide, narrow = (_between(own, yardstick, each) for each in (level, 2 * level - 1))
     return Finding(same(wide, narrow, SAME_LIKENESS), wide, WAY)
@@ -205,10 +204,12 @@ def _settling(along: pd.DataFrame, blocks: list[str]) -> Finding:
 
 
 def _half_way(rows: pd.DataFrame) -> float | None:
+    """The step by which a stage is half way from where it began to its end; None where it hardly changes."""
     ordered_rows = rows.sort_values("a_step")
     values = ordered_rows["way"].to_numpy()
+    # of a stage that hardly changes, half of the way is a matter of noise
     if not len(values) or values[0] > 1 - 2 * SAME_LIKENESS:
-        return None  # it hardly changes at all
+        return None
     reached = values >= (values[0] + 1) / 2
     return float(ordered_rows["a_step"].to_numpy()[reached.argmax()]) if reached.any() else None
 
