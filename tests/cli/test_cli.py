@@ -107,7 +107,7 @@ def test_without_anything_the_recipes_are_meant_and_share_a_folder(tmp_path):
         (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), "ulimit -u"),
         (OSError(errno.EMFILE, "Too many open files"), "ulimit -n"),
         (OSError(errno.ENOSPC, "No space left on device", "page.html"), "page.html.*free the disk"),
-        (OSError(errno.EIO, "Input/output error"), "Input/output error.*lost: run the same command again"),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error.*kept: run the same command again"),
     ],
     ids=lambda value: f"{type(value).__name__} {str(value)[:20]}",
 )

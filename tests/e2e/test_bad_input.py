@@ -64,7 +64,7 @@ LONE = (*PETS, "--schemes", "random")
         ((*LONE, "--lr", "fast"), "--lr.*'fast' is not a valid float"),
         ((*LONE, "--lr", "-1"), "train.lr: .*greater than 0"),
         ((*LONE, "--budget", "soon", "--until", "decided"), "--budget takes a time such as 2h.*'soon'"),
-        ((*LONE, "--max-seeds", "9"), "--until decided gives up; give it too"),
+        ((*LONE, "--max-seeds", "9"), "limit --until decided; give it too"),
         ((*LONE, "--until", "decided", "--seeds", "9", "--max-seeds", "5"), "9 seeds to begin with"),
         ((*LONE, "--set", "lr"), "--set takes KEY=VALUE"),
         ((*LONE, "--set", "train.stepz=3"), "no setting 'train.stepz'"),

@@ -12,6 +12,7 @@ import click
 
 from transfusion import __version__, terms
 from transfusion.cli import commands, paper
+from transfusion.cli.commands import INTERRUPTED
 from transfusion.cli.options import Setting, listed, names, seconds, size, stage, studies_of
 from transfusion.errors import SpecError, TransfusionError
 from transfusion.files import is_passing, reason, remedy
@@ -26,18 +27,19 @@ if TYPE_CHECKING:
 OUTPUTS = click.IntRange(1, 1_000_000)
 SIDE = click.IntRange(1, 16_384)  # pixels
 SEEDS = click.IntRange(1, 100_000)
-INTERRUPTED = 130  # what shells give a command that Ctrl-C stopped
 
 
 def main() -> None:
     """Entry point: one line and exit code 2 for what the user can fix; a bug keeps its traceback."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # names on disk need not be UTF-8
+        # names on disk need not be UTF-8, and a message about one must not end in an error of its own
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
+        # not standalone: click would print its own form of an error, with usage lines, and exit
         sys.exit(transfusion.main(standalone_mode=False) or 0)
     except click.exceptions.Abort as error:
-        if isinstance(error.__cause__, EOFError):  # click takes it for the end of the user's patience
+        if isinstance(error.__cause__, EOFError):  # a bug of ours, which click takes for a closed terminal
             raise error.__cause__ from None
         sys.exit(INTERRUPTED)
     except click.ClickException as error:
@@ -45,15 +47,15 @@ def main() -> None:
     except TransfusionError as error:
         _complain(str(error))
     except Exception as error:
-        if not is_passing(error):  # a bug
+        if not is_passing(error):  # a bug: its traceback is what a report needs
             raise
         where = f": {error.filename}" if isinstance(error, OSError) and error.filename else ""
         first = f"{advice}, then " if (advice := remedy(error)) else ""
-        _complain(f"{reason(error)}{where}. Nothing that was finished is lost: {first}run the same command again.")
+        _complain(f"{reason(error)}{where}. Finished work is kept: {first}run the same command again.")
 
 
 def _complain(message: str) -> None:
-    click.echo(f"transfusion: {' '.join(message.split())}", err=True)
+    click.echo(f"transfusion: {' '.join(message.split())}", err=True)  # one line, whatever a path or a value holds
     sys.exit(2)
 
 
@@ -88,10 +90,18 @@ def transfusion(context: click.Context) -> None:
 )
 @click.option("--schemes", cls=Setting, metavar="A,B,..", callback=listed(str), help=f"Starts: {names(terms.Scheme)}.")
 @click.option(
-    "--batch-norms", cls=Setting, metavar="A,B,..", callback=listed(str), help=f"Modes: {names(terms.BatchNorm)}."
+    "--batch-norms",
+    cls=Setting,
+    metavar="A,B,..",
+    callback=listed(str),
+    help=f"Batch-norm modes: {names(terms.BatchNorm)}.",
 )
 @click.option(
-    "--upto", cls=Setting, metavar="STAGE,..", callback=listed(stage), help="Transfuse up to these stages; 'all' too."
+    "--upto",
+    cls=Setting,
+    metavar="STAGE,..",
+    callback=listed(stage),
+    help="Stages up to which the schemes hold, or 'all'.",
 )
 @click.option(
     "--rest", cls=Setting, metavar="A,B,..", callback=listed(str), help="Schemes for the stages above --upto."
@@ -107,27 +117,29 @@ def transfusion(context: click.Context) -> None:
     help="Add seeds until the main question is answered. [default: as many as --seeds]",
 )
 @click.option(
-    "--max-seeds", cls=Setting, metavar="N", type=click.IntRange(3), help="With --until: not more than these."
+    "--max-seeds", cls=Setting, metavar="N", type=click.IntRange(3), help="With --until: at most so many seeds."
 )
-@click.option("--budget", metavar="TIME", callback=seconds, help="With --until: add no seed after 2h, 90m or 30s.")
-@click.option("--metric", cls=Setting, metavar="NAME", help="Judge by auc, accuracy, auprc or auc:CLASS.")
+@click.option("--budget", metavar="TIME", callback=seconds, help="With --until: stop adding after 2h, 90m or 30s.")
+@click.option("--metric", cls=Setting, metavar="NAME", help="Metric to judge by: auc, accuracy, auprc or auc:CLASS.")
 @click.option("--margin", type=float, help="Smallest difference in the metric that matters. [default: 0.01 of AUC]")
-@click.option("--baseline", cls=Setting, metavar="START", help="What the others are compared with.")
+@click.option("--baseline", cls=Setting, metavar="START", help="Start that the others are compared with.")
 @click.option("--steps", cls=Setting, type=int, help="Optimiser steps of each run.")
 @click.option("--batch-size", cls=Setting, type=int, help="Images per step.")
 @click.option("--lr", cls=Setting, type=float, help="Learning rate.")
 @click.option("--eval-every", type=int, help="Steps between evaluations. [default: dense at first, then 20 evenly]")
-@click.option("--image-size", type=int, help="Side of the images in pixels. [default: of arrays their own, else 224]")
+@click.option("--image-size", type=int, help="Side of the images in pixels. [default: 224, or that of arrays]")
 @click.option(
-    "--channels", type=click.IntRange(1), help="Of the images: 1 (grey) or 3. [default: as stored, or as the donor has]"
+    "--channels",
+    type=click.IntRange(1),
+    help="Channels of images: 1 (grey) or 3. [default: as stored, or the donor's]",
 )
 @click.option("--representations", is_flag=True, help="Also compare the networks' representations, stage by stage.")
-@click.option("--dry-run", is_flag=True, help="Say what it would be, and take in time and on disk; train nothing.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and what it takes in time and on disk; train nothing.")
 @click.option("--details", is_flag=True, help="At the end, print the curves as a table and every conclusion too.")
 @click.option("--examples/--no-examples", default=None, help="Show test images on the page. [default: examples]")
-@click.option("--out", metavar="DIR", help="Where the study is kept. [default: studies/NAME]")
+@click.option("--out", metavar="DIR", help="Folder of the study. [default: studies/NAME]")
 @click.option(
-    "--workers", type=click.IntRange(0), help="Runs side by side; 0: in this process. [default: a run per core or GPU]"
+    "--workers", type=click.IntRange(0), help="Runs side by side; 0 uses this process. [default: one per core or GPU]"
 )
 @click.option(
     "--devices", type=click.IntRange(1), default=1, show_default=True, help="Devices that share each batch of a run."
@@ -144,10 +156,10 @@ def transfusion(context: click.Context) -> None:
     "--locks",
     type=click.Choice(["auto", "flock", "lease"]),
     default="auto",
-    help="How workers share runs; leases where a file system's locks do not reach other machines. [default: auto]",
+    help="How workers claim runs: by file locks, or by leases where locks do not reach other machines. [default: auto]",
 )
-@click.option("--plan-only", is_flag=True, help="Plan the study, and stop: transfusion work DIR carries it out.")
-@click.option("--trackers", metavar="A,B,..", callback=listed(str), help=f"Curves also to {names(terms.Tracker)}.")
+@click.option("--plan-only", is_flag=True, help="Write the plan and stop; transfusion work DIR runs it.")
+@click.option("--trackers", metavar="A,B,..", callback=listed(str), help=f"Also send curves to {names(terms.Tracker)}.")
 @click.option(
     "--set",
     "settings",
@@ -158,10 +170,11 @@ def transfusion(context: click.Context) -> None:
 def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
     """Run a study, or resume one.
 
-    Finished runs are never repeated: the same command resumes where it was stopped, and a larger grid adds to
-    what is there. With nothing else it runs the embedded default: the recipes near and far. Defaults below are those
-    of a study of your own data; a recipe, a file and an earlier study bring theirs.
+    Finished runs are never repeated: the same command resumes a study that was stopped, and a larger grid adds to
+    what is there. Without arguments it runs the embedded default, the recipes near and far. The defaults below hold
+    for your own data; a recipe, a file or an earlier study has its own.
     """
+    # what is left in ``options`` in the end are settings of the study
     machine = {"accelerator": options.pop("accelerator"), "devices": options.pop("devices")}
     how = {"workers": options.pop("workers"), "trackers": options.pop("trackers") or ()}
     how |= {"cluster": options.pop("cluster")}
@@ -172,12 +185,12 @@ def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
     for each in studies:
         each.locks = locks
     if studies[0].spec.until is None and (max_seeds is not None or budget_s < math.inf):
-        raise SpecError("--max-seeds and --budget say when --until decided gives up; give it too.")
+        raise SpecError("--max-seeds and --budget limit --until decided; give it too.")
 
     from transfusion.runs.machine import Machine
     from transfusion.runs.trackers import check
 
-    check(how["trackers"])
+    check(how["trackers"])  # before hours of training: a tracker that is not installed ends the command here
     if dry_run:
         return _preview(studies, Machine(**machine), how["workers"])
     if plan_only:
@@ -186,7 +199,8 @@ def study(source: str | None, settings: tuple[str, ...], **options: Any) -> int:
     try:
         outcomes = [_run(each, machine=Machine(**machine), budget_s=budget_s, **how) for each in studies]
     except KeyboardInterrupt:
-        click.echo(f"Stopped{' watching' if how['cluster'] else ''}. The same command resumes.", err=True)
+        # jobs of a cluster run on; what Ctrl-C ended is the watching
+        click.echo(f"Stopped{' watching' if how['cluster'] else ''}. Run the same command to resume.", err=True)
         return INTERRUPTED
     return _conclude(studies, outcomes, details)
 
@@ -196,32 +210,33 @@ def _preview(studies: list[Study], machine: Machine, workers: int | None) -> int
     from transfusion.cli import terminal
 
     for each in studies:
-        click.echo(f"{each.spec.name}, to be kept in {each.store.folder}")
+        click.echo(f"{each.spec.name}, in {each.store.folder}")
         for line in terminal.preview(each, each.estimate(machine=machine, workers=workers)):
             click.echo(line)
-    click.echo("Nothing was trained. The same command without --dry-run starts it.")
+    click.echo("Nothing was trained. Run the same command without --dry-run to start.")
     return 0
 
 
 def _run(the_study: Study, **how: Any) -> Summary:
-    """Say what is worth knowing, and carry out what is not finished."""
+    """Print what is known beforehand, and run what is not finished."""
     from transfusion.cli import terminal
 
     click.echo(f"Study in {the_study.store.folder}", err=True)
     plan = the_study.plan()
     for note in (*plan.card.get("warnings", []), *plan.notes):
         click.echo(f"Note: {note}", err=True)
+    # timed on this machine, which says nothing of a cluster's
     if not how["cluster"] and any(the_study.store.run(run.id).wanted for run in plan.grid):
         click.echo(terminal.cost(the_study.estimate(machine=how["machine"], workers=how["workers"])), err=True)
     outcome = the_study.run(**how)
-    click.echo(f"{outcome.ran} runs carried out, {outcome.kept} were finished before.", err=True)
+    click.echo(f"Runs: {outcome.ran} trained, {outcome.kept} already finished.", err=True)
     for run_id, files in outcome.repaired.items():
-        click.echo(f"Run {run_id} was carried out again: damaged were {', '.join(files)}.", err=True)
+        click.echo(f"Run {run_id} was repeated, because files were damaged: {', '.join(files)}.", err=True)
     return outcome
 
 
 def _conclude(studies: list[Study], outcomes: list[Summary], details: bool) -> int:
-    """Print what each study came to; the exit code."""
+    """Print the conclusions of each study; returns the exit code."""
     from transfusion.cli import terminal
 
     for each, outcome in zip(studies, outcomes, strict=True):
@@ -247,14 +262,13 @@ def settings() -> None:
 @click.option(
     "--out",
     metavar="FILE",
-    help="The page; figures go beside it. [default: DIR/report.html, of several studies ./report.html]",
+    help="File of the page; figures go beside it. [default: DIR/report.html; ./report.html of several studies]",
 )
 @click.option("--examples/--no-examples", default=None, help="Show test images on the page. [default: as the study]")
 def report(folders: tuple[str, ...], out: str | None, examples: bool | None) -> None:
     """Rebuild figures and page from what is on disk.
 
-    Of a study, finished or not, or of a recipe of the paper. Of several studies it makes one page that sets them side
-    by side.
+    DIR is a study, finished or not, or a recipe of the paper. Several studies are set side by side on one page.
     """
     if len(folders) == 1 and (Path(folders[0]) / "recipe.json").is_file():
         from transfusion.paper import command
@@ -275,10 +289,10 @@ def report(folders: tuple[str, ...], out: str | None, examples: bool | None) -> 
 
 @transfusion.command()
 @click.argument("weights", metavar="A B", nargs=2)
-@click.option("--model", metavar="NAME", help="torchvision or timm name of both. [default: that of a run]")
+@click.option("--model", metavar="NAME", help="torchvision or timm name of both networks. [default: that of a run]")
 @click.option("--data", metavar="PATH", help="Images in any layout that study takes. [default: that of a run]")
 @click.option("--image-size", type=int, help="Side of the images in pixels.")
-@click.option("--num-outputs", type=OUTPUTS, help="Outputs of both heads. [default: as the weights have]")
+@click.option("--num-outputs", type=OUTPUTS, help="Outputs of both heads. [default: those of the weights]")
 @click.option("--stages", metavar="A,B,..", callback=listed(str), help="Compare these stages only.")
 @click.option(
     "--measures",
@@ -286,16 +300,16 @@ def report(folders: tuple[str, ...], out: str | None, examples: bool | None) -> 
     callback=listed(str),
     default="cca,linear_cka",
     show_default=True,
-    help=f"Of {names(terms.Measure)}.",
+    help=f"Similarity measures, of {names(terms.Measure)}.",
 )
-@click.option("--images", default=500, show_default=True, help="Images to compare on, held-out ones if there are any.")
+@click.option("--images", default=500, show_default=True, help="Images to compare on, held out where possible.")
 @click.option("--positions", default=16, show_default=True, help="Positions per image and stage; 0 takes all.")
-@click.option("--out", metavar="DIR", default="comparison", show_default=True, help="Where tables and page go.")
+@click.option("--out", metavar="DIR", default="comparison", show_default=True, help="Folder of tables and page.")
 def compare(weights: tuple[str, str], out: str, **options: Any) -> None:
     """Compare two sets of weights, stage by stage, on the same images.
 
     A and B are donors as for --donor (torchvision:NAME, timm:NAME, file:PATH, run:ID), weight files, or folders of
-    runs. A run, or a weight file in its folder, says which model and data; run:ID is looked for in the studies of
+    runs. Model and data are those of a run, if A or B is one or a weight file in its folder; run:ID is searched for in
     studies/. Prints a table and writes comparison.csv, across.csv and comparison.html.
     """
     from transfusion.report.stage_by_stage import ComparisonTable
@@ -319,21 +333,19 @@ def compare(weights: tuple[str, str], out: str, **options: Any) -> None:
 @click.argument("scheme")
 @click.option("--model", required=True, metavar="NAME", help="torchvision or timm name, cbr_*, or NAME_cifar.")
 @click.option("--donor", metavar="DONOR", help="torchvision:NAME, timm:NAME or file:PATH.")
-@click.option("--out", required=True, metavar="FILE", help="Where to write: .safetensors, or .pth for torch.save.")
+@click.option("--out", required=True, metavar="FILE", help="File to write: .safetensors, or .pth for torch.save.")
 @click.option("--num-outputs", default=1000, show_default=True, type=OUTPUTS, help="Outputs of the head.")
 @click.option("--channels", default=3, show_default=True, type=click.IntRange(1, 4096), help="Channels of the images.")
-@click.option(
-    "--image-size", default=224, show_default=True, type=click.IntRange(1, 16_384), help="Side of the images in pixels."
-)
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1))
-@click.option("--batch-norm", default="identity", show_default=True, help=f"{names(terms.BatchNorm)}.")
+@click.option("--image-size", default=224, show_default=True, type=SIDE, help="Side of the images in pixels.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1), help="Of every draw.")
+@click.option("--batch-norm", default="identity", show_default=True, help=f"Batch-norm mode: {names(terms.BatchNorm)}.")
 @click.option("--upto", metavar="STAGE", help="Only stages up to this one follow the scheme.")
 @click.option("--rest", default="random", show_default=True, help="Scheme of the stages above --upto.")
 @click.option("--head", default="default", show_default=True, help=f"Scheme of the head: {names(terms.Head)}.")
 def init(scheme: str, model: str, donor: str | None, out: str, **options: Any) -> None:
     """Write initial weights to a file.
 
-    torch, timm and torchvision load it.
+    The file loads with torch, timm and torchvision.
     """
     from transfusion import schemes
     from transfusion.networks import donors, models
@@ -357,7 +369,7 @@ def init(scheme: str, model: str, donor: str | None, out: str, **options: Any) -
 
 
 def _taken(donor: Donor, network: nn.Module) -> dict[str, Tensor]:
-    """The tensors that a network takes from a donor; what is worth knowing about that is printed."""
+    """The tensors that a network takes from a donor; prints what was renamed, left out or reshaped."""
     from transfusion.networks import donors
 
     fit = donors.fit(donor.state, network)

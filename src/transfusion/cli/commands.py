@@ -30,13 +30,13 @@ def on_a_cluster(command: Callable[..., int]) -> Callable[..., int]:
     def wrapped(*args: Any, cluster: str | None, jobs: int | None, cluster_set: tuple[str, ...], **rest: Any) -> int:
         return command(*args, cluster=_cluster(cluster, jobs, cluster_set), **rest)
 
-    for option in reversed(CLUSTER):  # decorators apply from the inside out
+    for option in reversed(CLUSTER):  # decorators apply from the inside out, and --help lists them in this order
         wrapped = option(wrapped)
     return wrapped
 
 
 CLUSTER = (
-    click.option("--cluster", type=click.Choice(["slurm"]), help="Have workers started by it, and watch them."),
+    click.option("--cluster", type=click.Choice(["slurm"]), help="Start workers on a cluster, and watch them."),
     click.option("--jobs", type=click.IntRange(1), help="With --cluster: workers. [default: 1]"),
     click.option(
         "--cluster-set",
@@ -48,9 +48,11 @@ CLUSTER = (
 
 
 def _cluster(kind: str | None, jobs: int | None, settings: tuple[str, ...]) -> Slurm | None:
+    """The cluster that options ask for, or None."""
     if kind is None:
         if jobs is not None or settings:
-            raise SpecError("--jobs and --cluster-set say what is asked of a cluster; give --cluster slurm too.")
+            # ignoring them would train on this machine what was meant for another
+            raise SpecError("--jobs and --cluster-set are options of a cluster; give --cluster slurm too.")
         return None
     from transfusion.runs.slurm import Slurm
 
@@ -58,15 +60,15 @@ def _cluster(kind: str | None, jobs: int | None, settings: tuple[str, ...]) -> S
 
 
 def plan(studies: Sequence[Study]) -> None:
-    """Write the plans of studies into their folders, and say who carries them out."""
+    """Write the plans of studies into their folders, and print the command of a worker."""
     for each in studies:
         num = len(each.begin())
-        click.echo(f"{num} runs are planned. Workers: transfusion work {each.store.folder}")
+        click.echo(f"Planned {num} runs. Start workers with: transfusion work {each.store.folder}")
 
 
 @click.command()
 @FOLDER
-@click.option("--workers", type=click.IntRange(0), help="Runs side by side; 0 is none, in this process.")
+@click.option("--workers", type=click.IntRange(0), help="Runs side by side; 0 uses this process.")
 @click.option("--devices", type=click.IntRange(1), default=1, help="Devices that share each batch of a run.")
 @click.option(
     "--accelerator", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="What runs compute on."
@@ -75,15 +77,15 @@ def plan(studies: Sequence[Study]) -> None:
     "--wait/--no-wait",
     default=True,
     show_default=True,
-    help="At the end, wait for runs that other workers hold: they may die.",
+    help="At the end, wait for runs that other workers hold, in case these die.",
 )
-@click.option("--trackers", metavar="A,B,..", callback=listed(str), help=f"Curves also to {names(terms.Tracker)}.")
+@click.option("--trackers", metavar="A,B,..", callback=listed(str), help=f"Also send curves to {names(terms.Tracker)}.")
 def work(folder: Path, workers: int | None, wait: bool, trackers: tuple[str, ...] | None, **options: Any) -> int:
     """Be one more worker on a study.
 
-    In a second terminal or on another machine: it takes runs that nobody works on, one after another, until nothing
-    is left, and resumes those that were cut off. Any number may work on one folder; start and stop them as you like.
-    Planning and the page belong to the command that started the study: transfusion study, then transfusion report.
+    In a second terminal or on another machine: it takes free runs one after another until none is left, and resumes
+    those that were interrupted. Any number of workers may share a folder; start and stop them at any time. The study
+    is planned by transfusion study, and its page made by transfusion report.
     """
     from transfusion.runs.machine import Machine
     from transfusion.runs.store import Store
@@ -96,12 +98,13 @@ def work(folder: Path, workers: int | None, wait: bool, trackers: tuple[str, ...
     try:
         return _conclude(folder, work(team))
     except KeyboardInterrupt:
-        click.echo("Stopped. The same command resumes.", err=True)
+        click.echo("Stopped. Run the same command to resume.", err=True)
         return INTERRUPTED
 
 
 def _conclude(folder: Path, worked: Worked) -> int:
-    click.echo(f"{worked.ran} runs carried out here.", err=True)
+    """Print what a worker did and what failed; returns the exit code."""
+    click.echo(f"Runs trained here: {worked.ran}.", err=True)
     for why in worked.unseen:
         click.echo(f"One comparison of networks failed: {why}", err=True)
     for run_id, message in worked.failed.items():
@@ -114,7 +117,7 @@ def _conclude(folder: Path, worked: Worked) -> int:
 def ls(folders: tuple[Path, ...]) -> None:
     """List studies and their state.
 
-    Those in the folders given, by default those in studies/.
+    DIR is a study or a folder of studies. [default: studies]
     """
     from transfusion.runs.status import StudyStatus, duration, studies
 
@@ -122,7 +125,8 @@ def ls(folders: tuple[Path, ...]) -> None:
     for path in (path for folder in folders or [Path("studies")] for path in studies(folder)):
         status = StudyStatus.of(path)
         counts, left = status.counts, status.left_s
-        changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(_changed(path)))
+        written = max(each.stat().st_mtime for each in [path, *path.glob("runs/*")])  # of a run, not of the page
+        changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(written))
         done = f"{counts['done']} of {len(status.runs) + len(status.damaged)}"
         told = "-" if left is None else duration(left)
         rows.append((str(path), done, str(counts["at work"]), str(counts["failed"]), told, changed))
@@ -134,15 +138,10 @@ def ls(folders: tuple[Path, ...]) -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _changed(folder: Path) -> float:
-    """When a run of a study last wrote anything."""
-    return max(path.stat().st_mtime for path in [folder, *folder.glob("runs/*")])
-
-
 @click.command()
 @FOLDER
 def status(folder: Path) -> None:
-    """Say how far a study is, who works on it, and how long it takes."""
+    """Show the progress of a study, its workers, and the time left."""
     from transfusion.runs.status import StudyStatus
 
     click.echo(StudyStatus.of(folder))
@@ -151,9 +150,9 @@ def status(folder: Path) -> None:
 @click.command()
 @FOLDER
 def watch(folder: Path) -> int:
-    """Watch a study that others carry out, until it is finished.
+    """Watch a study that others run, until it is finished.
 
-    Ctrl-C stops watching only.
+    Ctrl-C stops only the watching.
     """
     from transfusion.runs.status import StudyStatus, follow
     from transfusion.runs.store import Store
@@ -162,7 +161,7 @@ def watch(folder: Path) -> int:
     try:
         follow(Store(folder), show=True)
     except KeyboardInterrupt:
-        click.echo("Stopped watching; whoever works on the study continues.", err=True)
+        click.echo("Stopped watching; the workers continue.", err=True)
         return INTERRUPTED
     click.echo(StudyStatus.of(folder))
     return 0
@@ -174,15 +173,17 @@ def watch(folder: Path) -> int:
     "--to",
     required=True,
     type=click.Choice(["torchvision", "timm", "hf", "onnx"]),
-    help="Whose file it is to be; hf is Hugging Face's transformers.",
+    help="Library to write for; hf is Hugging Face's transformers.",
 )
-@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to. [default: export/ID-FORMAT]")
+@click.option(
+    "--out", metavar="DIR", type=click.Path(path_type=Path), help="Folder written. [default: export/ID-FORMAT]"
+)
 def export(path: Path, to: str, out: Path | None) -> None:
     """Write a trained network for other libraries.
 
-    With the names of its classes and how images are brought to it.
+    Class names and the preprocessing of images are written beside its weights.
 
-    RUN is the folder of a run, or of a study, of which the run is taken that is best on the validation split.
+    RUN is the folder of a run, or of a study: of a study, the run that is best on the validation split is exported.
     """
     from transfusion import export
 

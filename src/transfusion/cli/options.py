@@ -28,7 +28,7 @@ class Setting(click.Option):
 
 
 def _default(option: str) -> str:
-    """Of the setting that an option stands for, as the option takes it; empty where it is left open."""
+    """The default of the setting that an option stands for, as the option takes it; empty where there is none."""
     from transfusion.spec import StudySpec
 
     value: Any = StudySpec()
@@ -40,7 +40,7 @@ def _default(option: str) -> str:
 
 
 def listed(convert: Callable[[str], Any]) -> Callable[..., Any]:
-    """A click callback that splits a comma-separated list; what is named twice counts once."""
+    """A click callback that splits a comma-separated list and drops repeated items."""
 
     def split(_: click.Context, parameter: click.Parameter, value: str | None) -> tuple[Any, ...] | None:
         if value is None:
@@ -54,7 +54,7 @@ def listed(convert: Callable[[str], Any]) -> Callable[..., Any]:
 
 
 def seconds(_: click.Context, parameter: click.Parameter, value: str | None) -> float:
-    """A click callback: seconds from 2h, 90m, 30s or a sum of them; without end if not given."""
+    """A click callback: seconds from 2h, 90m, 30s or a sum of them; infinity if not given."""
     if value is None:
         return math.inf
     parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", value)
@@ -69,7 +69,7 @@ def size(text: str) -> int | float | None:
         return None
     if text.endswith("%"):
         return float(text[:-1]) / 100
-    return float(text) if "." in text else int(text)
+    return float(text) if "." in text else int(text)  # 1.0 is all of them, 1 a single image
 
 
 def stage(text: str) -> str | None:
@@ -82,7 +82,7 @@ def names(vocabulary: Any) -> str:
     return ", ".join(get_args(vocabulary))
 
 
-# option -> where it belongs in the spec
+# option -> its setting, where that has another name; the help and the spec are both made from it
 PLACES = {
     "data": "task.data",
     "image_size": "task.image_size",
@@ -99,17 +99,18 @@ def with_options(spec: StudySpec, options: dict[str, Any], settings: Sequence[st
     import yaml
 
     values = spec.model_dump()
-    options = dict(options)
+    options = dict(options)  # one set of options may make several studies
     if options.pop("representations") and spec.representations is None:
         values["representations"] = {}  # a group of defaults; settings may fill it
     for option, value in options.items():
-        if value is not None:
+        if value is not None:  # not given: what the spec has stays, also of an earlier study that is resumed
             _put(spec, values, PLACES.get(option, option), list(range(value)) if option == "seeds" else value)
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
             raise SpecError(f"--set takes KEY=VALUE, such as train.lr=0.01 (got '{setting}').")
         try:
+            # as in a YAML file, so that null, true and [1, 2] mean what they mean there
             _put(spec, values, key, yaml.safe_load(text))
         except yaml.YAMLError:
             raise SpecError(f"--set {key}: '{text}' is not a value. Quote lists, as in seeds='[1,2]'.") from None
@@ -117,6 +118,7 @@ def with_options(spec: StudySpec, options: dict[str, Any], settings: Sequence[st
 
 
 def _put(spec: StudySpec, values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a value by its dotted key."""
     from transfusion.spec.validated import nearest
 
     *parents, last = key.split(".")
@@ -124,16 +126,29 @@ def _put(spec: StudySpec, values: dict[str, Any], key: str, value: Any) -> None:
         inner = values.get(parent)
         if not isinstance(inner, dict):
             hint = nearest(type(spec), key)
-            raise SpecError(f"There is no group of settings '{parent}' in '{key}'{hint}. Groups: task, train, donor.")
+            raise SpecError(
+                f"There is no group of settings '{parent}' in '{key}'{hint}. Groups: task, train; representations with "
+                "--representations; donor of one that the study trains."
+            )
         values = inner
     values[last] = value  # validated with all others in the end, where messages name each key
 
 
 def studies_of(source: str | None, out: str | None, options: dict[str, Any], settings: Sequence[str]) -> list[Study]:
-    """The study that is meant; without any, those of the embedded default, which share their donor."""
+    """The studies that a command is about: one, or without source and data the two of the embedded default.
+
+    Args:
+        source: a recipe, a YAML file or the folder of a study.
+        out: folder of the study; of the embedded default, folder of both.
+        options: by name, None where not given.
+        settings: ``KEY=VALUE``, applied last.
+    """
     if options["data"] is not None and source is None:
         spec = with_options(blank(options["data"]), options, settings)
-        _check_data(spec)
+        from transfusion import tasks
+
+        # what names and folders show to be wrong is said in the first second: importing torch alone takes longer
+        tasks.check(spec.task)
         from transfusion.study import Study
 
         return [Study(spec, out or Path("studies") / spec.name)]
@@ -148,17 +163,10 @@ def studies_of(source: str | None, out: str | None, options: dict[str, Any], set
     return [Study(spec, folder / name) for name, spec in specs.items()]
 
 
-def _check_data(spec: StudySpec) -> None:
-    """Refuse what names and folders show to be wrong in the first second: importing torch alone takes longer."""
-    from transfusion import tasks
-
-    tasks.check(spec.task)
-
-
 def blank(data: str) -> StudySpec:
     """Settings for the user's own data; the recipes' are for theirs."""
     from transfusion.spec import StudySpec
 
-    path = Path(data).expanduser().resolve()
+    path = Path(data).expanduser().resolve()  # "." has a name, too
     name = path.name if path.is_dir() else path.stem
     return StudySpec.parse({"name": name.replace(":", "-") or "study"})

@@ -12,6 +12,7 @@ from transfusion.recipes import RECIPES
 from transfusion.spec import StudySpec
 from transfusion.spec.validated import Spec, dotted
 
+# the same settings once more, of the donor's own run: one line for all of them
 OF_A_DONOR = ("donor.task.", "donor.train.", "donor.scheme.")
 
 
@@ -22,7 +23,7 @@ def lines() -> Iterator[str]:
         if key.startswith(OF_A_DONOR):
             continue
         yield f"  {key} [{default(cls, name)}] {meaning(cls, name)}{choices(cls, name)}"
-    yield "  donor.task.*, donor.train.*, donor.scheme.* as task and train; of a donor that the study trains itself"
+    yield "  donor.task.*, donor.train.*, donor.scheme.* of a donor that the study trains itself, as task and train"
     yield "Recipes, for transfusion study RECIPE"
     for title, recipe in RECIPES.items():
         yield f"  {title}: {recipe.shows}"
@@ -52,7 +53,7 @@ def choices(cls: type[Spec], name: str) -> str:
         >>> choices(StudySpec, "head"), choices(StudySpec, "seeds")
         (' (random, kaiming or default)', '')
     """
-    annotation = cls.model_fields[name].annotation
+    annotation = cls.model_fields[name].annotation  # of ``Literal[...] | None`` the Literal is one of its arguments
     closed = [kind for kind in (annotation, *get_args(annotation)) if get_origin(kind) is Literal]
     values = [str(value) for kind in closed for value in get_args(kind)]
     if not values or all(re.search(rf"\b{value}\b", meaning(cls, name)) for value in values):
@@ -67,6 +68,7 @@ def meaning(cls: type[Spec], name: str) -> str:
         >>> meaning(StudySpec, "seeds")
         'one training of each start and size per seed'
     """
+    # docstrings are the one place that says it: pages, this list and editors read the same words
     described = inspect.getdoc(cls) or ""
     for names, text in re.findall(r"^    ([\w, ]+): (.+(?:\n {8}.+)*)", described, flags=re.MULTILINE):
         if name in names.split(", "):

@@ -1,6 +1,6 @@
-"""What the terminal says of a study.
+"""What the terminal shows of a study.
 
-Before it begins: what it will be and take. At its end: decision, numbers, how sure, next command; the rest on request.
+Before it begins: its grid, time and disk. At its end: decision, numbers, how sure, next command; the rest on request.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def wrapped(text: str, first: str = "", rest: str = "") -> str:
 
 
 def cost(estimate: Estimate) -> str:
-    """What is left of a study, in a line."""
+    """What is left to do for a study, in a line."""
     if not estimate.num_runs:
         return "Every training is finished."
     times = [run_s for part in estimate.parts for run_s in part.run_s]
@@ -56,7 +56,7 @@ def cost(estimate: Estimate) -> str:
 
 
 def preview(study: Study, estimate: Estimate) -> Iterator[str]:
-    """What a study would be: grid, data card, settings, time and disk."""
+    """A study before it begins, line by line: grid, data card, settings, time and disk."""
     plan, spec = study.plan(), study.spec
     yield "Grid"
     yield from (wrapped(line, "  ", "    ") for line in _grid(study))
@@ -65,6 +65,7 @@ def preview(study: Study, estimate: Estimate) -> Iterator[str]:
     for note in (*plan.card.get("warnings", []), *plan.notes):
         yield wrapped(f"Note: {note}", "  ", "    ")
     yield "Settings (the others are at their defaults: transfusion settings)"
+    # a donor of its own has no defaults unless there is one
     usual = settings_of(StudySpec()) | settings_of(StudySpec(donor=DonorRunSpec(task=TaskSpec())))
     chosen = {key: value for key, value in settings_of(spec).items() if usual.get(key) != value}
     yield from (wrapped(f"{key} = {value}", "  ", "    ") for key, value in chosen.items())
@@ -82,6 +83,7 @@ def preview(study: Study, estimate: Estimate) -> Iterator[str]:
 
 
 def _grid(study: Study) -> Iterator[str]:
+    """Starts, seeds, sizes and the length of a training."""
     plan, spec = study.plan(), study.spec
     labels = dict.fromkeys(run.scheme.label for run in plan.grid)
     sizes = dict.fromkeys(f"{run.size:,} images" if run.size else "all images" for run in plan.grid)
@@ -91,15 +93,16 @@ def _grid(study: Study) -> Iterator[str]:
         f"{len(labels)} start{'s' * (len(labels) > 1)} x {len(seeds)} seed{'s' * (len(seeds) > 1)} x "
         f"{listed(list(sizes))}: {len(plan.grid)} training{'s' * (len(plan.grid) > 1)}"
     )
-    train = plan.grid[-1].train
+    train = plan.grid[-1].train  # of the largest size: one in epochs has a length for every size
     looks = f"{len(train.evaluations)} evaluations on {train.eval_split}"
     yield f"{train.steps:,} steps of {train.batch_size} images, {looks}"
     if plan.donor_run:
         donor = plan.donor_run
-        yield f"first its donor: {donor.scheme.label}, {donor.train.steps:,} steps on {donor.task.data}"
+        yield f"before them the donor: {donor.scheme.label}, {donor.train.steps:,} steps on {donor.task.data}"
 
 
 def _data(card: Mapping[str, Any]) -> Iterator[str]:
+    """Images, classes, patients and normalisation; a card may lack any of them."""
     counts = ", ".join(f"{count:,} {split}" for split, count in card.get("images", {}).items())
     yield f"{card.get('kind')}, {card.get('source')}, read as {card.get('layout')}: {counts}"
     for split, classes in card.get("classes", {}).items():
@@ -120,7 +123,7 @@ def ending(study: Study, *, details: bool) -> Iterator[str]:
         details: print the curves as a table and every conclusion too.
     """
     frame = study.frame()
-    if len(frame):
+    if len(frame):  # else every run failed before its first evaluation, which ``troubles`` says
         verdict = study.verdict()
         yield from [f"{CurveTable.of(frame, verdict.judge)}\n"] if details else []
         yield from said(study, verdict, details=details)
@@ -128,7 +131,7 @@ def ending(study: Study, *, details: bool) -> Iterator[str]:
 
 
 def troubles(study: Study, outcome: Summary) -> Iterator[str]:
-    """What failed, and where the traceback is."""
+    """Failed comparisons and runs, and where their tracebacks are."""
     for why in outcome.unseen:
         yield f"One comparison of networks failed: {why}"
     for run_id, message in outcome.failed.items():
@@ -142,16 +145,18 @@ def said(study: Study, verdict: Verdict, *, details: bool) -> Iterator[str]:
     first = [one for one in verdict.statements if one.topic in OPENING and one.topic != "next"]
     yield from (wrapped(one.text, *_place(one)) for one in first)
     if details:
+        # told, not all: many starts of which nothing is known are one line
         yield from _details(one for one in verdict.told if one.topic not in OPENING)
     yield from _next(study, verdict)
 
 
 def _place(one: Statement) -> tuple[str, str]:
-    """A decision and what failed begin at the margin, what they rest on is indented."""
+    """Indents of a statement: a decision and what failed stand at the margin, what they rest on below them."""
     return ("", "") if one.topic in ("runs", "decision") else ("  ", "  ")
 
 
 def _details(statements: Iterable[Statement]) -> Iterator[str]:
+    """Statements as lists under their titles."""
     title = ""
     for one in statements:
         if TITLES[one.topic] != title:
@@ -173,4 +178,5 @@ def _until(study: Study, is_decided: bool) -> str:
     num, most = len(study.spec.seeds), study.spec.max_seeds
     if is_decided:
         return f"Decided with {num} seeds."
-    return f"Not decided with {num} seeds, " + ("which is all there may be." if num >= most else "and the time is up.")
+    why = "the most that max_seeds allows" if num >= most else "when the time of --budget was up"
+    return f"Not decided with {num} seeds, {why}."
