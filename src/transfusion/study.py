@@ -178,6 +178,7 @@ class Study:
             team = Team(self.store, machine, self.cache, executor, workers, progress, tuple(trackers))
             if team.is_here:
                 machine.check(self.spec.train.batch_size, self.spec.train.precision)
+            team.prepare()
         began = time.monotonic()
         outcome = self._run(team)
         while self._wants_a_seed() and time.monotonic() - began < budget_s:

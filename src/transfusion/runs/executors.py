@@ -55,7 +55,7 @@ class Pool:
         self._attempts[job.id] += 1
         try:
             # submit() may start a process, which inherits how this one takes Ctrl-C
-            with _deaf_to_interrupts():
+            with deaf_to_interrupts():
                 future = self._executor.submit(self._call, job, self._attempts[job.id])
         except Exception as error:
             raise self._broken(error) from error
@@ -112,7 +112,7 @@ def _name(thing: object) -> str:
 
 
 @contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
+def deaf_to_interrupts() -> Iterator[None]:
     """Processes that start meanwhile leave Ctrl-C to this one from their first moment."""
     if threading.current_thread() is not threading.main_thread():  # Python sets signal handlers only there
         yield

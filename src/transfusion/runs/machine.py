@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import logging
+import multiprocessing
 import os
 import platform
 import signal
 import threading
-import time
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
+from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -159,14 +160,20 @@ def _processor() -> str:
     return platform.processor()
 
 
-def end_with_parent(parent: int) -> None:
-    """End this process when ``parent`` ends, in any way; Ctrl-C is left to the parent."""
+def end_with_parent() -> None:
+    """End this process when the one that it works for ends, in any way; Ctrl-C is left to that one.
+
+    Raises:
+        RuntimeError: if no thread can be started.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
 
     def watch() -> None:
-        # an orphan is adopted by another process: this also sees a parent that was killed with SIGKILL
-        while os.getppid() == parent:
-            time.sleep(0.5)
+        # becomes ready also when the parent was killed with SIGKILL
+        connection.wait([parent.sentinel])
         os._exit(1)  # no clean-up: handlers could wait for a parent that is gone
 
     threading.Thread(target=watch, daemon=True).start()

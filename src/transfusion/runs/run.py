@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import traceback
 from dataclasses import dataclass
@@ -140,7 +139,7 @@ def _launch(job: Job) -> None:
 
 def _work_beside(fabric: Fabric, job: Job, machine: Machine) -> DivergedError | None:
     """``_work`` in one of several processes; divergence is handed back, since an exception would lose its type."""
-    end_with_parent(os.getppid())
+    end_with_parent()
     try:
         _work(fabric, job, machine)
     except DivergedError as error:

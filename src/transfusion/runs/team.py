@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from transfusion.networks import models
 from transfusion.progress import track
 from transfusion.runs import comparisons as representations
+from transfusion.runs import workers
 from transfusion.runs.display import Display
 from transfusion.runs.machine import Machine
 from transfusion.runs.plan import on_scale
@@ -49,6 +51,12 @@ class Team:
     def is_here(self) -> bool:
         """Whether the runs use this machine."""
         return self.executor is None or isinstance(self.executor, HERE)
+
+    def prepare(self) -> None:
+        """Have processes load their libraries while the study is planned, unless it may be finished."""
+        if self.executor is None and self.workers != 0 and not self.store.exists:
+            with contextlib.suppress(OSError, RuntimeError):  # told when the first run needs a process
+                workers.prepare()
 
     def carry_out(self, grid: list[RunSpec], donor_run: RunSpec | None, damaged: Collection[str] = ()) -> int:
         """Carry out what is neither finished nor diverged.

@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import os
 import queue
+import sys
 import threading
 import time
 from collections import Counter
@@ -17,15 +18,17 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, InvalidStateError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from multiprocessing.context import SpawnContext
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 from typing import Any, TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from transfusion import cores
 from transfusion.errors import ClusterError
 from transfusion.files import is_passing, reason, remedy
-from transfusion.runs.executors import POLL_S, Pool
+from transfusion.runs.executors import POLL_S, Pool, deaf_to_interrupts
 from transfusion.runs.jobs import Ending, Job
 from transfusion.runs.machine import Machine, end_with_parent, environment, keep_memory
 from transfusion.runs.queue import Queue
@@ -84,7 +87,8 @@ class Processes(ProcessPoolExecutor):
         try:
             future = super().submit(fn, *args, **kwargs)
         except Exception as error:
-            if is_passing(error):
+            # the last two: the server of processes ended, which only happens for want of memory
+            if is_passing(error) or isinstance(error, EOFError | ConnectionError):
                 raise StarvedError.of(error) from error
             raise
         self._given.add(future)
@@ -152,19 +156,20 @@ class Crew:
         if self.workers == 0:
             yield Inline()
             return
-        # a forked process inherits the locks of OpenMP and CUDA in whatever state they are, and hangs
-        context = multiprocessing.get_context("spawn")
-        try:
-            pool = Processes(self.workers, context, _settle, (os.getpid(), self._cards(context)))
-        except (OSError, RuntimeError, MemoryError) as error:  # no semaphores: /dev/shm is missing, full or forbidden
-            raise StarvedError.of(error) from error
-        with _environment(environment(self.machine.threads)), pool.watched():
+        threads, context = self.machine.threads, _context()
+        with _environment(environment(threads)):
             try:
-                yield pool
-            finally:
-                _end(pool)
+                prepare()
+                pool = Processes(self.workers, context, _settle, (self._cards(context), dict(os.environ), threads))
+            except (OSError, RuntimeError, MemoryError) as error:  # no semaphores: no /dev/shm, or it is full
+                raise StarvedError.of(error) from error
+            with pool.watched():
+                try:
+                    yield pool
+                finally:
+                    _end(pool)
 
-    def _cards(self, context: SpawnContext) -> Any:
+    def _cards(self, context: BaseContext) -> Any:
         """A queue of the cards of each process: an initializer cannot know which of the processes it starts in."""
         cards = context.Queue()
         for place in range(self.workers):
@@ -177,6 +182,31 @@ def _shares(devices: int) -> tuple[str, ...]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES")  # names or UUIDs, passed on as they are
     cards = named.split(",") if named else [str(card) for card in range(torch.cuda.device_count())]
     return tuple(",".join(cards[first : first + devices]) for first in range(0, len(cards) - devices + 1, devices))
+
+
+def prepare() -> None:
+    """Begin to load what processes need, while this one does something else; does nothing the second time.
+
+    Raises:
+        OSError: if no process can be started.
+    """
+    context = _context()
+    if context.get_start_method() != "forkserver":
+        return
+    context.set_forkserver_preload(["transfusion.runs.libraries"])
+    # allocator and OpenMP read theirs when the server starts; a torch.py in the working folder is none of ours
+    with _environment({"PYTHONSAFEPATH": "1", **environment(None)}), deaf_to_interrupts():
+        forkserver.ensure_running()
+
+
+def _context() -> BaseContext:
+    """How processes start: forked from a server that has loaded the libraries, and never computed anything.
+
+    A process forked from this one would inherit the locks of OpenMP and CUDA in whatever state they are, and hang; one
+    that starts from nothing loads libraries for several seconds, which is what macOS and Windows are left with.
+    """
+    is_served = sys.platform == "linux" and sys.version_info >= (3, 11)  # before, PYTHONSAFEPATH is not known
+    return multiprocessing.get_context("forkserver" if is_served else "spawn")
 
 
 @contextlib.contextmanager
@@ -193,12 +223,16 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[key] = value
 
 
-def _settle(parent: int, cards: Any) -> None:
-    """Start of a worker: keep to its own cards, leave Ctrl-C to the parent, and never outlive it."""
+def _settle(cards: Any, variables: dict[str, str], threads: int | None) -> None:
+    """Start of a worker: keep to its own cards and threads, leave Ctrl-C to the parent, and never outlive it."""
     try:
-        end_with_parent(parent)
+        end_with_parent()
     except RuntimeError:  # no thread: an initializer that raises has its traceback printed, and ends the process too
         os._exit(1)
+    os.environ.clear()
+    os.environ.update(variables)
+    if threads:
+        threadpool_limits(threads)  # libraries that were loaded before read OMP_NUM_THREADS no more
     with contextlib.suppress(queue.Empty):
         mine = cards.get(timeout=1)
         if mine is not None:
