@@ -136,7 +136,7 @@ def _white(n=100_000, d=64):
 def test_many_well_conditioned_rows_are_multiplied_in_float32(singles, kind, offset):
     x, y = ((each + offset).astype(kind) for each in _white())
     found, expected = cca(x, y), reference.canonical_correlations(x, y)
-    assert singles == [False, True]
+    assert singles == [True, True]
     assert found.value == pytest.approx(expected.mean(), abs=1e-8)
     assert found.coefficients == pytest.approx(expected, abs=1e-7)
     cca(x.astype(np.float64), y.astype(np.float64))
@@ -160,7 +160,7 @@ def test_the_bound_holds_on_a_machine_that_adds_one_after_another(singles, monke
     x, y = _white()
     y = x + np.float32(0.1) * y if alike else y
     single, double = (cca(x.astype(kind), y.astype(kind), squared=squared) for kind in ("f4", "f8"))
-    assert singles == [False, True, False]
+    assert singles == [True, True, False]
     assert single.value == pytest.approx(double.value, abs=1e-8)
 
 
@@ -301,7 +301,7 @@ def test_ill_conditioned_rows_are_not(singles):
     x, y = _white()
     x[:, 1] = x[:, 0] + 1e-3 * x[:, 1]
     assert cca(x, y).value == pytest.approx(reference.canonical_correlations(x, y).mean(), abs=1e-9)
-    assert not any(singles)
+    assert singles == [True, False]  # tried on the first rows alone
 
 
 @pytest.mark.parametrize("late", ["collinear", "huge", "far away"])
@@ -315,4 +315,4 @@ def test_rows_unlike_the_first_are_summed_again_in_float64(singles, late):
     else:
         x[2048:] += 50
     assert cca(x, y).value == pytest.approx(reference.canonical_correlations(x, y).mean(), abs=1e-9)
-    assert singles == [False, True, False]
+    assert singles == [True, True, False]

@@ -64,29 +64,28 @@ def similarity(measure: Measure, x: Array, y: Array, rows_per_image: int = 1) ->
 
 
 def _pair(new: Callable[[], Sums], x: Tensor, y: Tensor, rows_per_image: int, try_single: bool) -> Pair:
-    """Moments of both; from float32 products where the first rows, in float64, show that these cost less than 1e-8."""
+    """Moments of both; from float32 products where the first rows, then all, show that these cost less than 1e-8."""
     first = _num_first(x, y, rows_per_image) if try_single else len(x)
-    sums = new()
-    sums.update([x[:first], y[:first]], rows_per_image)
-    pair = _only(sums)
-    if first == len(x):
-        return pair
-    single = _well_conditioned(pair, len(x))
-    sums.update([x[first:], y[first:]], rows_per_image, single)
-    pair = _only(sums)
-    # the first rows did not show it, as where samples come in order: sum again, in float64
-    if single and not _well_conditioned(pair, len(x)):
-        return _pair(new, x, y, rows_per_image, try_single=False)
+    single, sums = first < len(x), new()
+    for rows in (slice(0, first), slice(first, len(x))) if single else (slice(0, first),):
+        sums.update([x[rows], y[rows]], rows_per_image, single)
+        pair = _only(sums)
+        # where samples come in order, the first rows show less than all
+        if single and not _well_conditioned(pair, len(x)):
+            return _pair(new, x, y, rows_per_image, try_single=False)
     return pair
 
 
 def _num_first(x: Tensor, y: Tensor, rows_per_image: int) -> int:
-    """How many rows to begin with in float64: all, where float32 is out of the question or saves nothing."""
+    """How many rows to try float32 on first: all in float64, where it is out of the question or saves nothing."""
     width = max(x.shape[1], y.shape[1])
     # whole images; 4 rows a feature show its rank
     first = max(2, -(-max(BLOCK, 4 * width) // rows_per_image)) * rows_per_image
     coarse = x.device.type == "cpu" and all(each.dtype in _SINGLE_ENOUGH for each in (x, y))
-    return first if coarse and len(x) >= 4 * first and len(x) * width**2 >= LEAST_WORK else len(x)
+    hopeless = max(_least_error(len(x), each.shape[1]) for each in (x, y)) >= MOST_ERROR
+    if hopeless or not coarse or len(x) < 4 * first or len(x) * width**2 < LEAST_WORK:
+        return len(x)
+    return first
 
 
 def _well_conditioned(pair: Pair, n: int) -> bool:
@@ -111,8 +110,12 @@ def error_in_single(view: View, n: int) -> float:
         return math.inf
     inverse = view.basis.weights.square().sum(dim=1) @ view.moment.diagonal()
     drift = 1 + float((view.offset.square() / view.variance).max().item())
-    of_chain = 4 * 2**-24 * math.sqrt(CHAIN / 6 + (CHAIN / 3) ** 2)
-    return of_chain * drift * float(inverse.item()) / view.width / math.sqrt(n * view.width)
+    return _least_error(n, view.width) * drift * float(inverse.item()) / view.width
+
+
+def _least_error(n: int, width: int) -> float:
+    """The same of features that are uncorrelated and centred."""
+    return 4 * 2**-24 * math.sqrt(CHAIN / 6 + (CHAIN / 3) ** 2) / math.sqrt(n * width)
 
 
 def _only(sums: Sums) -> Pair:

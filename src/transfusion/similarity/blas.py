@@ -1,9 +1,9 @@
-"""Products of blocks of rows by the faster of the BLAS libraries present: NumPy's or PyTorch's.
+"""Products of blocks of rows by the faster of the BLAS libraries present, and what a measure needs of LAPACK.
 
-Which is faster depends on the processor: PyTorch's MKL is 1.5 to 2 times NumPy's OpenBLAS on some with AVX-512, and
-half as fast on others. So it is found once per process and size, by timing. The two agree to rounding, not to the bit:
-one process gives the same digits whenever it is asked, another process perhaps others in the last two. Whoever writes
-a result writes it once, so nothing that is resumed mixes the two.
+Which of NumPy's and PyTorch's library is faster depends on the processor: PyTorch's MKL is 1.5 to 2 times NumPy's
+OpenBLAS on some with AVX-512, and half as fast on others. So it is found once per process and size, by timing. The two
+agree to rounding, not to the bit: one process gives the same digits whenever it is asked, another process perhaps
+others in the last two. Whoever writes a result writes it once, so nothing that is resumed mixes the two.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.linalg import lapack
 
 # Float64, or float32 where that will do.
 Products = npt.NDArray[np.floating]
@@ -127,3 +128,43 @@ def add_up(multiply: Callable[[slice, Products], None], num: int, out: Products,
     for start in range(step, num, step):
         multiply(slice(start, start + step), spare)
         out += spare
+
+
+def product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """``left @ right``; by NumPy's library on the processor: half of the time of MKL on AMD's Zen 4."""
+    if left.device.type == "cpu":
+        return torch.from_numpy(left.numpy() @ right.numpy())
+    return left @ right
+
+
+def eigenvalues(matrix: torch.Tensor) -> torch.Tensor:
+    """Eigenvalues (d,), ascending, of a symmetric (d, d); by NumPy's library on the processor, see ``product``."""
+    if matrix.device.type == "cpu":
+        return torch.from_numpy(np.linalg.eigvalsh(matrix.numpy()))
+    values: torch.Tensor = torch.linalg.eigvalsh(matrix)
+    return values
+
+
+def inverse_factor(matrix: torch.Tensor) -> torch.Tensor | None:
+    """inv(L) of S = LL', by SciPy's LAPACK on the processor: it inverts a triangle, where PyTorch solves for the whole.
+
+    Args:
+        matrix: S, symmetric (d, d).
+
+    Returns:
+        (d, d), lower triangular; None where S is not positive definite.
+    """
+    if matrix.device.type == "cpu":
+        # row by row, S and L' are what LAPACK takes for S and an upper L', column by column
+        upper, failed = lapack.dpotrf(matrix.numpy().T, lower=0)
+        if failed:
+            return None
+        inverse, _ = lapack.dtrtri(upper, lower=0)
+        return torch.from_numpy(inverse.T)
+    # _ex: reports failure instead of raising, which costs a wait on a GPU
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    if int(failed.item()):
+        return None
+    eye = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    solution: torch.Tensor = torch.linalg.solve_triangular(factor, eye, upper=False)
+    return solution

@@ -12,6 +12,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from transfusion.similarity.blas import eigenvalues, inverse_factor, product
+
 EPS = torch.finfo(torch.float64).eps
 # Moments of float64 data agree with QR to 1e-9 down to this ratio of eigenvalues: benchmarks/similarity_accuracy.py.
 SAFE_SPREAD = 1e-6
@@ -177,7 +179,7 @@ class Pair:
 
     def cosines(self, x: Basis, y: Basis) -> Tensor:
         """T of the legend, (rank_x, rank_y)."""
-        return x.weights.T @ self.cross @ y.weights
+        return product(product(x.weights.T, self.cross), y.weights)
 
     def correlations_between(self, x: Basis, y: Basis) -> Tensor:
         """Canonical correlations (r,), descending, between two subspaces."""
@@ -236,7 +238,7 @@ def singular_values(cosines: Tensor) -> Tensor:
     if not cosines.numel():
         return cosines.new_zeros(0)
     wide = cosines.T if cosines.shape[0] > cosines.shape[1] else cosines  # the smaller of the two Gram matrices
-    squares: Tensor = torch.linalg.eigvalsh(wide @ wide.T)
+    squares = eigenvalues(product(wide, wide.T))
     # roots of tiny squares keep half the digits
     if cosines.dtype == torch.float64 and float(squares[0].item()) < _LEAST_SQUARE:
         squares = torch.linalg.svdvals(cosines).square().flip(0)
@@ -261,13 +263,9 @@ def whiten_full_rank(unit: Tensor, noise: Tensor, eps: float, least: float) -> t
 
     1 / |inv(L)|_F^2 bounds the smallest eigenvalue from below, |S|_F the largest from above.
     """
-    # _ex: reports failure instead of raising, which costs a wait on a GPU
-    factor, failed = torch.linalg.cholesky_ex(unit)
-    if int(failed.item()):
+    inverse = inverse_factor(unit)
+    if inverse is None:
         return None
-    inverse = torch.linalg.solve_triangular(
-        factor, torch.eye(len(unit), dtype=unit.dtype, device=unit.device), upper=False
-    )
     smallest, largest = 1 / inverse.square().sum(), torch.linalg.matrix_norm(unit)
     floor = max(least * float(largest.item()), float(noise.max().item()))
     # The bound itself carries rounding of the order of the floor: a hundredfold distance settles it.
