@@ -9,6 +9,7 @@ import json
 import os
 import re
 import socket
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,12 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ELOOP: "remove the links that lead to each other",
 }
+_SORTS = (
+    (stat.S_ISFIFO, "a named pipe (FIFO)"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a character device"),
+    (stat.S_ISBLK, "a block device"),
+)
 
 CHECKSUM = "checksum"
 _HOST = re.sub(r"\W", "-", socket.gethostname())
@@ -69,6 +76,35 @@ def unwritable(path: Path, error: OSError) -> StoreError:
     else:
         advice = "Free the disk or choose another --out."
     return StoreError(f"Cannot write {path}: {error.strerror or error}. {advice}")
+
+
+def odd_sort(path: Path) -> str:
+    """What a path leads to that is neither a file nor a folder, with its article; empty for these two and for nothing.
+
+    Examples:
+        >>> odd_sort(Path("/dev/null")), odd_sort(Path("/dev")), odd_sort(Path("/no/such/thing"))
+        ('a character device', '', '')
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return "a link that leads to itself" if error.errno == errno.ELOOP else ""
+    return next((sort for is_one, sort in _SORTS if is_one(mode)), "")
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with its ``~`` spelled out; where there is no such user, as it stands, as in a shell.
+
+    Examples:
+        >>> expanded("~no-such-user/x").name
+        'x'
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111  pathlib's own raises
+
+
+def real_place(path: str | Path) -> Path:
+    """Where a path leads in the end; of links in a ring, the first."""
+    return Path(os.path.realpath(expanded(path)))  # pathlib's own raises before Python 3.13
 
 
 def flush_folder(folder: Path) -> None:
@@ -152,13 +188,18 @@ def parse_json(text: str) -> Any:
     Raises:
         ValueError: if the checksum does not fit, or a key is there twice.
     """
-    values = json.loads(text, object_pairs_hook=_once)
+    values = json.loads(text, object_pairs_hook=named_once)
     if isinstance(values, dict) and values.pop(CHECKSUM, None) not in (None, checksum(values)):
         raise ValueError(f"it is damaged, or was edited (then remove its line '{CHECKSUM}')")
     return values
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, for ``json.loads``; of a key that is there twice, Python alone would keep the last.
+
+    Raises:
+        ValueError: if one is.
+    """
     values = dict(pairs)
     if len(values) < len(pairs):
         twice = next(key for key in values if sum(key == other for other, _ in pairs) > 1)

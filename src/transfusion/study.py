@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from transfusion.errors import SpecError, StoreError, UnknownNameError
+from transfusion.files import odd_sort, real_place
 from transfusion.locks import leases
 from transfusion.runs.estimate import Estimate, estimate
 from transfusion.runs.fleet import Fleet
@@ -100,7 +101,8 @@ class Study:
         elif path.is_file():
             spec = StudySpec.read(path)
         elif path.suffix or len(path.parts) > 1:
-            raise StoreError(f"There is no file or folder {path}. Give a study's folder, a YAML file or a recipe.")
+            found = f"{path} is {sort}" if (sort := odd_sort(path)) else f"There is no file or folder {path}"
+            raise StoreError(f"{found}. Give a study's folder, a YAML file or a recipe.")
         else:
             raise UnknownNameError.of("recipe", source, RECIPES)
         return cls(spec, folder or Path("studies") / spec.name)
@@ -271,8 +273,8 @@ def _refuse_among_the_data(data: str, folder: Path) -> None:
     Raises:
         SpecError: if the study would be kept there.
     """
-    place = Path(data).expanduser()
-    if place.is_dir() and folder.resolve().is_relative_to(place.resolve()):
+    place = real_place(data)
+    if place.is_dir() and real_place(folder).is_relative_to(place):
         raise SpecError(
             f"The study would be kept in {folder}, among the data in {data}, and its figures would be taken for "
             "pictures of them. Give it a folder elsewhere with --out."

@@ -37,6 +37,8 @@ def one(cells: Cells, column: str = "label", **settings: Any) -> Labels:
         (["0", "1", "2"], "grade", "graded", ("0", "1", "2")),
         (["0", "1", "4"], "diagnosis", "graded", ("0", "1", "2", "3", "4")),
         (["0.0", "2.0", "3.0"], "Retinopathy grade", "graded", ("0", "1", "2", "3")),
+        (["٠", "١", "٢", "٣"], "level", "multiclass", ("٠", "١", "٢", "٣")),
+        (["🐈", "🐕", "🐈"], "label", "binary", ("🐈", "🐕")),
         (["0", "3", "4"], "KL", "graded", ("0", "1", "2", "3", "4")),
         (["0", "1", "1"], "diagnosis", "binary", ("0", "1")),
         (["mild", "severe", "none"], "severity", "multiclass", ("mild", "none", "severe")),
@@ -109,6 +111,16 @@ def test_what_a_column_does_not_tell_is_asked(cells: Cells, column: str, questio
 @pytest.mark.parametrize("sign", ["-", "?", "--", "."])
 def test_signs_for_nothing_are_no_labels(sign: str) -> None:
     assert one(["a", sign, "b"]).values == ["a", None, "b"]
+
+
+def test_grades_are_numbers_however_they_are_written() -> None:
+    told = one(["00", "01", "02", "2", "1"], "level")
+    assert (told.kind, told.classes, told.values) == ("graded", ("0", "1", "2"), ["0", "1", "2", "2", "1"])
+
+
+def test_a_text_is_no_class() -> None:
+    with pytest.raises(TaskError, match="a label of 501 characters"):
+        one(["cat", "x" * 501, "cat"])
 
 
 def test_a_class_of_unknowns_is_told() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from transfusion.errors import SpecError
+from transfusion.files import real_place
 
 if TYPE_CHECKING:
     from transfusion.spec import StudySpec
@@ -167,6 +168,6 @@ def blank(data: str) -> StudySpec:
     """Settings for the user's own data; the recipes' are for theirs."""
     from transfusion.spec import StudySpec
 
-    path = Path(data).expanduser().resolve()  # "." has a name, too
+    path = real_place(data)  # "." has a name, too
     name = path.name if path.is_dir() else path.stem
     return StudySpec.parse({"name": name.replace(":", "-") or "study"})

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from transfusion import filters, tasks
 from transfusion.errors import DonorError, DonorMismatchError, InputError, SpecError
-from transfusion.files import write_text
+from transfusion.files import expanded, write_text
 from transfusion.networks import donors, models
 from transfusion.networks.structure import head, stage_of
 from transfusion.progress import track
@@ -109,7 +109,7 @@ class Weights:
         kind, _, rest = name.partition(":")
         if kind == "run" and rest:
             return cls._at(find_run(STUDIES, rest))
-        path = Path(rest if kind == "file" else name).expanduser()
+        path = expanded(rest if kind == "file" else name)
         is_donor = ":" in name and kind != "file" and not path.exists()
         return cls(name, None) if is_donor else cls._at(path)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from transfusion.files import expanded
 from transfusion.networks import models
 from transfusion.networks.donors import Donor, file_of, stem_channels
 from transfusion.networks.donors.formats import InputFormat, of_model
@@ -128,7 +129,7 @@ def _tables(labels: str) -> str:
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
+    return str(expanded(path).absolute())
 
 
 def let_see(model: nn.Module, task: Task, trained: InputFormat | None) -> None:

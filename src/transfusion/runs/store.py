@@ -44,7 +44,7 @@ from typing import Any
 from torch import Tensor
 
 from transfusion.errors import SpecError, StoreError
-from transfusion.files import read_json, write_json
+from transfusion.files import read_json, real_place, write_json
 from transfusion.runs.run_files import AGAIN, SNAPSHOTS, RunFiles, State, run_around
 from transfusion.runs.tensors import read_tensors, write_tensors, write_weights
 from transfusion.spec import RunSpec, StudySpec, TaskSpec
@@ -218,7 +218,7 @@ class Store:
 
 def _same_place(one: str, other: str) -> bool:
     """Whether two ways of naming data, as ``TaskSpec.data`` does, name the same place."""
-    return one == other or Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
+    return one == other or real_place(one) == real_place(other)
 
 
 def find_run(studies: Path, run_id: str) -> Path:

@@ -24,7 +24,7 @@ import platformdirs
 
 from transfusion import cores
 from transfusion.errors import StoreError, TaskError
-from transfusion.files import is_passing, read_json, reason, write_json
+from transfusion.files import is_passing, read_json, real_place, reason, write_json
 from transfusion.locks import claimed, held
 from transfusion.progress import track
 from transfusion.tasks.listing import Member
@@ -76,7 +76,7 @@ class FactsMemo:
     """
 
     def __init__(self, cache: Path, data: str, inspect: Inspect, hash_file: Inspect) -> None:
-        self._path = cache / f"facts-{key_of(str(Path(data).expanduser().resolve()))}.json"
+        self._path = cache / f"facts-{key_of(str(real_place(data)))}.json"
         self._inspect = inspect
         self._hash_file = hash_file
         self._known = self._read()

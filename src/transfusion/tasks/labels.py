@@ -24,6 +24,7 @@ UNKNOWN = frozenset("unknown unk unlabelled unlabeled undetermined indeterminate
 HIGHEST_GRADE = 10
 ENOUGH_CLASSES = 20  # more than this many must have several pictures each
 PER_CLASS = 5
+LONGEST = 500  # characters of a class
 YES = frozenset(("1", "true", "yes", "y", "x", "positive", "pos"))
 NO = frozenset(("0", "false", "no", "n", "negative", "neg"))
 
@@ -68,13 +69,15 @@ def of_one(values: Sequence[str], column: str, spec: TaskSpec) -> Labels:
     vectors = joined.vectors([value.strip() for value in values])
     if vectors:
         return of_flags(vectors, spec)
-    texts = [_plain(value) for value in values]
+    plain = {value: _plain(value) for value in set(values)}
+    texts = [plain[value] for value in values]
     separator = joined.separator(texts, column, spec)
     if separator or spec.kind == "multilabel":
         return _joined(texts, separator)
     texts, notes = _one_spelling(_without_signs(texts))
     texts, dropped, doubt = _without_doubt(texts, spec)
     counts = Counter(text for text, gone in zip(texts, dropped, strict=True) if text and not gone)
+    _refuse_long(counts, column)
     _refuse_measurements(counts, column, spec)
     notes += [
         f"{count} pictures are labelled {name}, which counts as a class."
@@ -89,6 +92,8 @@ def of_one(values: Sequence[str], column: str, spec: TaskSpec) -> Labels:
             f"task.kind 'graded' needs an order, and {listed(wordy)} in {column} have none. Put numbers into the names "
             "(0_none, 1_mild), or leave task.kind out."
         )
+    if graded:
+        texts = [str(int(text)) if text.isdecimal() else text for text in texts]  # 01 is grade 1
     return Labels(kind, classes, [text or None for text in texts], [()] * len(texts), dropped, (*notes, *doubt, *gap))
 
 
@@ -109,16 +114,20 @@ def _joined(texts: Sequence[str], separator: str | None) -> Labels:
 
 def _without_signs(texts: Sequence[str]) -> list[str]:
     """Signs that stand for nothing (``-``, ``?``) are no labels, unless there is a plus beside the minus."""
-    signs = {text for text in texts if text and not any(map(str.isalnum, text))}
+    signs = {text for text in texts if text and not any(map(_says_something, text))}
     return list(texts) if "+" in signs else ["" if text in signs else text for text in texts]
+
+
+def _says_something(letter: str) -> bool:
+    return letter.isalnum() or unicodedata.category(letter) == "So"  # such as a pictogram
 
 
 def _one_spelling(texts: Sequence[str]) -> tuple[list[str], list[str]]:
     """Names that differ in case, blanks or how accents are composed are one class, and so are words for yes and no."""
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
     key = _answer if _answers(texts) else _folded
-    for text in texts:
-        spellings[key(text)][text] += 1
+    for text, count in Counter(texts).items():
+        spellings[key(text)][text] += count
     usual = {text: counts.most_common(1)[0][0] for counts in spellings.values() for text in counts}
     several = [sorted(counts) for key, counts in spellings.items() if len(counts) > 1 and key]
     notes = [f"{listed(names)} differ in spelling only and are one class." for names in several]
@@ -156,6 +165,15 @@ def _without_doubt(texts: Sequence[str], spec: TaskSpec) -> tuple[list[str], lis
     return list(texts), [text == "-1" for text in texts], [note]
 
 
+def _refuse_long(counts: Counter[str], column: str) -> None:
+    longest = max(counts, key=len, default="")
+    if len(longest) > LONGEST:
+        raise TaskError(
+            f"{column} has a label of {len(longest):,} characters ({longest[:20]} ...), which is no name of a class. "
+            "Look for a quote that is not closed, or name the column of labels with --set task.label_column=NAME."
+        )
+
+
 def _refuse_measurements(counts: Counter[str], column: str, spec: TaskSpec) -> None:
     if spec.kind:
         return
@@ -171,9 +189,9 @@ def _refuse_measurements(counts: Counter[str], column: str, spec: TaskSpec) -> N
 
 def _grades(counts: Counter[str], column: str, spec: TaskSpec) -> tuple[tuple[str, ...], bool, list[str]]:
     """The classes, whether they are grades, and a note on grades that no picture has."""
-    whole = all(re.fullmatch(r"-?\d+", text) for text in counts)  # 2 before 10
+    whole = all(re.fullmatch(r"-?[0-9]{1,18}", text) for text in counts)  # 2 before 10
     classes = tuple(sorted(counts, key=int if whole else natural_order))
-    numbers = sorted(int(text) for text in classes) if all(map(str.isdecimal, classes)) else []
+    numbers = sorted(int(text) for text in classes) if whole and all(map(str.isdecimal, classes)) else []
     named = bool(GRADE_WORDS & set(words(column)))
     _ask_about_worded_grades(classes, column, spec)
     if not numbers or numbers[-1] > HIGHEST_GRADE or not (spec.kind == "graded" or (named and len(numbers) > 2)):

@@ -37,7 +37,7 @@ def natural_order(name: str) -> list[tuple[bool, int, str]]:
         >>> sorted(["grade 10", "grade 2"], key=natural_order)
         ['grade 2', 'grade 10']
     """
-    parts = re.findall(r"\d+|\D+", name)
+    parts = re.findall(r"\d{1,18}|\D+", name)  # Python reads no number of thousands of digits
     return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 

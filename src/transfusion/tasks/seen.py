@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from transfusion.errors import StoreError
-from transfusion.files import read_json, write_json
+from transfusion.files import read_json, real_place, write_json
 from transfusion.tasks import decoded
 from transfusion.tasks.names import listed
 
@@ -31,7 +31,7 @@ def reading_of(data: str, digests: Sequence[str], labels: np.ndarray, splits: np
     """Describe how pictures are read, whatever their order."""
     # sorted: names and order may differ
     rows = sorted(map(str, zip(digests, labels.tolist(), splits.tolist(), strict=True)))
-    return Reading(str(Path(data).expanduser().resolve()), decoded.key_of(rows))
+    return Reading(str(real_place(data)), decoded.key_of(rows))
 
 
 def notes(folder: Path, digests: Sequence[str], now: Reading) -> list[str]:

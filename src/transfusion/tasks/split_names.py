@@ -20,6 +20,7 @@ WORDS = {
 SPLIT_OF = {word: split for split, known in WORDS.items() for word in known}
 # words short enough to mean something else: they count alone, and make no name look like a split's
 SHORT = frozenset(("tr", "ts", "dev", "vali", "vld", "trn", "tst", "development"))
+CUTTING = frozenset(("split", "splits", "fold", "folds", "kfold", "cv", "partition", "holdout", "heldout"))
 FILLER = frozenset(
     "stage set sets images image imgs img data dataset split splits folder files file pictures samples subset part "  # noqa: SIM905
     "labels label annotations list input groundtruth".split()
@@ -52,6 +53,16 @@ def mentioned(name: str) -> str | None:
     """
     found = {SPLIT_OF[word] for word in _words(name) if word in SPLIT_OF and word not in SHORT}
     return split_of(name) or (found.pop() if len(found) == 1 else None)
+
+
+def cuts(name: str) -> bool:
+    """Whether a name speaks of cutting, in other words than those of the three splits.
+
+    Examples:
+        >>> [cuts(name) for name in ("fold1", "holdout_set", "scaffold")]
+        [True, True, False]
+    """
+    return not CUTTING.isdisjoint(words(name))
 
 
 def _words(name: str) -> list[str]:

@@ -8,9 +8,10 @@ import re
 
 from tests.e2e.corpus.arrays import arrays, batches
 from tests.e2e.corpus.files import donors, folders, tables
+from tests.e2e.corpus.lists import lists, more_tables
 from tests.e2e.corpus.words import commands, settings, specs
 
-FAMILIES = (settings, specs, arrays, batches, donors, folders, tables, commands)
+FAMILIES = (settings, specs, arrays, batches, donors, folders, tables, lists, more_tables, commands)
 CASES = {f"{family.__name__}: {name}": make for family in FAMILIES for name, make in family()}
 ODD = re.compile(
     r"arrays: npz: an idle byte|folders: (a folder named x.png|a link loop)|settings: --batch-size 1$|"

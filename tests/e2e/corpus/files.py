@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pickle
+import socket
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,7 +59,7 @@ def donors() -> Iterator[tuple[str, Make]]:
             return [*words, "--schemes", "pretrained"]
 
         yield f"donor: {name}", make
-    for path in ("/dev/null", "/dev/zero", "/proc/self/mem", "/", "nowhere", "x" * 300):
+    for path in ("/dev/null", "/dev/zero", "/proc/self/mem", "/", "nowhere", "x" * 300, "~no-such-user/x"):
         yield f"donor {path[:20]}", setting("--donor", f"file:{path}", "--schemes", "pretrained")
 
     def quantised(here: Path) -> list[str]:
@@ -108,6 +109,19 @@ def folders() -> Iterator[tuple[str, Make]]:
         (root / "a.png").symlink_to(root / "b.png")
         (root / "b.png").symlink_to(root / "a.png")
 
+    for name in ("~no-such-user/x", "/proc/self", "/dev/tty", "/dev/urandom", "-"):
+        yield f"data {name}", lambda _, name=name: study(name)
+    yield "a socket for data", lambda here: socket.socket(socket.AF_UNIX).bind(str(here / "s")) or study(here / "s")
+    yield "a ring for data", lambda here: (here / "l").symlink_to(here / "l") or study(here / "l")
+    yield (
+        "a FIFO for a table",
+        lambda here: os.mkfifo(here / "f") or study(here / "f", "--set", "task.layout=csv"),
+    )
+    yield (
+        "a table that is a link to nothing",
+        with_pets(lambda root: (root / "labels.csv").symlink_to("nothing")),
+    )
+    yield "a FIFO without a suffix, alone", lambda here: os.mkfifo(here / "x") or study(here)
     for name in ("", " ", "nowhere", "/dev/null", "/dev/zero", "/proc/self/mem", "x" * 300, "~nobody/x", "embedded:"):
         yield f"data '{name[:20]}'", lambda _, name=name: study(name)
     yield "a FIFO for data", lambda here: os.mkfifo(here / "fifo") or study(here / "fifo")
@@ -183,5 +197,6 @@ def tables() -> Iterator[tuple[str, Make]]:
         ),
     )
     yield "labels in a folder", setting("--set", "task.labels=.")
+    yield "labels of nobody", setting("--set", "task.labels=~no-such-user/x")
     yield "labels in /dev/null", setting("--set", "task.labels=/dev/null")
     yield "labels in /dev/zero", setting("--set", "task.labels=/dev/zero")

@@ -30,6 +30,15 @@ def pictures(root: Path, classes: tuple[str, ...] = ("cat", "dog"), count: int =
     return root
 
 
+def grey(root: Path, names: list[str]) -> Path:
+    """Grey pictures of these names."""
+    draw = np.random.default_rng(0)
+    root.mkdir(parents=True)
+    for name in names:
+        Image.fromarray(draw.integers(0, 255, (16, 16), dtype=np.uint8)).save(root / name)
+    return root
+
+
 def of_file(name: str, content: bytes) -> Make:
     def make(here: Path) -> list[str]:
         (here / name).write_bytes(content)

@@ -114,7 +114,7 @@ def test_two_tables_in_one_folder(tree: Tree, load_task: Loader) -> None:
 def test_a_broken_line_is_named(tree: Tree, load_task: Loader) -> None:
     with pytest.raises(TaskError, match=r"metadata.jsonl cannot be read as a table"):
         load_task(tree(["0.png"], {"metadata.jsonl": '{"file_name": "0.png", "label"\n'}))
-    with pytest.raises(TaskError, match="its lines are not objects"):
+    with pytest.raises(TaskError, match="is no object of JSON"):
         load_task(tree(["0.png"], {"metadata.jsonl": "[1, 2]\n"}))
 
 

@@ -116,6 +116,43 @@ def test_nih_with_three_lists_that_hold_labels_too(nih: Path, load_task: Loader)
         load_task(nih)
 
 
+@pytest.mark.parametrize("change", ["utf-8-sig", "utf-16", "\\r\\n", "\\r", "windows", "commas", "quotes", "header"])
+def test_nih_with_lists_that_other_programs_wrote(nih: Path, load_task: Loader, change: str) -> None:
+    places = sorted(path.relative_to(nih) for path in nih.rglob("*.png"))
+    for name, part in (("train_1", places[::2]), ("val_1", places[1::4]), ("test_1", places[3::4])):
+        text = "".join(f"{place.as_posix()} 0 1\n" for place in part)
+        written = {
+            "windows": text.replace("/", "\\"),
+            "commas": text.replace(" ", ","),
+            "quotes": "".join(f'"{line}"\n' for line in text.splitlines()),
+            "header": f"name labels\n{text}   \n",
+            "\\r\\n": text.replace("\n", "\r\n"),
+            "\\r": text.replace("\n", "\r"),
+        }.get(change, text)
+        (nih / f"{name}.txt").write_bytes(written.encode(change if change.startswith("utf") else "utf-8"))
+    splits = load_task(nih).splits
+    assert sorted(splits["test"].names) == [place.as_posix() for place in places[3::4]]
+    assert sorted(splits["val"].names) == [place.as_posix() for place in places[1::4]]
+
+
+@pytest.mark.parametrize("content", [b"", bytes(20), b"\n  \n"])
+@pytest.mark.parametrize("lists", [["train_val_list", "test_list"], ["train_1", "val_1", "test_1"]])
+def test_nih_with_a_list_that_says_nothing(nih: Path, load_task: Loader, lists: list[str], content: bytes) -> None:
+    for name in lists:
+        (nih / f"{name}.txt").write_bytes(content)
+    with pytest.raises(TaskError, match="cannot be read"):
+        load_task(nih)
+
+
+def test_nih_with_one_scan_in_both_official_lists(nih: Path, load_task: Loader) -> None:
+    write_lists(nih, 16)
+    (nih / "test_list.txt").write_text(
+        (nih / "test_list.txt").read_text() + "\n" + (nih / "train_val_list.txt").read_text()
+    )
+    with pytest.raises(TaskError, match="stands in two of the lists"):
+        load_task(nih)
+
+
 def test_nih_unknown_findings(nih: Path, load_task: Loader) -> None:
     table = nih / "Data_Entry_2017.csv"
     table.write_text(table.read_text().replace("Hernia", "Hernya", 1))

@@ -86,6 +86,62 @@ def test_lists_of_the_whole_set_beside_a_part_of_it(tree: Tree, load_task: Loade
     assert sizes(load_task(tree(NAMES, tables))) == (16, 0, 4)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "cp1252"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\n", "  \t\n"])
+def test_texts_of_every_sort(tree: Tree, load_task: Loader, encoding: str, end: str) -> None:
+    files = {
+        name: lines(own).replace("\n", end).encode(encoding)
+        for name, own in (("train.txt", TRAIN + VAL), ("test.txt", TEST))
+    }
+    assert sizes(load_task(tree(NAMES, files))) == (16, 0, 4)
+
+
+@pytest.mark.parametrize("form", ['"{}"', "'{}'", '"{}",dog', "{};1", "C:\\data\\{}", "../set/{}", '"{}'])
+@pytest.mark.parametrize("first", ["", "image\n", "# test\n\n"])
+def test_lines_in_quotes_with_other_separators_and_headers(
+    tree: Tree, load_task: Loader, form: str, first: str
+) -> None:
+    files = {"train.txt": first + lines(TRAIN + VAL, form), "test.txt": first + lines(TEST, form)}
+    assert sizes(load_task(tree(NAMES, files))) == (16, 0, 4)
+
+
+def test_lines_that_name_no_picture_are_told(tree: Tree, load_task: Loader) -> None:
+    task = load_task(tree(NAMES, {"test.txt": lines([*TEST, "gone.png", "lost.png"])}))
+    assert sizes(task) == (16, 0, 4)
+    assert any("2 lines of test.txt name no picture" in note for note in task.card["warnings"])
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n \n", bytes(9), lines(TEST).encode("utf-16-le"), lines(TEST).encode() + b"\0"]
+)
+@pytest.mark.parametrize("name", ["train.txt", "test.txt"])
+def test_a_list_that_cannot_be_read_is_not_passed_over(
+    tree: Tree, load_task: Loader, name: str, content: bytes
+) -> None:
+    files = {"train.txt": lines(TRAIN + VAL).encode(), "test.txt": lines(TEST).encode()} | {name: content}
+    with pytest.raises(TaskError, match=f"{name} is called like the list of a split and cannot be read"):
+        load_task(tree(NAMES, files))
+
+
+def test_a_list_of_other_pictures_is_not_passed_over(tree: Tree, load_task: Loader) -> None:
+    with pytest.raises(TaskError, match="test.txt lists 4 pictures, of which none is there"):
+        load_task(tree(NAMES, {"test.txt": lines([f"x{Path(name).name}" for name in TEST])}))
+
+
+def test_a_line_that_fits_two_pictures_is_asked_about(tree: Tree, load_task: Loader) -> None:
+    names = [f"{label}/{k}.png" for label in ("cat", "dog") for k in range(10)]
+    with pytest.raises(TaskError, match="3.png in .*test.txt fits several pictures"):
+        load_task(tree(names, {"test.txt": "3.png\n4.png\n"}))
+
+
+@pytest.mark.parametrize("name", ["fold1", "holdout", "cv_2"])
+def test_lists_of_other_ways_to_cut_are_asked_about(tree: Tree, load_task: Loader, name: str) -> None:
+    root = tree(NAMES, {f"{name}.txt": lines(TEST)})
+    with pytest.raises(TaskError, match=f"{name}.txt lists pictures: is it a split"):
+        load_task(root)
+    assert sizes(load_task(root, split_names={name: "test"})) == (16, 0, 4)
+
+
 def test_a_picture_in_two_lists_is_named(tree: Tree, load_task: Loader) -> None:
     tables = {"train.txt": lines(TRAIN + VAL + TEST[:1]), "test.txt": lines(TEST)}
     with pytest.raises(TaskError, match=r"cat8.png stands in the lists of two splits, test.txt, train.txt"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,11 +102,11 @@ def file_of(name: str) -> tuple[Path, str]:
         >>> file_of("/no/such.pth#teacher.backbone")[1]
         'teacher.backbone'
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # noqa: PTH111  pathlib's own raises where there is no such user
     if "#" not in name or path.exists():
         return path, ""
     start, _, prefix = name.rpartition("#")
-    return Path(start).expanduser(), prefix
+    return Path(os.path.expanduser(start)), prefix  # noqa: PTH111
 
 
 def _from_file(name: str) -> dict[str, Tensor]:

@@ -63,7 +63,8 @@ def read(path: Path) -> dict[str, Tensor]:
     if path.is_dir():
         return _read_folder(path)
     if not path.is_file():
-        raise AbsentDonorError(f"The donor file {path} does not exist. Give a .safetensors or .pth file.")
+        what = "is a pipe, a socket or a device, not a file" if path.exists() else "does not exist"
+        raise AbsentDonorError(f"The donor file {path} {what}. Give a .safetensors or .pth file.")
     if path.name.endswith(".index.json"):
         return _read_shards(path)
     try:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from transfusion.errors import SpecError, TaskError, UnknownNameError
+from transfusion.files import expanded, odd_sort
 from transfusion.spec import TaskSpec
 from transfusion.tasks.layouts import cifar, embedded, eyepacs, folder, imagefolder, nih, npz, parquet, published, table
 from transfusion.tasks.layouts.disk import files_below, instead, subfolders
+from transfusion.tasks.layouts.sheet import is_table
 from transfusion.tasks.listing import Listing
 
 # by the name that `task.layout` has; which of them `auto` takes is up to `detect`
@@ -24,7 +26,7 @@ READERS: dict[str, Callable[[TaskSpec, Path], Listing]] = {
     "cifar": cifar.read,
     "published": published.read,
 }
-OF_FILE = {".npz": "npz", ".parquet": "parquet"} | dict.fromkeys((".csv", ".tsv", ".tab", ".jsonl", ".xlsx"), "csv")
+OF_FILE = {".npz": "npz", ".parquet": "parquet"} | dict.fromkeys((".jsonl", ".xlsx"), "csv")
 OF_TABLES = ("labels", "image_column", "label_column", "patient_column", "split_column")
 IDLE = {
     "folder": OF_TABLES[1:],
@@ -59,7 +61,9 @@ def read(spec: TaskSpec) -> Listing:
     if spec.layout == "embedded" or spec.data.startswith("embedded:"):
         _refuse_idle("embedded", spec)
         return embedded.read(spec)
-    root = Path(spec.data).expanduser()
+    root = expanded(spec.data)
+    if sort := odd_sort(root):
+        raise TaskError(f"{root} is {sort}, neither a file nor a folder. Give the path of {KNOWN}.")
     if not root.exists():
         raise TaskError(f"There is nothing at {root}. Give the path of {KNOWN}.")
     layout = detect(root, spec) if spec.layout == "auto" else spec.layout
@@ -91,6 +95,8 @@ def detect(root: Path, spec: TaskSpec) -> str:
         TaskError: if it is none of the known ones.
     """
     if root.is_file():
+        if is_table(root):
+            return "csv"
         if root.suffix.lower() not in OF_FILE:
             raise TaskError(f"{root} is a file of no known kind. Give the path of {KNOWN}.")
         return OF_FILE[root.suffix.lower()]

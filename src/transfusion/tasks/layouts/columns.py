@@ -13,7 +13,7 @@ from transfusion.tasks.layouts import groups
 from transfusion.tasks.layouts.match import PictureIndex
 from transfusion.tasks.layouts.sheet import is_row_number, need_column
 from transfusion.tasks.names import listed, plain, words
-from transfusion.tasks.split_names import SHORT, SPLIT_OF, SplitNames, looks_like_split, mentioned
+from transfusion.tasks.split_names import CUTTING, SHORT, SPLIT_OF, SplitNames, looks_like_split, mentioned
 
 # ruff: noqa: SIM905
 IMAGE_COLUMNS = (
@@ -27,7 +27,7 @@ SPLIT_COLUMNS = frozenset(
     "split splits subset partition set fold folds kfold cvfold phase datasettype traintest trainvaltest istrain istest "
     "isval isvalid istraining train test val usage".split()
 )
-SPLIT_WORDS = frozenset((*SPLIT_OF, *"split splits fold folds kfold cv partition holdout heldout".split())) - SHORT
+SPLIT_WORDS = frozenset(SPLIT_OF) - SHORT | CUTTING
 META_WORDS = frozenset(
     "age sex male female gender smoker smoking smoke race ethnicity height weight bmi ruler hair marker device "
     "scanner camera hospital site center centre view frontal lateral ap pa portable laterality left right eye side "
@@ -61,8 +61,7 @@ def image_column(spec: TaskSpec, frame: pd.DataFrame, index: PictureIndex, sourc
     if spec.image_column:
         return need_column(frame, spec.image_column)
     counts = hits(frame, index)
-    if sum(map(bool, index.find(list(map(str, frame.columns))))):
-        raise TaskError(f"The first line of {source} names a picture, so it has no header. Give its columns names.")
+    refuse_headless(frame, index, source)
     if not counts:
         raise TaskError(
             f"No column of {source} names pictures. Name it with task.image_column; "
@@ -71,6 +70,16 @@ def image_column(spec: TaskSpec, frame: pd.DataFrame, index: PictureIndex, sourc
     rank = {name: place for place, name in enumerate(IMAGE_COLUMNS)}
     # a usual name breaks ties only
     return max(counts, key=lambda column: (counts[column], -rank.get(plain(column), len(rank))))
+
+
+def refuse_headless(frame: pd.DataFrame, index: PictureIndex, source: object) -> None:
+    """A table that begins with its first picture.
+
+    Raises:
+        TaskError: if it is one.
+    """
+    if any(index.find(list(map(str, frame.columns)))):
+        raise TaskError(f"The first line of {source} names a picture, so it has no header. Give its columns names.")
 
 
 def split_column(spec: TaskSpec, frame: pd.DataFrame, image: str) -> str | None:

@@ -203,6 +203,8 @@ def _pattern_for(path: Path, root: Path, patterns: Sequence[str]) -> str | None:
 def _is_picture(path: Path) -> bool:
     if path.suffix.lower() in DICOM_SUFFIXES:
         return True
+    if not path.is_file():  # opening a pipe waits for whoever writes into it
+        return False
     try:
         with path.open("rb") as file:
             head = file.read(132)

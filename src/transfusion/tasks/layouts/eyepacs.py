@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from transfusion.errors import TaskError
+from transfusion.files import expanded
 from transfusion.spec import TaskSpec
 from transfusion.tasks.layouts.disk import scan
 from transfusion.tasks.layouts.match import Row, match
@@ -32,7 +33,7 @@ def read(spec: TaskSpec, root: Path) -> Listing:
     Raises:
         TaskError: if there is no label table.
     """
-    path = Path(spec.labels).expanduser() if spec.labels else find_table(root)
+    path = expanded(spec.labels) if spec.labels else find_table(root)
     if path is None:
         raise TaskError(f"{root} has no {TABLE}. Put it there, or give its path as task.labels.")
     table = read_table(path)

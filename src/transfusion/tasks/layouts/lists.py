@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from transfusion.errors import TaskError
+from transfusion.files import odd_sort, reason
 from transfusion.spec import TaskSpec
-from transfusion.tasks.layouts.disk import Found, is_clutter
+from transfusion.tasks.layouts.disk import PICTURE_SUFFIXES, Found, is_clutter
 from transfusion.tasks.layouts.match import PictureIndex
 from transfusion.tasks.layouts.sheet import text_of
 from transfusion.tasks.listing import Entry, Problem
 from transfusion.tasks.names import listed, shown, words
-from transfusion.tasks.split_names import SplitNames, looks_like_split, mentioned
+from transfusion.tasks.split_names import SplitNames, cuts, looks_like_split, mentioned
 
 SUFFIXES = (".txt", ".lst", ".list")
-MOST_BYTES = 1 << 28
 SAMPLE = 200  # lines that show which word of a line names the picture
+QUOTES = "\"'"
 
 
 class Lists(NamedTuple):
@@ -32,18 +33,29 @@ class Lists(NamedTuple):
     notes: tuple[str, ...]
 
 
+class Named(NamedTuple):
+    """The pictures that a list names, and its lines that name none, though they are made like the others."""
+
+    pictures: set[Path]
+    absent: list[str]
+
+
 def read(found: Found, spec: TaskSpec) -> Lists | None:
     """The splits that lists at the data's folder give, or in folders there that hold no pictures; None without lists.
 
     Raises:
-        TaskError: if lists name a picture in two splits, or one is called nearly like a split.
+        TaskError: if lists name a picture in two splits, or one is called nearly like a split, is empty or no text.
     """
-    paths = [path for path in _candidates(found) if path.stat().st_size <= MOST_BYTES]
+    paths = _candidates(found)
     names = SplitNames(spec)
     told = {path: names.of(path.stem) or mentioned(path.stem) for path in paths}
     index = PictureIndex(found) if paths else None
-    members = {path: _pictures(path, index) for path in paths if index and told[path] != "none"}
-    naming = {path: pictures for path, pictures in members.items() if pictures}
+    members = {
+        path: _named(path, index, is_sure=names.of(path.stem) is not None)
+        for path in paths
+        if index and told[path] != "none"
+    }
+    naming = {path: named.pictures for path, named in members.items() if named.pictures}
     odd = [path for path in naming if told[path] is None]
     if odd:
         raise TaskError(
@@ -56,8 +68,13 @@ def read(found: Found, spec: TaskSpec) -> Lists | None:
     if not used:
         return None
     splits = _agreed(used, {path: str(told[path]) for path in used})
-    note = f"Splits are those of the lists {listed(path.name for path in used)}."
-    return Lists(splits, "train" not in splits.values(), (note,))
+    notes = [f"Splits are those of the lists {listed(path.name for path in used)}."]
+    notes += [
+        f"{len(members[path].absent)} lines of {path.name} name no picture that is there ({members[path].absent[0]})."
+        for path in used
+        if members[path].absent
+    ]
+    return Lists(splits, "train" not in splits.values(), tuple(notes))
 
 
 def _candidates(found: Found) -> list[Path]:
@@ -66,23 +83,67 @@ def _candidates(found: Found) -> list[Path]:
     holding = {found.root / found.place(path).parts[0] for path in found.pictures}
     folders = [found.root, *sorted(path for path in bare if path not in holding)]
     files = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
-    return [path for path in files if path.is_file() and looks_like_split(path.stem)]
+    return [path for path in files if not path.is_dir() and (looks_like_split(path.stem) or cuts(path.stem))]
 
 
-def _pictures(path: Path, index: PictureIndex) -> set[Path]:
-    """The pictures that a list names: by the whole line, or the word of it that names most."""
+def lines_of(path: Path) -> list[str]:
+    """The lines of a list that say something.
+
+    Raises:
+        TaskError: if there are none, or it is no text.
+    """
     try:
+        if sort := odd_sort(path):
+            raise ValueError(f"it is {sort}")
         lines = [line.strip() for line in text_of(path).splitlines()]
-    except ValueError:  # empty, or no text at all
-        return set()
-    lines = [line for line in lines if line and not line.startswith("#")]
-    ways: list[list[str]] = [lines]
-    for place in range(3):  # "NAME LABEL", "ID NAME", "ID LABEL NAME" are all about
-        parts = [line.replace(",", " ").replace(";", " ").split() for line in lines]
-        ways.append([part[place] if len(part) > place else "" for part in parts])
-    hits = [sum(map(bool, index.find(way[:: max(len(way) // SAMPLE, 1)]))) for way in ways]
-    best = ways[hits.index(max(hits))]
-    return {found[0] for found in index.find(best) if len(found) == 1}
+    except (OSError, EOFError, ValueError) as error:
+        raise TaskError(
+            f"{path} is called like the list of a split and cannot be read ({reason(error)}). Write it again, or "
+            "move it away."
+        ) from error
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _named(path: Path, index: PictureIndex, is_sure: bool) -> Named:
+    """The pictures that a list names: by the whole line, or the word of it that names most.
+
+    Raises:
+        TaskError: if a line fits several pictures, or a file that is surely meant for a list cannot be read or names
+            pictures that are not there.
+    """
+    try:
+        lines = lines_of(path)
+    except TaskError:
+        if is_sure:
+            raise
+        return Named(set(), [])
+    sample = lines[:: max(len(lines) // SAMPLE, 1)]
+    hits = {place: sum(map(bool, index.find(_words(sample, place)))) for place in (None, 0, 1, 2)}
+    names = _words(lines, max(hits, key=lambda place: hits[place]))
+    places = index.find(names)
+    several = [name for name, place in zip(names, places, strict=True) if len(place) > 1]
+    if several:
+        raise TaskError(f"{shown(several[0])} in {path} fits several pictures. Write their folders too.")
+    pictures = {place[0] for place in places if place}
+    absent = [shown(name) for name, place in zip(names, places, strict=True) if not place and _is_picture(name)]
+    if is_sure and not pictures and len(absent) > len(lines) / 2:
+        raise TaskError(
+            f"{path} lists {len(absent)} pictures, of which none is there ({absent[0]}, ...). Write their names as "
+            f'they are, or say that it is no split: --set task.split_names="{{{path.stem}: none}}".'
+        )
+    return Named(pictures, absent)
+
+
+def _words(lines: Sequence[str], place: int | None) -> list[str]:
+    """Of every line the word at a place, or the whole: NAME LABEL, ID NAME and ID LABEL NAME are all about."""
+    if place is None:
+        return [line.strip(QUOTES) for line in lines]
+    parts = (line.replace(",", " ").replace(";", " ").split() for line in lines)
+    return [part[place].strip(QUOTES) if len(part) > place else "" for part in parts]
+
+
+def _is_picture(name: str) -> bool:
+    return Path(name).suffix.lower() in PICTURE_SUFFIXES
 
 
 def _without_joined(lists: dict[Path, set[Path]]) -> dict[Path, set[Path]]:

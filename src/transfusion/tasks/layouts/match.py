@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from transfusion.spec import TaskSpec
@@ -16,6 +16,7 @@ from transfusion.tasks.listing import Entry, Label, Problem
 from transfusion.tasks.names import shown
 from transfusion.tasks.split_names import SplitNames
 
+_DRIVE = re.compile(r"^([A-Za-z]:|\w+://)")
 KNOWN_SUFFIXES = PICTURE_SUFFIXES | DICOM_SUFFIXES
 
 
@@ -64,9 +65,10 @@ class PictureIndex:
 
     def find(self, images: Sequence[str]) -> list[list[Path]]:
         """All pictures that each of the names of a table may mean."""
-        parts = [_parts(image) for image in images]
-        shared = _num_shared([part[:-1] for part in parts if part])
-        return [self._find(part, shared) if part else [] for part in parts]
+        parts = {image: _parts(image) for image in images}
+        shared = _num_shared([part[:-1] for part in parts.values() if part])
+        found = {image: self._find(part, shared) if part else [] for image, part in parts.items()}
+        return [found[image] for image in images]
 
     def _find(self, parts: Sequence[str], shared: int) -> list[Path]:
         folded = _folded(parts)
@@ -86,18 +88,18 @@ class PictureIndex:
 
 def _parts(image: str) -> tuple[str, ...]:
     r"""``C:\data\a.png`` and ``./data/a.png`` as their parts."""
-    path = re.sub(r"^([A-Za-z]:|\w+://)", "", image.replace("\\", "/"))
-    return tuple(part for part in PurePosixPath(path).parts if part not in ("/", "//", ".", ".."))
+    path = _DRIVE.sub("", image.replace("\\", "/"))
+    return tuple(part for part in path.split("/") if part not in ("", ".", ".."))
 
 
 def _folded(parts: Sequence[str]) -> tuple[str, ...]:
     """Alike for names that differ in case or in how accents are composed."""
-    return tuple(unicodedata.normalize("NFC", part).casefold() for part in parts)
+    return tuple((part if part.isascii() else unicodedata.normalize("NFC", part)).casefold() for part in parts)
 
 
 def _stem(name: str) -> str:
-    path = PurePosixPath(name)
-    return path.stem if path.suffix in KNOWN_SUFFIXES else name
+    stem, _, suffix = name.rpartition(".")
+    return stem if stem and f".{suffix}" in KNOWN_SUFFIXES else name
 
 
 def _num_shared(folders: Sequence[tuple[str, ...]]) -> int:

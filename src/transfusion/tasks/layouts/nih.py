@@ -6,12 +6,14 @@ The official ``train_val_list.txt`` and ``test_list.txt`` decide the test split 
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from pathlib import Path
 
 from transfusion.errors import TaskError
+from transfusion.files import expanded
 from transfusion.spec import TaskSpec
 from transfusion.tasks.layouts.disk import scan
+from transfusion.tasks.layouts.lists import lines_of
 from transfusion.tasks.layouts.match import Row, match
 from transfusion.tasks.layouts.sheet import need_column, read_table
 from transfusion.tasks.listing import Label, Listing, Problem
@@ -48,7 +50,7 @@ def read(spec: TaskSpec, root: Path) -> Listing:
     Raises:
         TaskError: if there is no table.
     """
-    path = Path(spec.labels).expanduser() if spec.labels else find_table(root)
+    path = expanded(spec.labels) if spec.labels else find_table(root)
     if path is None:
         raise TaskError(f"{root} has no {TABLES[0]}. Put it there, or give its path as task.labels.")
     table = read_table(path)
@@ -97,27 +99,28 @@ def findings(text: str) -> Label | None:
 
 
 def official_splits(root: Path) -> dict[str, str]:
-    """Split of every picture in the official lists; with the test's list alone, all others train."""
-    lists = {split: (root / name).read_text().split() for name, split in LISTS.items() if (root / name).is_file()}
-    return {image: split for split, images in (lists or _chexnet(root)).items() for image in images}
-
-
-def _chexnet(root: Path) -> dict[str, list[str]]:
-    """Pictures of each split in the lists of zoogzog/chexnet, by name: the table has their labels.
+    """Split of every picture in the official lists; with the test's list alone, all others train.
 
     Raises:
-        TaskError: some of the three are missing, or a picture stands in two.
+        TaskError: a list cannot be read, a picture stands in two, or one of the three of zoogzog/chexnet is missing.
     """
-    paths = {name: root / name for name in CHEXNET_LISTS if (root / name).is_file()}
-    if not paths:
-        return {}
-    if missing := sorted(CHEXNET_LISTS.keys() - paths.keys()):
-        raise TaskError(f"{root} has {', '.join(paths)} but not {', '.join(missing)}: give all three lists, or none.")
-    lists = {
-        CHEXNET_LISTS[name]: [line.split()[0].rpartition("/")[2] for line in path.read_text().splitlines() if line]
-        for name, path in paths.items()
-    }
-    several = Counter(image for images in lists.values() for image in set(images))
-    if twice := [image for image, count in several.items() if count > 1]:
-        raise TaskError(f"{twice[0]} stands in two of {', '.join(paths)}: a picture belongs to one split.")
-    return lists
+    official = {root / name: split for name, split in LISTS.items() if _is_there(root / name)}
+    chexnet = {root / name: split for name, split in CHEXNET_LISTS.items() if _is_there(root / name)}
+    if not official and (missing := sorted(CHEXNET_LISTS.keys() - {path.name for path in chexnet})) and chexnet:
+        names = ", ".join(path.name for path in chexnet)
+        raise TaskError(f"{root} has {names} but not {', '.join(missing)}: give all three lists, or none.")
+    splits: dict[str, str] = {}
+    for path, split in (official or chexnet).items():
+        for image in map(_image, lines_of(path)):
+            if image.endswith(".png") and splits.setdefault(image, split) != split:  # anything else is a header
+                raise TaskError(f"{image} stands in two of the lists in {root}: a picture belongs to one split.")
+    return splits
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() or path.is_symlink()  # a link to nothing is to be told
+
+
+def _image(line: str) -> str:
+    r"""The name in ``images_001/NAME 0 1 0``, with Windows' ``\``, commas and quotes too."""
+    return re.split(r"[\s,;]", line.strip("\"'"))[0].strip("\"'").replace("\\", "/").rpartition("/")[2]

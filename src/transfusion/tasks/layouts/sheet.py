@@ -11,16 +11,21 @@ import re
 import warnings
 import zlib
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from transfusion.errors import TaskError, UnknownNameError
-from transfusion.files import reading
+from transfusion.files import named_once, odd_sort, reading, reason
 
 MISSING = ("", "nan", "NaN", "NA", "N/A", "null", "#N/A", "None", "<NA>")
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz")
 WORKBOOK = ".xlsx"
+MOST_BYTES = 1 << 30  # of a table or list; ten million lines have half of it
+_TOO_LARGE = "it has more than 1 GiB; keep the columns and rows that say something about the images"
+MAX_NAME = 1000  # characters of a column's name
 MAX_COLUMNS = 4096  # pandas takes milliseconds for each; the largest published sets have hundreds of labels
 GZIP = b"\x1f\x8b"
 BOMS = (
@@ -39,7 +44,7 @@ NO_TEXT = {
 
 def is_table(path: Path) -> bool:
     """Whether a file is a label table by its name."""
-    return path.name.lower().endswith(TABLE_SUFFIXES) and path.is_file()
+    return path.name.lower().endswith(TABLE_SUFFIXES) and not path.is_dir()  # a link to nothing is to be told
 
 
 def is_workbook(path: Path) -> bool:
@@ -57,12 +62,17 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises:
         TaskError: if it is no such file, has no rows or thousands of columns.
     """
+    if sort := odd_sort(path):  # opening a pipe waits for whoever writes into it
+        raise TaskError(f"{path} is {sort}, not a table. Move it away, or put the table in its place.")
     readers = {WORKBOOK: _of_workbook, ".jsonl": _of_json_lines}
     try:
         table = readers.get(path.suffix.lower(), _of_text)(path)
         _refuse_many(len(table.columns))
+        _refuse_long(table.columns)
+    except TaskError:
+        raise
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise TaskError(f"{path} cannot be read as a table: {' '.join(str(error).split())}.") from error
+        raise TaskError(f"{path} cannot be read as a table: {_told(error)}.") from error
     if table.empty:
         raise TaskError(f"{path} has no rows. Give a table with one row per image.")
     table.columns = table.columns.astype(str).str.strip()
@@ -74,6 +84,11 @@ def read_table(path: Path) -> pd.DataFrame:
     empty = [column for column in nameless if table[column].eq("").all()]
     kept: pd.DataFrame = table.drop(columns=empty).reset_index(drop=True)
     return kept
+
+
+def _told(error: Exception) -> str:
+    """What went wrong, in one line, without the path that the message has anyway."""
+    return " ".join((error.strerror if isinstance(error, OSError) and error.strerror else str(error)).split())
 
 
 def _without_twice(table: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -124,13 +139,27 @@ def _refuse_many(columns: int) -> None:
         raise ValueError(f"it has {columns:,} columns; keep those that say something about the images")
 
 
+def _refuse_long(names: Iterable[object]) -> None:
+    longest = max((len(str(name)) for name in names), default=0)
+    if longest > MAX_NAME:
+        raise ValueError(f"a column's name has {longest:,} characters; its first line must be the names of its columns")
+
+
 def _of_json_lines(path: Path) -> pd.DataFrame:
-    lines = [json.loads(line) for line in text_of(path).splitlines() if line.strip()]
-    if not all(isinstance(line, dict) for line in lines):
-        raise ValueError('its lines are not objects of JSON, as in {"file_name": "a.png", "label": "cat"}')
+    lines = [_object(line, number) for number, line in enumerate(text_of(path).split("\n"), 1) if line.strip()]
     rows = [{str(name): _cell(value) for name, value in line.items()} for line in lines]
     table: pd.DataFrame = pd.DataFrame(rows, dtype=object).fillna("")
     return table
+
+
+def _object(line: str, number: int) -> dict[str, Any]:
+    try:
+        found = json.loads(line, object_pairs_hook=named_once)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"line {number} is not JSON ({reason(error)})") from error
+    if not isinstance(found, dict):
+        raise ValueError(f'line {number} is no object of JSON, as in {{"file_name": "a.png", "label": "cat"}}')
+    return found
 
 
 def _cell(value: object) -> str:
@@ -166,9 +195,14 @@ def text_of(path: Path) -> str:
     Raises:
         OSError, EOFError, ValueError: if it is none.
     """
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(_TOO_LARGE)
     content = path.read_bytes()
     if content.startswith(GZIP):
-        content = gzip.decompress(content)
+        with gzip.open(io.BytesIO(content)) as packed:
+            content = packed.read(MOST_BYTES + 1)  # what it unpacks to is known only by unpacking
+        if len(content) > MOST_BYTES:
+            raise ValueError(_TOO_LARGE)
     for magic, sort in NO_TEXT.items():
         if content.startswith(magic):
             raise ValueError(f"it is {sort}")
@@ -176,7 +210,7 @@ def text_of(path: Path) -> str:
         raise ValueError("it is empty")
     for bom, encoding in BOMS:  # UTF-32 before 16, whose mark it begins with
         if content.startswith(bom):
-            return content.decode(encoding)
+            return _decoded(content, encoding)
     # cp1252 is what Excel writes on Windows
     text = content.decode("utf-8") if is_utf8(content) else content.decode("cp1252", "replace")
     if "\ufffd" in text:
@@ -184,6 +218,13 @@ def text_of(path: Path) -> str:
     if "\0" in text:
         raise ValueError("it holds null bytes; if it is UTF-16 without its mark, save it as UTF-8")
     return text
+
+
+def _decoded(content: bytes, encoding: str) -> str:
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it begins as {encoding[:6].upper()} and is damaged at byte {error.start:,}") from error
 
 
 def is_utf8(content: bytes) -> bool:

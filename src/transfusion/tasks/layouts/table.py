@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from transfusion.errors import TaskError
+from transfusion.files import expanded, odd_sort
 from transfusion.spec import TaskSpec
 from transfusion.tasks import labels
 from transfusion.tasks.labels import Labels
@@ -133,14 +134,14 @@ def listing_of(sheets: Sheets, found: Found, spec: TaskSpec) -> Listing:
 
 def _sheets(spec: TaskSpec, root: Path, index: PictureIndex) -> Sheets:
     if spec.labels:
-        paths = [Path(spec.labels).expanduser()]
+        paths = [expanded(spec.labels)]
         if not paths[0].is_file() and "," in spec.labels:
-            paths = [Path(part.strip()).expanduser() for part in spec.labels.split(",")]
+            paths = [expanded(part.strip()) for part in spec.labels.split(",")]
         missing = [path for path in paths if not path.is_file()]
         if missing:
-            raise TaskError(
-                f"There is no file {missing[0]}. Give the path of the CSV file with the labels as task.labels."
-            )
+            sort = "a folder" if missing[0].is_dir() else odd_sort(missing[0])
+            found = f"{missing[0]} is {sort}" if sort else f"There is no file {missing[0]}"
+            raise TaskError(f"{found}. Give the path of the CSV file with the labels as task.labels.")
     else:
         paths = [root] if root.is_file() else tables_at(root) or workbooks_at(root)
     if not paths:
@@ -167,6 +168,8 @@ def join(paths: Sequence[Path], spec: TaskSpec, root: Path, index: PictureIndex)
     if len(paths) == 1:
         (path,) = paths
         return Sheets((path,), frames[path], [splits[path]] * len(frames[path]), tuple(notes))
+    for path in paths:
+        columns.refuse_headless(frames[path], index, path)
     odd = [path for path in paths if splits[path] not in ("train", "val", "test", "leave_out")]
     twice = [path for path in paths if list(splits.values()).count(splits[path]) > 1 and path not in odd]
     if odd or twice:
