@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from transfusion.files import write_text
 from transfusion.metrics import Interval
 from transfusion.paper.claims import Claim
-from transfusion.paper.differences import differences
+from transfusion.paper.differences import STATED, differences
 from transfusion.paper.evidence import Finding
 from transfusion.paper.gallery import gallery
 from transfusion.paper.own_donor import own_donors
@@ -58,6 +59,9 @@ def write_page(record: Record) -> Path:
 
 def _scope(record: Record) -> Iterator[str]:
     yield f"Scope: {record.scope}. {record.identity.why}"
+    networks = sorted({store.spec().model for store in record.stores.values()})
+    if networks and networks != [STATED[record.name]["network"]]:
+        yield f"The paper's network is {STATED[record.name]['network']}; here it is {' and '.join(networks)}."
     if not record.has_levels:
         yield "Levels are those of other images or another network; only contrasts between starts are judged."
     yield "Within a family (diseases, sizes, stages, modes) intervals are widened; across claims they are not."
@@ -68,24 +72,33 @@ def _claims(record: Record, pictures: list[Picture], tables: list[Section]) -> S
     anchors = {picture.name: f"figure-{picture.name}" for picture in pictures}
     anchors |= {section.anchor.upper(): section.anchor for section in tables}
     rows = tuple(_row(record, claim, finding, anchors) for claim, finding in record.findings)
-    columns = ("claim", "the paper says", "section", "here", "outcome", "scope", "its own numbers", "why", "see")
+    columns = ("claim", "the paper says", "here", "outcome", "its own numbers", "see")
     caption = (
-        f"Every claim of the paper on {record.name}, with our number, its 95 % interval over seeds and n. "
-        "“Its own numbers” is the outcome of the same rule on what the paper prints."
+        f"Every claim of the paper on {record.name}, with our number, its 95 % interval over seeds and n; below a "
+        f"claim its section, and its scope unless that is {record.scope}. “Its own numbers” is the outcome of the same "
+        "rule on what the paper prints."
     )
     estimands = Listing(
         tuple(f"{claim.id}: {claim.estimand}" for claim, _ in record.findings), "What each claim was tested by"
     )
-    return Section("claims", "Did it replicate?", (Table("claims", caption, columns, rows), estimands))
+    table = Table("claims", caption, columns, rows, is_stacked=True)
+    return Section("claims", "Did it replicate?", (table, estimands))
 
 
 def _row(record: Record, claim: Claim, finding: Finding, anchors: dict[str, str]) -> tuple[Cell | str, ...]:
     shown = SHOWN_IN.get(claim.id) or SHOWN_IN.get(claim.id[0], "")
     # by its beginning: Figure 7 is F7a and F7b where there are several sizes
     place = next((anchor for name, anchor in anchors.items() if name.startswith(shown)), "") if shown else ""
-    number, scope = number_of(finding), record.scope_of(claim)
-    said = (claim.id, claim.says, claim.section, number, str(finding.outcome), scope, _own(claim), finding.reason)
-    return (*said, Cell(shown if place else "-", shown, link=place))
+    scope = record.scope_of(claim)
+    below = ". ".join(filter(None, (claim.section, "" if scope == record.scope else scope)))
+    return (
+        claim.id,
+        Cell(claim.says, claim.says, note=below),
+        _number(finding),
+        Cell(str(finding.outcome), str(finding.outcome), note=finding.reason),
+        _own(claim),
+        Cell(shown if place else "-", shown, link=place),
+    )
 
 
 def number_of(finding: Finding) -> str:
@@ -107,11 +120,17 @@ def _ends(estimate: Interval, form: str) -> str:
     return f" ({low} to {high})"
 
 
-def _own(claim: Claim) -> str:
+def _number(finding: Finding) -> Cell:
+    """The estimate, and below it how sure it is."""
+    number, _, rest = number_of(finding).partition(" (")
+    return Cell(number, finding.estimate.estimate if finding.estimate else math.nan, note=f"({rest}" if rest else "")
+
+
+def _own(claim: Claim) -> Cell | str:
     if claim.own is None:
         return "none printed"
     found = claim.own()
-    return f"{found.outcome}: {number_of(found)}"
+    return Cell(str(found.outcome), str(found.outcome), note=number_of(found))
 
 
 def _tables(record: Record) -> Iterator[Section]:
