@@ -1,6 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+# tests are compiled once, not by every worker; one that has run out of tests takes some of another's
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n auto --dist worksteal
 
 .PHONY: demo test fast torture check docs bench clean
 .DELETE_ON_ERROR:
@@ -9,10 +11,10 @@ demo: $(READY)  ## the embedded default study, its verdict and its report
 	$(BIN)/transfusion study
 
 test: $(READY)  ## the whole suite
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+	$(PYTEST)
 
 fast: $(READY)  ## the suite without training, browser and what is slow: a minute
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m 'not (training or browser or slow or torture)'
+	$(PYTEST) -m 'not (training or browser or slow or torture)'
 
 torture: $(READY)  ## what the suite only samples: bad inputs, damaged files, faults, kills; results land in benchmarks/results/
 	$(BIN)/python tests/torture.py -q -n auto

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,20 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}: set TRANSFUSION_TEST_DATA")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def svg_alone() -> Iterator[None]:
+    """Figures are saved as SVG, except with ``every_format``: two thirds of a page's time go into the fonts of PDFs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("transfusion.report.figures.canvas.FORMATS", ("svg",))
+        yield
+
+
+@pytest.fixture
+def every_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are saved as they are for users: as SVG, PDF and PNG."""
+    monkeypatch.setattr("transfusion.report.figures.canvas.FORMATS", ("svg", "pdf", "png"))
 
 
 @pytest.fixture

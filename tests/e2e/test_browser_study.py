@@ -15,6 +15,8 @@ from transfusion.runs.machine import Machine
 from transfusion.spec import StudySpec, TaskSpec, TrainSpec
 from transfusion.study import Study
 
+pytestmark = [pytest.mark.training, pytest.mark.browser]
+
 GRADES, REFERABLE = 5, 2
 SPEC = StudySpec(
     name="planted",

@@ -86,6 +86,7 @@ def test_variants_share_a_colour_and_differ_in_dash_and_marker():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("every_format")
 def test_a_saved_figure_is_the_same_every_time_and_its_words_are_words(tmp_path):
     for folder in ("a", "b"):
         figures.save(figures.convergence(course()), tmp_path / folder, "convergence")
@@ -99,6 +100,7 @@ def test_a_saved_figure_is_the_same_every_time_and_its_words_are_words(tmp_path)
     assert (tmp_path / "other.svg").read_text() != svg
 
 
+@pytest.mark.usefixtures("every_format")
 def test_files_of_an_unchanged_figure_are_left_alone_and_those_of_another_are_all_written(tmp_path):
     def saved(figure):
         figures.save(figure, tmp_path, "f")
@@ -123,6 +125,7 @@ def test_files_of_an_unchanged_figure_are_left_alone_and_those_of_another_are_al
     assert saved(drawn("b")) == second
 
 
+@pytest.mark.usefixtures("every_format")
 def test_names_are_shown_as_they_are_spelled(tmp_path):
     name = "a_$b$ 100% <i> \N{GRINNING FACE}"
     figure = figures.convergence(course((name, "random")))

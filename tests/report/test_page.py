@@ -52,6 +52,7 @@ def show(*parts, folder, **options):
     return render("title", "summary", ["found"], [Section("s", "section", parts)], folder=folder, **options)
 
 
+@pytest.mark.usefixtures("every_format")
 def test_a_picture_is_saved_in_three_forms_and_can_be_downloaded_from_the_page_alone(tmp_path):
     page = Tags(show(Picture("a dot/1", dot, "one dot", "a dot"), folder=tmp_path))
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == [
@@ -193,6 +194,7 @@ def test_a_rebuilt_page_is_the_same(tmp_path):
     assert write_page(store).read_bytes() == first
 
 
+@pytest.mark.usefixtures("every_format")
 def test_a_page_can_go_elsewhere(tmp_path):
     store = make_study(tmp_path / "study", seeds=(0,), steps=10)
     page = write_page(store, tmp_path / "else" / "mine.html")

@@ -77,8 +77,7 @@ def test_the_convergence_figure_shows_means_of_all_starts(tmp_path):
     assert np.allclose(lines["random (3)"].get_ydata()[0], 0.61)
     assert max(start.get_lines()[0].get_xdata()) == 20
     assert whole.get_xlabel() == "optimiser steps"
-    path = figures.save(figure, tmp_path, "convergence")
-    assert all(path.with_suffix(f".{suffix}").stat().st_size > 1000 for suffix in figures.FORMATS)
+    assert figures.save(figure, tmp_path, "convergence").stat().st_size > 1000
 
 
 def test_the_page_says_what_is_missing_and_lets_no_markup_in(store):

@@ -185,6 +185,7 @@ def test_saturated_stages_are_named_with_the_channels_of_both(store):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("every_format")
 def test_the_page_holds_it_and_no_markup_of_the_stages(store):
     page = write_page(store).read_text(encoding="utf-8")
     assert "What the networks learned" in page

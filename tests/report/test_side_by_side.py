@@ -38,7 +38,7 @@ def test_two_studies_share_a_page(pair, tmp_path):
     assert re.search(r"eyes in two: pretrained, seed 0 .* is at step 20 of 20", re.sub(r"<[^>]*>", "", page))
     settings = re.search(r'id="table-differences".*?</table>', page, re.DOTALL).group()
     assert re.findall(r"<span>([\w.]+)</span>", settings) == ["train.steps", "40", "20"]
-    assert (tmp_path / "figures" / "runs-2.pdf").exists()
+    assert (tmp_path / "figures" / "runs-2.svg").exists()
 
 
 def test_a_study_without_curves_stands_beside_a_finished_one(pair, tmp_path):

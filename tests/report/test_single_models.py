@@ -218,4 +218,4 @@ def test_the_page_holds_it_and_no_markup_of_the_classes(tmp_path):
     assert "Single models" in page
     assert "ill&lt;b&gt;" in page
     assert "ill<b>" not in page
-    assert (store.figures_path / "calibration.pdf").exists()
+    assert (store.figures_path / "calibration.svg").exists()

@@ -179,12 +179,14 @@ def trained(tmp_path_factory):
     return trained
 
 
+@pytest.mark.training
 def test_a_training_keeps_its_scores_on_validation_images(trained):
     scores, labels = trained.store.grid()[0].validation()
     assert scores.shape == (8, 5)
     assert len(labels) == 8
 
 
+@pytest.mark.training
 def test_pictures_are_those_that_are_named(trained):
     material = Material(trained.store, cache=trained.cache)
     galleries = [part for part in flat(examples.section(material).parts) if isinstance(part, Gallery)]
@@ -200,6 +202,7 @@ def test_pictures_are_those_that_are_named(trained):
         assert card.title.startswith("not ") != is_referable
 
 
+@pytest.mark.training
 def test_wrong_ones_are_the_surest_first_and_their_files_are_named_on_disk_only(trained, tmp_path):
     material = Material(trained.store, tmp_path, cache=trained.cache)
     found = operating.Judged.of(material)
@@ -216,6 +219,7 @@ def test_wrong_ones_are_the_surest_first_and_their_files_are_named_on_disk_only(
     assert f">{name}<" not in page
 
 
+@pytest.mark.training
 def test_pictures_can_be_left_out(trained, tmp_path):
     page = write_page(trained.store, tmp_path / "page.html", examples=False, cache=trained.cache)
     text = page.read_text(encoding="utf-8")
@@ -246,6 +250,7 @@ def test_deep_and_grey_images_are_shown():
     assert set(np.asarray(image).ravel()) == {255}
 
 
+@pytest.mark.training
 def test_no_path_of_this_machine_is_on_the_page(trained, tmp_path):
     page = write_page(trained.store, tmp_path / "page.html", cache=trained.cache).read_text(encoding="utf-8")
     assert str(trained.store.folder) not in page

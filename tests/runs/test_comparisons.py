@@ -8,6 +8,7 @@ from torch import nn
 
 from transfusion import tasks
 from transfusion.errors import InputError, UnknownNameError
+from transfusion.networks import models
 from transfusion.report import opening
 from transfusion.report import representations as section
 from transfusion.report.material import Material
@@ -260,11 +261,11 @@ def test_a_transformer_has_comparisons_but_no_maps(tmp_path, cache):
     assert not any(isinstance(part, Picture) and "activations" in part.name for part in parts)
 
 
-def test_maps_with_channels_last_are_shown_by_channel(tmp_path, cache):
-    study, _ = make(tmp_path, cache, seeds=(0,), schemes=("random",), model="swin_t")
-    (unit,) = (unit for unit in representations.units(study.store) if unit.kind == "activations")
-    tensors = load_file(study.store.representation_path(unit.id, "safetensors"))
-    assert all(maps.shape == (2, 8, 8, 8) for name, maps in tensors.items() if name != "pictures")
+def test_maps_with_channels_last_are_shown_by_channel():
+    images = representations.Probe(tasks.load(FUNDUS), "test", SETTINGS, Machine(accelerator="cpu", threads=1))
+    network = models.build("swin_t", num_outputs=5)
+    shown = maps.activations({("run", 0): network, ("run", 8): network}, images, SETTINGS)
+    assert [shown[name].shape for name in ("run 0", "run 8")] == [(2, 8, 8, 8)] * 2
 
 
 def test_without_being_asked_nothing_is_kept(tmp_path, cache):

@@ -66,7 +66,7 @@ def test_a_run_that_another_process_holds_is_busy(tmp_path, cache):
 
 
 def test_two_devices_share_a_batch_and_learn_as_one_would(tmp_path, cache):
-    model = "timm:vit_tiny_patch16_224"  # no batch norm and no dropout, which would differ by device
+    model = "test_vit"  # no batch norm and no dropout, which would differ by device
     curves = []
     for devices in (1, 2):
         work = job(tmp_path / str(devices), cache, model=model, devices=devices)
