@@ -9,7 +9,7 @@ import tempfile
 import pytest
 
 from transfusion.report.page import render
-from transfusion.report.parts import Cell, Chart, Listing, Said, Section, Series, Source, Table, Trace
+from transfusion.report.parts import Cell, Chart, Listing, Page, Said, Section, Series, Source, Table, Trace
 
 pytestmark = pytest.mark.browser
 
@@ -58,7 +58,7 @@ def a_page(folder, name="random"):
          Source(name, name), Table("folded", name, (name,), ((name,),), is_folded=True)),
     )  # fmt: skip
     verdict = [Said(f"Use {name}. Measured: 1 to 2.", ("Measured: 1 to 2.",)), Listing((name, "b"), "Speed")]
-    text = render(name, name, verdict, [section], folder=folder, notes=[name])
+    text = render(Page(name, name, verdict, [section], notes=[name]), folder)
     (folder / "page.html").write_text(text, encoding="utf-8")
     return (folder / "page.html").as_uri()
 

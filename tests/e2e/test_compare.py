@@ -126,9 +126,9 @@ def test_tokens_of_a_transformer_are_positions(here, capsys):
     assert 0 < len(told) <= 6, "one line per measure and warning, not per stage"
     assert "cca at stem to block6: Saturated" in said.err
     page = Path("out/comparison.html").read_text()
-    assert f"two sets of weights of {TRANSFORMER} make of 12 test images" in page
+    assert f"wo sets of weights of {TRANSFORMER} on 12 test images" in page
     assert "A and B at stage head: " in page
-    assert "Nothing can be said of stem to block6: chance alone gives a cca of" in page
+    assert "No conclusion for stem to block6: chance alone gives a cca of" in page
 
 
 def test_a_run_says_which_model_and_data(trained):

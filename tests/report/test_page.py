@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from transfusion.errors import InputError, StoreError
 from transfusion.report.page import render, write_page
-from transfusion.report.parts import Cell, Chart, Listing, Picture, Said, Section, Series, Source, Table, Trace
+from transfusion.report.parts import Cell, Chart, Listing, Page, Picture, Said, Section, Series, Source, Table, Trace
 from transfusion.runs.store import Store
 from transfusion.spec import RunSpec, StudySpec, TaskSpec
 
@@ -49,7 +49,7 @@ class Tags(HTMLParser):
 
 
 def show(*parts, folder, **options):
-    return render("title", "summary", ["found"], [Section("s", "section", parts)], folder=folder, **options)
+    return render(Page("title", "summary", ["found"], [Section("s", "section", parts)], **options), folder)
 
 
 @pytest.mark.usefixtures("every_format")
@@ -110,7 +110,8 @@ def test_a_table_with_a_short_row_is_an_error(tmp_path):
 def test_the_advice_comes_first_then_groups_then_notes_then_sections_where_nothing_else_is_first(tmp_path):
     fast = Said("fast <1. Measured: 95 % of <3, n = 3.", ("Measured: 95 % of <3, n = 3.",))
     verdict = [Listing((fast,), "Speed"), "Recommendation: go."]
-    page = render("t", "s", verdict, [Section("a", "Curves", ("words",))], folder=tmp_path, notes=["a run failed"])
+    sections = [Section("a", "Curves", ("words",))]
+    page = render(Page("t", "s", verdict, sections, notes=["a run failed"]), tmp_path)
     places = [
         page.index(text) for text in ("Recommendation: go.", "<h3>Speed</h3>", "<li>a run failed", ">Curves</h2>")
     ]
@@ -133,7 +134,7 @@ def test_nothing_to_keep_in_mind_is_not_mentioned(tmp_path):
     ],
 )
 def test_names_that_clash_are_an_error(tmp_path, parts):
-    with pytest.raises(InputError, match="come twice"):
+    with pytest.raises(InputError, match="used twice"):
         show(*parts, folder=tmp_path)
 
 
@@ -147,8 +148,8 @@ def test_no_name_becomes_markup_anywhere(tmp_path):
         NASTY, Chart("c", NASTY, NASTY, NASTY, (series,)), Picture("p", lambda: dot(NASTY), NASTY, NASTY),
         Table("t", NASTY, (NASTY, "n"), ((NASTY, Cell(NASTY, NASTY)),)), Listing((NASTY,), NASTY), Source(NASTY, NASTY),
     )  # fmt: skip
-    page = render(NASTY, NASTY, [NASTY, Listing((NASTY,), NASTY)], [Section("s", NASTY, parts)],
-                  folder=tmp_path, notes=[NASTY])  # fmt: skip
+    verdict = [NASTY, Listing((NASTY,), NASTY)]
+    page = render(Page(NASTY, NASTY, verdict, [Section("s", NASTY, parts)], notes=[NASTY]), tmp_path)
     tags = Tags(page)
     assert tags.having("b") == []
     assert page.count("</script>") == page.count("<script") == 2

@@ -95,7 +95,7 @@ def test_one_seed_has_no_pair_of_different_seeds_and_that_is_said(tmp_path):
     assert not any("1 seeds" in part.caption or "sd over" in part.caption for part in found.values())
     assert all(part.draw().axes for part in found.values())
     words = [part for part in representations.section(Material(store)).parts if isinstance(part, str)]
-    assert any("cannot be told from n = 1 seed: it takes pairs of different seeds" in text for text in words)
+    assert any("cannot be determined from n = 1 seed: it takes pairs of different seeds" in text for text in words)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ def frame(*rows):
 def test_a_saturated_stage_is_neither_most_nor_least_alike():
     found = frame(("stem", "cca", 0.6, 0.2), ("body", "cca", 0.3, 0.25), ("head", "cca", 1.0, 0.9999999))
     most, least, unsaid = said(found)
-    assert "Nothing can be said of head" in unsaid
+    assert "No conclusion for head" in unsaid
     assert "most alike at stage stem: cca 0.600, where chance gives 0.200 (50% of the way" in most
     assert "least alike at stage body" in least
     assert above_chance(found).isna().tolist() == [False, False, True]
@@ -27,10 +27,10 @@ def test_only_the_first_measure_speaks():
 
 def test_saturated_stages_are_named_with_what_to_do():
     (only,) = said(frame(*((stage, "cca", 1.0, 1.0) for stage in ("stem", "body", "tail", "head"))))
-    assert only.startswith("Nothing can be said of every stage: chance alone gives a cca of 1.00 there")
+    assert only.startswith("No conclusion for every stage: chance alone gives a cca of 1.00 there")
     assert "--images" in only
     *_, last = said(frame(("stem", "cca", 0.6, 0.2), ("body", "cca", 1.0, 0.96), ("head", "cca", 0.4, 0.2)))
-    assert last.startswith("Nothing can be said of body: ")
+    assert last.startswith("No conclusion for body: ")
 
 
 def test_the_printed_table_has_room_for_every_measure():

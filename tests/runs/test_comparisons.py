@@ -257,7 +257,7 @@ def test_a_transformer_has_comparisons_but_no_maps(tmp_path, cache):
     assert frame["n"].drop("head").eq(32 * (1 + 4)).all(), "a class token and four patches"
     parts = section.section(Material(study.store)).parts
     (words,) = (part for part in parts if isinstance(part, str) and "tokens or vectors" in part)
-    assert "no pictures of what stem makes" in words
+    assert "activations of stem cannot be shown as pictures" in words
     assert not any(isinstance(part, Picture) and "activations" in part.name for part in parts)
 
 

@@ -21,6 +21,7 @@ from transfusion.report.figures import stages, weights
 from transfusion.report.figures.canvas import finished, plain, sheet
 from transfusion.report.palette import SCHEMES
 from transfusion.report.parts import Picture
+from transfusion.report.table import evenly
 
 Maps = NDArray[Any]  # (images, channels, height, width)
 Layers = Mapping[str, Mapping[int, Tensor]]  # start -> step -> first layer
@@ -64,11 +65,11 @@ def trained_filters(layers: Layers) -> Figure:
 
 def snapshots(by_step: Mapping[int, Tensor]) -> Figure:
     """First-layer filters at the kept steps of one training (Figure 14)."""
-    steps = stages.spread([str(step) for step in by_step], MOST_STEPS)
+    steps = evenly(sorted(by_step), MOST_STEPS)
     figure = sheet(2.8 * -(-len(steps) // 4))
     panels = figure.subplots(-(-len(steps) // 4), 4, squeeze=False).ravel()
     for axes, step in zip(panels, steps, strict=False):
-        _show(axes, by_step[int(step)], f"step {step}")
+        _show(axes, by_step[step], f"step {step}")
     for axes in panels[len(steps) :]:
         axes.set_axis_off()
     return finished(figure)

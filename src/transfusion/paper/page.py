@@ -20,7 +20,7 @@ from transfusion.paper.record import Record
 from transfusion.paper.rules import Outcome
 from transfusion.paper.tables import Beside, columns_of
 from transfusion.report.page import render
-from transfusion.report.parts import Cell, Listing, Picture, Section, Table
+from transfusion.report.parts import Cell, Listing, Page, Picture, Section, Table
 
 PARTS = {"T1": "t1", "T2": "t2", "T3": "t5", "T4": "t4", "T5": "t5"}
 # where a claim's evidence is drawn: its id, or its group's letter
@@ -46,14 +46,13 @@ def write_page(record: Record) -> Path:
         _parts(record),
     ]
     counts = Counter(finding.outcome for _, finding in record.findings)
-    text = render(
+    page = Page(
         f"Did it replicate? {record.recipe.shows}",
         ", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome]) + ".",
         [Listing(tuple(_scope(record)))],
         sections,
-        folder=record.folder,
     )
-    write_text(path, text)
+    write_text(path, render(page, record.folder))
     return path
 
 

@@ -87,19 +87,17 @@ def _picture(part: Picture, folder: Path) -> dict[str, Any]:
         wide = inline.inline_png(path.with_suffix(".png"), part.alt)  # pixels as SVG would be larger than the page
     else:
         wide = inline.inline_svg(svg, f"figure-{name}", part.alt)
+    narrow: str | Markup = ""
+    if part.narrow:
+        phone = _saved(part.narrow, folder, f"{name}-narrow").read_text(encoding="utf-8")
+        narrow = inline.inline_svg(phone, f"figure-{name}-narrow", part.alt)
     return {
         "markup": wide,
-        "narrow": _narrow(part, folder, name) if part.narrow else "",
+        "narrow": narrow,
         "on_white": part.is_photo or inline.stands_on_white(svg),
         "name": name,
         "link": "" if part.is_photo else data_uri("image/svg+xml", svg),  # the file goes with the page, not beside it
     }
-
-
-def _narrow(part: Picture, folder: Path, name: str) -> Markup:
-    assert part.narrow is not None
-    svg = _saved(part.narrow, folder, f"{name}-narrow").read_text(encoding="utf-8")
-    return inline.inline_svg(svg, f"figure-{name}-narrow", part.alt)
 
 
 def _saved(draw: Callable[[], Figure], folder: Path, name: str) -> Path:
@@ -122,6 +120,7 @@ def _card(card: Card) -> dict[str, Any]:
 
 def _table(part: Table) -> dict[str, Any]:
     columns = list(zip(*part.rows, strict=True)) if part.rows else [()] * len(part.columns)
+    # a column leans right only if all of it are numbers: a dash among them is one, a word is not
     are_numbers = [bool(cells) and all(_is_number(cell) for cell in cells) for cells in columns]
     headings = [
         {"name": name, "is_number": is_number} for name, is_number in zip(part.columns, are_numbers, strict=True)

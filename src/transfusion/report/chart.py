@@ -82,7 +82,7 @@ def _draw(axes: Axes, series: Series) -> None:
 
 
 def _name(figure: Figure, chart: Chart) -> None:
-    """Put names in afterwards: as labels, matplotlib would hide those that begin with an underscore."""
+    """Fill in the names afterwards: matplotlib would hide labels that begin with an underscore."""
     legend = figure.legend(loc="outside upper left", frameon=False, ncols=3)
     for text, series in zip(legend.get_texts(), chart.series, strict=True):
         text.set_parse_math(False)

@@ -15,14 +15,14 @@ from transfusion.report.layers import stage_order
 from transfusion.report.material import Material
 from transfusion.report.palette import Style, styles_of, variants_of
 from transfusion.report.parts import Cell, Chart, Fold, Part, Picture, Section, Series, Table, Trace
-from transfusion.report.table import CurveTable, Row, schemes_of
+from transfusion.report.table import CurveTable, schemes_of
 from transfusion.verdict import Verdict
 from transfusion.verdict.findings import WHOLE
 from transfusion.verdict.numbers import RATIO, SHARE, SIGNED, brief, span
 
 
 def section(material: Material) -> Section | None:
-    """Every run in one chart; means by data size and stage, and all numbers, folded; None without a single value."""
+    """Every run in one chart; means and numbers by data size and stage folded; None without a single value."""
     frame, judge = material.frame, material.judge
     if not frame[judge.column].notna().any():
         return None
@@ -35,7 +35,7 @@ def section(material: Material) -> Section | None:
         _table(material),
     ]
     stages = _upto(material.verdict, stage_order(material))
-    fold = Fold("Means with their spread, and every start in figures and numbers for a paper", tuple(parts))
+    fold = Fold("Mean and spread of every start, in figures and numbers", tuple(parts))
     return Section("convergence", "Every training", (*chart, *stages, fold))
 
 
@@ -67,6 +67,7 @@ def _convergence(material: Material, styles: Mapping[str, Style]) -> Iterator[Pi
         if len(whole):
             yield _curves(whole, judge, f"convergence{suffix}", _images(size), styles)
         for rest, part in rows[rows["upto"].notna()].groupby("rest", sort=False):
+            # with its two ends: all stages pretrained, and none
             ends = rows[rows["start"].isin([called.get(scheme, scheme) for scheme in (WHOLE, str(rest))])]
             what = f"{_images(size)}, stages above the pretrained ones from {rest}"
             yield _curves(pd.concat([ends, part]), judge, f"convergence-upto-{rest}{suffix}", what, styles)
@@ -96,7 +97,7 @@ def _heights(rows: pd.DataFrame, judge: Metric) -> str:
     steps = sorted(rows.loc[rows[judge.column].notna(), "step"].unique())
     if not steps:
         return "No value yet."
-    # by steps: looks are dense early
+    # a quarter of the steps, not of the evaluations, which are dense early
     early, last = max(step for step in steps if step <= steps[0] + (steps[-1] - steps[0]) / 4), steps[-1]
     means = [rows[rows["step"] == step].groupby("start", sort=False)[judge.column].mean() for step in (early, last)]
     said = [", ".join(f"{start} {mean:.3f}" for start, mean in at.dropna().items()) for at in means]
@@ -110,8 +111,8 @@ def _forest(verdict: Verdict, styles: Mapping[str, Style]) -> Iterator[Part]:
     draw = partial(figures.forest, frame, verdict.judge, verdict.baseline, styles)
     caption = (
         f"Every start against {verdict.baseline}, with 95 % intervals; n seeds are at the right of each row. An arrow "
-        "extends beyond the panel, to an end in the table or without any; a hollow marker has no interval. An "
-        f"interval that leaves out the vertical line excludes no effect. Mean {title} is that over the whole course."
+        "marks an interval that extends beyond the panel, a hollow marker an estimate without an interval. An "
+        f'interval that does not contain the vertical line excludes "no effect". Mean {title} is over the whole course.'
     )
     alt = f"Estimates and intervals against {verdict.baseline}."
     if main is not None:
@@ -127,7 +128,7 @@ def _upto(verdict: Verdict, order: Sequence[str]) -> Iterator[Picture]:
     named = [str(stage) for stage in frame["stage"].unique() if stage not in ("none", "all")]
     stages = sorted(named, key=lambda stage: order.index(stage) if stage in order else len(order))
     caption = (
-        f"What pretrained weights up to a stage give, the stages above drawn anew: speed-up against {verdict.baseline} "
+        f"Pretrained weights up to a stage, the stages above initialised anew: speed-up against {verdict.baseline} "
         "(left) and share of the whole network's speed-up (right), with 95 % intervals over "
         f"n = {span(frame['n'])} seeds. The ends are none and all stages pretrained, with shares 0 and 1 by definition."
     )
@@ -154,14 +155,12 @@ def _modes(verdict: Verdict, whole: pd.DataFrame, styles: Mapping[str, Style]) -
 
 def _table(material: Material) -> Table:
     summary = CurveTable.of(material.frame, material.judge)
-    rows = tuple(_table_row(row) for row in summary.rows)
+    rows: tuple[tuple[Cell | str, ...], ...] = tuple(
+        (row.name, Cell(str(row.n), row.n), *(Cell(*both) for both in zip(row.cells, row.means, strict=True)))
+        for row in summary.rows
+    )
     caption = f"Held-out {material.judge.title}, mean ± sd over seeds; n seeds reached the last step."
     return Table("curve-table", caption, ("start", "n", *(f"step {step}" for step in summary.steps)), rows)
-
-
-def _table_row(row: Row) -> tuple[Cell | str, ...]:
-    cells = [Cell(text, mean) for text, mean in zip(row.cells, row.means, strict=True)]
-    return (row.name, Cell(str(row.n), row.n), *cells)
 
 
 def _sizes(frame: pd.DataFrame) -> pd.Series:

@@ -1,4 +1,4 @@
-"""What it takes to get as far as the baseline: steps and time to the threshold."""
+"""Steps and time that each start needs to reach the threshold."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ class Reach:
     """When the trainings of one start reach the threshold.
 
     Attributes:
-        steps: geometric mean over trainings; where one end alone of the speed-up is known, what that end
-            comes to.
+        steps: geometric mean over trainings; where only one end of the speed-up is known, the steps that go with it.
         is_least: one of them never got there, so that it is more.
         is_most: one of them was there by its first evaluation, so that it may be less.
         step_s: seconds of a step, evaluations included, see ``verdict.course.Cost``; NaN where it is not known.
@@ -32,7 +31,7 @@ class Reach:
 
     @property
     def time(self) -> str:
-        """In words; steps where the time of one is not known."""
+        """In words: seconds, or steps where the time of a step is not known."""
         sign = "> " if self.is_least else "≤ " if self.is_most else ""
         return sign + (f"{self.steps:,.0f} steps" if math.isnan(self.step_s) else seconds(self.steps * self.step_s))
 
@@ -58,10 +57,11 @@ def reaches(material: Material) -> dict[str, Reach]:
 
 
 def _bounded(own: Reach, base: Reach | None, effect: Effect | None) -> Reach:
-    """The steps that go with a speed-up of which one end alone is known: a claim in steps and one in times are one."""
+    """The steps that go with a speed-up of which only one end is known: steps and speed-up must not disagree."""
     speed = effect.claim("speedup") if effect else None
     if base is None or speed is None or base.is_least or base.is_most:
         return own
+    # a start that was there by its first evaluation took at most the baseline's steps over the least speed-up
     if own.is_most and math.isinf(speed.high) and speed.low > 0:
         return replace(own, steps=base.steps / speed.low)
     return replace(own, steps=base.steps / speed.high) if own.is_least and speed.low == 0 < speed.high else own

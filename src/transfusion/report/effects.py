@@ -19,7 +19,7 @@ from transfusion.verdict.statement import OPENING, TITLES
 
 MOST_SENTENCES = 3  # the table says the rest
 SHOWN = ("cost", "scaling", "upto", "overfitting", "course")  # what the table does not say
-REACH = 2.5  # half-widths beyond the outermost estimate, past which a bar is cut
+REACH = 2.5  # half-widths beyond the outermost estimate; longer bars are cut
 
 
 def section(material: Material) -> Section | None:
@@ -48,6 +48,7 @@ def _groups(material: Material) -> Iterator[Listing]:
 def _table(material: Material) -> Table:
     verdict, title = material.verdict, material.judge.title
     effects, reach = verdict.schemes, reaches(material)
+    # by the adjusted intervals: a bar must not show an effect that the sentences call not known
     ends = _bars([each.claim("final_difference") for each in effects.values()], is_ratio=False)
     paces = _bars([each.claim("speedup") for each in effects.values()], is_ratio=True)
     columns = ["start", f"final {title}", f"difference to {verdict.baseline}", "times sooner"]
@@ -67,8 +68,8 @@ def _table(material: Material) -> Table:
         rows.append(tuple(row))
     caption = (
         f"Every start against {verdict.baseline}, paired over seeds: mean ± standard deviation, and the 95 % intervals "
-        "that claims rest on, adjusted for their number. A bar that leaves out the grey line excludes no effect; an "
-        "arrow extends beyond the axis."
+        'that claims rest on, adjusted for their number. A bar that does not reach the grey line excludes "no effect"; '
+        "an arrow points beyond the axis."
     )
     return Table("starts", caption, tuple(columns), tuple(rows), is_stacked=True)
 

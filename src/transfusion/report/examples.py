@@ -53,7 +53,7 @@ class Case:
 
 
 def section(material: Material) -> Section | None:
-    """Four right and four wrong, and the worst errors; None where they are not wanted or nothing is known of them."""
+    """Four right and four wrong, and the worst errors; None where images are not shown or nothing was predicted."""
     found = Judged.of(material) if material.shows_images else None
     if found is None or not found.pair:
         return None
@@ -62,7 +62,7 @@ def section(material: Material) -> Section | None:
     split = None if task is None else task.splits[material.spec.train.eval_split]
     # predictions are by row: pictures of another order would stand beside other people's labels
     if task is None or split is None or not np.array_equal(split.labels, labels, equal_nan=True):
-        said = "They are left out: the images are not where the study found them, or have changed since."
+        said = "Images are not shown: they are not where the study found them, or have changed since."
         return Section("examples", TITLE, (said,))
     cases = list(judged_cases(found))
     return Section("examples", TITLE, tuple(_parts(material, found, task, split, cases)))
@@ -73,30 +73,30 @@ def images_of(material: Material) -> Task | None:
     spec = material.finished[0].spec().task
     try:
         return tasks.load(spec, material.cache, progress=True) if spec.fingerprint else None
-    except TransfusionError:
+    except TransfusionError:  # a page of old results must not need the data
         return None
 
 
 def _parts(material: Material, found: Judged, task: Task, split: Split, cases: Sequence[Case]) -> Iterator[Part]:
-    right, wrong = _spread([case for case in cases if case.is_right]), worst(cases)
+    right, wrong = _usual([case for case in cases if case.is_right]), worst(cases)
     lead = found.pair[0]
     size = f"{task.image_size} x {task.image_size} px"
     yield (
         f"Test images at the {size} that the network saw. Below each: its class, and the probability that each start "
-        f"gives to that class, mean over its trainings. Right and wrong are judged by {lead}. They are your images: "
-        "leave them out before the page goes to anyone who may not see them (transfusion report --no-examples)."
+        f"gives to that class, mean over its trainings. Right and wrong are judged by {lead}. These are your images: "
+        "remove them before you share the page with anyone who may not see them (transfusion report --no-examples)."
     )
     yield Gallery(f"Right ({sum(case.is_right for case in cases):,})", tuple(_card(case, split) for case in right))
     if not wrong:
-        yield f"{lead} has no test image wrong."
+        yield f"{lead} classifies every test image correctly."
         return
     num = sum(not case.is_right for case in cases)
-    yield Gallery(f"Wrong ({num:,}), the surest first", tuple(_card(case, split) for case in wrong[:WRONG]))
+    yield Gallery(f"Wrong ({num:,}), most confident first", tuple(_card(case, split) for case in wrong[:WRONG]))
     _write_names(material, split, wrong)
     if rest := wrong[WRONG:WORST]:
         where = f"{FIGURES}/{NAMES} beside the page names their files."
         cards = tuple(_card(case, split) for case in rest)
-        yield Fold(f"The next {len(rest)} worst errors", (Gallery(f"Errors, the surest first. {where}", cards),))
+        yield Fold(f"The next {len(rest)} worst errors", (Gallery(f"Errors, most confident first. {where}", cards),))
 
 
 def judged_cases(found: Judged) -> Iterator[Case]:
@@ -106,6 +106,7 @@ def judged_cases(found: Judged) -> Iterator[Case]:
         yield from _of_classes(found, first.labels.astype(int))
         return
     means = {start: _mean([model.probabilities for model in found.by_start[start]]) for start in found.pair}
+    # NaN: labels that are unknown, of which no answer is right or wrong
     for row, event in np.argwhere(~np.isnan(first.outcomes)).tolist():
         outcome = first.outcomes[row, event] == 1
         given = {start: float(mean[row, event] if outcome else 1 - mean[row, event]) for start, mean in means.items()}
@@ -134,8 +135,8 @@ def _mean(arrays: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     return np.asarray(np.mean(arrays, axis=0), np.float64)
 
 
-def _spread(cases: Sequence[Case]) -> list[Case]:
-    """A few of as many classes as there are, each as sure as is usual for its class."""
+def _usual(cases: Sequence[Case]) -> list[Case]:
+    """A few cases of as many classes as possible, each of typical confidence for its class."""
     by_truth: dict[str, list[Case]] = {}
     for case in sorted(cases, key=lambda case: case.leading):
         by_truth.setdefault(case.truth, []).append(case)
@@ -145,7 +146,7 @@ def _spread(cases: Sequence[Case]) -> list[Case]:
 
 
 def worst(cases: Sequence[Case]) -> list[Case]:
-    """Errors, the surest first, each image once."""
+    """Errors, most confident first, each image once."""
     wrong = sorted((case for case in cases if not case.is_right), key=lambda case: (case.leading, case.row))
     first: dict[int, Case] = {}
     for case in wrong:

@@ -1,4 +1,4 @@
-"""What is seen without scrolling: the decision, the picture that says it all, three numbers, how sure, what next."""
+"""What is seen without scrolling: the decision, one picture, three numbers, how sure, what next."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ def _command(material: Material) -> str:
     The folder is given by its last part, so that no path of this machine is on the page.
     """
     study = f"transfusion study {shlex.quote(material.store.folder.absolute().name)}"
+    # unfinished first: more seeds or steps on top of it would be advice on half of the evidence
     if any(tally.unfinished or tally.failed for tally in material.verdict.tallies.values()):
         return study
     return next((f"{study} {one.option}" for one in material.verdict.about("next") if one.option), "")
@@ -93,18 +94,17 @@ def _pair(verdict: Verdict) -> tuple[str, ...]:
 def _sooner(material: Material, lines: tuple[Line, ...], reach: float) -> Gap | None:
     """Where the mean curves of both reach the threshold; nothing where one of them does not, or no speed is shown."""
     effect = material.verdict.advice.effect
-    if effect is None or math.isnan(reach) or effect.pace == "unknown":
+    # "the same" has a gap too, but one that was not shown: an arrow would claim it
+    if effect is None or math.isnan(reach) or effect.pace in ("unknown", "same"):
         return None
     named = {line.name: line for line in lines}
     places = [_crossing(named[name], reach) for name in _pair(material.verdict) if name in named]
-    if len(places) < 2 or None in places:
+    known = [place for place in places if place is not None]
+    if len(known) < 2:
         return None
-    own, other = (float(place or 0) for place in places)
     speed = effect.claim("speedup")
-    if effect.pace == "same":
-        return None
     words = _times(speed) if effect.pace == "faster" else _times(inverse(speed))
-    return Gap(own, other, f"{words} {'sooner' if effect.pace == 'faster' else 'later'}")
+    return Gap(known[0], known[1], f"{words} {'sooner' if effect.pace == 'faster' else 'later'}")
 
 
 def _times(speed: Interval) -> str:
@@ -113,6 +113,7 @@ def _times(speed: Interval) -> str:
 
 
 def _crossing(line: Line, reach: float) -> float | None:
+    """The step at which a drawn curve meets a height; what is claimed is timed run by run, see ``Curve.crossing``."""
     above = np.flatnonzero(line.mean >= reach)
     if not len(above):
         return None
@@ -148,11 +149,13 @@ def _tiles(material: Material) -> Iterator[Tile]:
     yield _end(material, effect)
     if tile := _pace(material, effect):
         yield tile
-    yield operating.tile(material) or _scale(material)
+    yield operating.tile(material) or _size_of_study(material)
 
 
 def _end(material: Material, effect: Effect) -> Tile:
+    """Where both end."""
     found = effect.claim("final_difference")
+    # "likely" is by the interval that is not adjusted for other claims, so it is never called clear
     mark = "clear" if effect.ends != "unknown" else _mark(effect.final_difference.low, effect.final_difference.high, 0)
     note = f"{measured(found, SIGNED)}: {_END_WORDS[effect.ends]}"
     value = f"{level(effect.final_mean)} against {level(effect.against_mean)}"
@@ -211,8 +214,8 @@ def short(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}" if value < 1 else f"{value:.1f}"
 
 
-def _scale(material: Material) -> Tile:
-    """What there is to say where no predictions are on disk."""
+def _size_of_study(material: Material) -> Tile:
+    """The third tile where no predictions are on disk."""
     rows: pd.DataFrame = material.whole
     n = int(rows["run"].nunique())
     return Tile("Trainings", f"{n:,}", f"of {rows['start'].nunique()} starts, {int(rows['step'].max()):,} steps each")

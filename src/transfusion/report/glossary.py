@@ -19,9 +19,9 @@ PLAIN = {
 WORDS = {
     "AUC": "How well scores rank: the chance that a positive case scores higher than a negative one. 0.5 is guessing, "
     "1 is perfect. It says nothing about any threshold.",
-    "sensitivity": "The share of the ill that are called ill.",
-    "specificity": "The share of the well that are called well.",
-    "threshold": "From which score on a case is called positive.",
+    "sensitivity": "The share of positive cases that are called positive.",
+    "specificity": "The share of negative cases that are called negative.",
+    "threshold": "The score from which a case is called positive.",
     "interval": "The values that fit what was seen: of 100 such 95 % intervals, 95 hold the true value.",
     "training": "One run of a network from first to last step; each has a seed, which decides every draw in it.",
     "seed": "The number that decides every random draw of a training. Starts are compared seed by seed.",
@@ -61,12 +61,13 @@ class Glossary:
 
     def mark(self, text: str | Markup) -> Markup:
         """Escaped text with its new words marked; tags stay as they are."""
+        # only between tags: a word in an attribute must stay a word
         pieces = re.split(r"(<[^>]*>)", str(escape(text)))
         return Markup("".join(piece if piece.startswith("<") else _TERM.sub(self._button, piece) for piece in pieces))
 
     def _button(self, found: re.Match[str]) -> str:
         word = found.group()
-        if word in self.used:
+        if word in self.used:  # once a page: a button at every AUC would be all that is seen
             return word
         self.used[word] = WORDS[word]
         return str(

@@ -104,7 +104,7 @@ def end_rows(material: Material) -> pd.DataFrame:
     done = [files.id for files in material.finished]
     whole = frame[frame["run"].isin(material.whole["run"]) & frame["run"].isin(done)]
     rows = whole.loc[[_end(own) for _, own in whole.groupby("run", sort=False)]]
-    # that of the page's other tables
+    # the order of the page's other tables
     order = rows["start"].map({start: place for place, start in enumerate(schemes_of(frame))})
     ordered: pd.DataFrame = rows.assign(order=order).sort_values("order", kind="stable").drop(columns="order")
     return ordered

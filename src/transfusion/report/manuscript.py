@@ -1,4 +1,4 @@
-"""The section for a paper: a paragraph on methods to paste, and what of the CLAIM checklist the disk can fill."""
+"""The section for a paper: a methods paragraph to paste, and the items of the CLAIM checklist that are on record."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def section(material: Material) -> Section | None:
 
 
 def methods(material: Material) -> str:
-    """How it was done, as a paragraph in the past tense."""
+    """The methods as a paragraph, in the past tense."""
     said = dict(_filled(material))
     order = (20, 21, 9, 22, 24, 25, 26, 28, 29, 23)  # as methods are read: data, network, training, judging, software
     return " ".join(said[num] for num in order if num in said)
 
 
 def _filled(material: Material) -> Iterator[tuple[int, str]]:
-    """Number of an item and its sentence, of those that the records hold."""
+    """Number and sentence of every item that can be filled from the records."""
     spec, card = material.spec, material.card
     yield from _of_data(spec, card)
     yield from _of_networks(material)

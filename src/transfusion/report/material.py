@@ -38,7 +38,7 @@ class Material:
 
     @cached_property
     def spec(self) -> StudySpec:
-        """What was asked for."""
+        """The settings of the study."""
         return self.store.spec()
 
     @property
@@ -51,11 +51,12 @@ class Material:
         """The data card, or {} where it is gone or damaged."""
         try:
             return self.store.card()
-        except StoreError:
+        except StoreError:  # the page says so; curves can be judged without it
             return {}
 
     @cached_property
     def _sorted_out(self) -> tuple[list[RunFiles], dict[str, str]]:
+        """The runs that can be read, and why the others cannot."""
         runs, lost = [], {}
         for files in self.store.grid():
             try:
@@ -90,11 +91,8 @@ class Material:
     @cached_property
     def judge(self) -> Metric:
         """The metric that the study is judged by."""
-        return judging(self.spec.metric, [name for name, _ in self._classes.values()])
-
-    @cached_property
-    def _classes(self) -> dict[str, tuple[str, int | None]]:
-        return class_columns(self.card, self.spec.train.eval_split, self.frame)
+        classes = class_columns(self.card, self.spec.train.eval_split, self.frame)
+        return judging(self.spec.metric, [name for name, _ in classes.values()])
 
     @cached_property
     def similarity(self) -> pd.DataFrame:

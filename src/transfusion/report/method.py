@@ -28,7 +28,7 @@ def settings_of(spec: StudySpec) -> dict[str, str]:
 
 
 def section(material: Material) -> Section:
-    """Everything that someone would need to judge the study, or to do it again."""
+    """Everything that is needed to judge the study, or to repeat it."""
     parts = [
         Listing(tuple(material.verdict.rules), "Rules behind the verdict"),
         *_data(material.card),
@@ -49,6 +49,7 @@ def _data(card: dict[str, Any]) -> Iterator[Part]:
     yield Listing(tuple(_facts(card)), "About the images")
     for key, title in (("notes", "About the donor"), ("left_out", "Files left out")):
         yield from _list_of([without_paths(text) for text in card.get(key, [])], title)
+    # paths name users and hospitals, and pages are mailed
     shown = without_paths(json.dumps(card, indent=2, ensure_ascii=False))
     yield Source("Data card; data.json has it with full paths", shown)
 
@@ -87,10 +88,10 @@ def _count(value: Any) -> Cell:
 def _facts(card: dict[str, Any]) -> Iterator[str]:
     yield f"Source: {without_paths(str(card.get('source', 'unknown')))}, read as {card.get('layout', 'unknown')}."
     given = card.get("splits_given", [])
-    yield f"Splits given by the data: {', '.join(given) or 'none'}; others were cut off by patient where known."
+    yield f"Splits given by the data: {', '.join(given) or 'none'}; others were drawn by patient where known."
     sizes = card.get("sizes")
     if sizes:
-        shown = ", ".join(f"{name.replace('_', ' ')} {_by(sizes[name])}" for name in sizes)
+        shown = ", ".join(f"{name.replace('_', ' ')} {' x '.join(map(str, size))}" for name, size in sizes.items())
         modes = ", ".join(f"{count} {mode}" for mode, count in card.get("modes", {}).items())
         yield f"Stored as {modes}, {card.get('bit_depth', 'unknown')} bits; {shown} px."
     if seen := card.get("normalization"):
@@ -104,11 +105,7 @@ def _facts(card: dict[str, Any]) -> Iterator[str]:
         yield f"{title} in more than one split: {found or 'none found'}."
     others = card.get("other_files", {})
     if others:
-        yield f"Other files beside them: {', '.join(f'{count} {kind}' for kind, count in others.items())}."
-
-
-def _by(size: list[int]) -> str:
-    return " x ".join(map(str, size))
+        yield f"Other files in the folder: {', '.join(f'{count} {kind}' for kind, count in others.items())}."
 
 
 def _list_of(items: list[str], title: str) -> Iterator[Part]:
@@ -142,7 +139,7 @@ def _plain(value: Any) -> str:
 
 
 def _machines(runs: list[RunFiles]) -> Iterator[Part]:
-    # one column per kind of machine
+    # one column per kind of machine: a hundred runs on one are one column
     counts = Counter(json.dumps(machine) for files in runs if (machine := files.machine()))
     records = [dict(_flat(json.loads(text))) for text in counts]
     if not records:
@@ -164,7 +161,7 @@ def _durations(material: Material) -> Iterator[Part]:
     rows = [_duration(name, times) for name, times in groups]
     if len(rows) > 1:
         rows.append(_duration("all", [time for _, times in groups for time in times]))
-    caption = "Time from the start of a run to its last evaluation; runs may have gone side by side"
+    caption = "Time from the start of a run to its last evaluation; several runs may have shared the machine"
     yield Table("durations", caption, ("start", "n runs", "median", "longest", "total"), tuple(rows))
     yield _run_table(material)
 

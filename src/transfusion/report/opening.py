@@ -14,6 +14,7 @@ from transfusion.verdict.statement import Statement
 from transfusion.verdict.wording.course import seconds
 
 PATH = re.compile(r"""(?<![\w/\\.])(?:[A-Za-z]:)?(?:[/\\][^/\\\s"'<>|:;,]+){2,}""")
+# words of a card's warnings that touch every number on the page, and so stand above the decision
 SERIOUS = ("stand in both", "are identical in", "look nearly the same", "has no picture of")
 
 
@@ -24,15 +25,11 @@ def summary(material: Material) -> str:
     images = f" ({counts} images)" if counts else ""
     donor = f", pretrained weights from {_short(spec.donor)}" if isinstance(spec.donor, str) else ""
     total = len(material.runs) + len(material.lost)
-    spent = f" in {seconds(time_s)} of training" if (time_s := _spent(material)) else ""
+    # summed over runs, as if one had followed the other
+    time_s = float(material.frame.groupby("run")["time_s"].max().sum()) if "time_s" in material.frame else 0.0
+    spent = f" in {seconds(time_s)} of training" if time_s else ""
     data = _short(spec.task.data)
     return f"{spec.model} on {data}{images}{donor}; {len(material.finished)} of {total} runs finished{spent}."
-
-
-def _spent(material: Material) -> float:
-    """Seconds, summed over the finished runs."""
-    frame = material.frame
-    return float(frame.groupby("run")["time_s"].max().sum()) if "time_s" in frame else 0.0
 
 
 def said(statement: Statement) -> Said:
@@ -41,7 +38,7 @@ def said(statement: Statement) -> Said:
 
 
 def cautions(material: Material) -> list[str]:
-    """What touches every number: lost records, images or patients that the networks had seen, classes that lack."""
+    """What affects every number: lost records, images or patients in several splits, classes without images."""
     return [*_about_lost(material), *(text for text in _of_card(material) if any(sign in text for sign in SERIOUS))]
 
 
@@ -63,7 +60,7 @@ def without_paths(text: str) -> str:
         >>> without_paths("file:/home/me/a.pth does not say; see https://docs/a/b and 1/2.")
         'file:a.pth does not say; see https://docs/a/b and 1/2.'
     """
-    # folders name users and hospitals
+    # folders name users and hospitals, and the page may be mailed
     return PATH.sub(lambda found: PurePath(found.group().replace("\\", "/")).name, text)
 
 

@@ -1,4 +1,4 @@
-"""The section on use: whom each network finds and spares at a threshold, and what AUC does not say."""
+"""The section on use: sensitivity and specificity at thresholds, and what AUC does not say."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LOW, WORSE = 0.7, 0.05  # a share that a reader is warned of, and a fall against
 MOST_CLASSES = 10  # of a matrix that is shown, and of rows of single classes that are not folded
 MOST_PANELS = 6
 MANY = ("multiclass", "multilabel")
-COMPARED = {"auc": "Ranking (AUC", "accuracy": "calls (accuracy", "brier": "probabilities (Brier"}
+COMPARED = {"auc": ("Ranking", "AUC"), "accuracy": ("calls", "accuracy"), "brier": ("probabilities", "Brier")}
 ENDS: dict[Ends, str] = {
     "higher": "better", "slightly higher": "no difference that matters", "equal": "no difference that matters",
     "slightly lower": "no difference that matters", "lower": "worse", "unknown": "not shown to differ",
@@ -94,11 +94,6 @@ class Judged:
         return cls(rule, by_start, names, material.spec.sensitivity, tuple(name for name in wanted if name in by_start))
 
     @property
-    def num_outputs(self) -> int:
-        """Events that are judged."""
-        return len(self.names)
-
-    @property
     def has_validation(self) -> bool:
         """Whether thresholds are chosen on images that do not judge them."""
         return all(model.validation is not None for models in self.by_start.values() for model in models)
@@ -116,10 +111,9 @@ class Judged:
 
     def threshold(self, model: Model, event: int = 0) -> float | None:
         """The threshold of one network that has the stated sensitivity, on validation images where there are any."""
-        use = self.has_validation and model.validation is not None
-        outcomes, probabilities = (
-            model.validation if use and model.validation else (model.outcomes, model.probabilities)
-        )
+        # of all or none: networks whose thresholds are chosen on different images cannot be compared at them
+        chosen_on = model.validation if self.has_validation else None
+        outcomes, probabilities = chosen_on or (model.outcomes, model.probabilities)
         if not (outcomes[:, event] == 1).any():
             return None
         return threshold_at(outcomes[:, event], probabilities[:, event], self.sensitivity)
@@ -131,7 +125,7 @@ class Judged:
             return "Each network's second threshold is chosen on the validation images, and judged on the test images."
         return (
             "There are no validation images, so each network's second threshold is chosen on the very test images that "
-            "judge it: its numbers are better than new patients will give (--set task.val_fraction=0.1 cuts some off)."
+            "judge it: its numbers are optimistic for new patients (--set task.val_fraction=0.1 sets images aside)."
         )
 
 
@@ -150,7 +144,7 @@ def section(material: Material) -> Section | None:
 
 
 def tile(material: Material) -> Tile | None:
-    """What a reader must know of thresholds before anything else; None where no predictions can be judged."""
+    """What a reader must know about thresholds first; None where no predictions can be judged."""
     found = Judged.of(material)
     if found is None or not found.pair:
         return None
@@ -176,6 +170,7 @@ def tile(material: Material) -> Tile | None:
 
 
 def _accuracy_tile(found: Judged) -> Tile:
+    # accuracy means little by itself: with 95 % of one class, 0.95 is had without looking
     own, majority = _accuracy(found, found.pair[0]), _majority(found)
     if found.rule.kind == "multiclass" and own <= majority:
         note = f"{found.pair[0]}; always saying the most common class gives {level(majority)}."
@@ -201,7 +196,7 @@ def _majority(found: Judged) -> float:
 
 
 def _reconciled(material: Material, found: Judged) -> Iterator[str]:
-    """Whether ranking, calls and probabilities tell one story."""
+    """Whether ranking, calls and probabilities agree on which start is better."""
     if len(found.pair) < 2:
         return
     own, other = found.pair
@@ -210,14 +205,14 @@ def _reconciled(material: Material, found: Judged) -> Iterator[str]:
     if effect is not None and material.judge.name == "auc":
         better["auc"] = ENDS[effect.ends]  # one judgement of one difference
     said = []
-    for name, what in COMPARED.items():
+    for name, (what, short) in COMPARED.items():
         means = [level(float(np.mean(list(_by_seed(found, start, name).values())))) for start in found.pair]
-        said.append(f"{what} {means[0]} against {means[1]}): {better[name]}")
+        said.append(f"{what} ({short} {means[0]} against {means[1]}): {better[name]}")
     tail = ""
     if better["auc"] != "worse" and "worse" in better.values():
         tail = (
             " It ranks better than it calls: choose its threshold on held-out images, or recalibrate it, before use. "
-            "AUC looks at no threshold, so both can be true."
+            "AUC does not depend on a threshold, so both can be true."
         )
     yield f"{own} against {other}. {'; '.join(said)}.{tail}"
 
@@ -243,10 +238,12 @@ def _points(found: Judged) -> Table:
     blank = Cell("-", math.nan)
     always = Cell(level(_majority(found)), _majority(found))
     rows.append(("always the most common class", *[blank] * (len(columns) - 2), always))
-    return Table("points", f"{_about(found)} {found.chosen_on}", tuple(columns), tuple(rows), is_stacked=True)
+    caption = f"Positive is {found.names[0]}. {_means(found)} {found.chosen_on}"
+    return Table("points", caption, tuple(columns), tuple(rows), is_stacked=True)
 
 
-def _about(found: Judged) -> str:
+def _means(found: Judged) -> str:
+    """What the shares of a table are, with their intervals."""
     models = [model for models in found.by_start.values() for model in models]
     whom = (
         "other trainings and other patients"
@@ -254,10 +251,7 @@ def _about(found: Judged) -> str:
         else ("other trainings and other images; patients are not known")
     )
     counts = span([len(models) for models in found.by_start.values()])
-    return (
-        f"Positive is {found.names[0]}. Means over n = {counts} trainings with 95 % intervals over {whom}; below them "
-        "the range of the trainings."
-    )
+    return f"Means over n = {counts} trainings with 95 % intervals over {whom}; below them the range of the trainings."
 
 
 def _point_row(found: Judged, start: str, event: int = 0) -> Row:
@@ -297,8 +291,7 @@ def _of_classes(material: Material, found: Judged) -> Iterator[Part]:
         folded = len(rows) > 2 * MOST_CLASSES
         return Table(name, caption, tuple(columns), tuple(rows), is_folded=folded, is_stacked=True)
 
-    about = _about(found).split(". ", 1)[1]
-    yield table("points", found.pair, f"Each class against all others. {about} {found.chosen_on}")
+    yield table("points", found.pair, f"Each class against all others. {_means(found)} {found.chosen_on}")
     rest = [start for start in found.by_start if start not in found.pair]
     more: list[Part] = [table("points-others", rest, "The other starts, each class against all others")] if rest else []
     yield Fold("Other starts, and the curve of each class", (*more, *_roc(material, found)))
@@ -314,6 +307,7 @@ def _roc(material: Material, found: Judged) -> Iterator[Picture]:
     """Of the median training of the pair, or of every start for one event."""
     styles = styles_of(schemes_of(material.frame))
     starts = found.pair if found.rule.kind in MANY else tuple(found.by_start)
+    # one training: a mean of curves is the curve of no network, and has no operating points
     medians = {start: median(found.by_start[start]) for start in starts}
     panels = {}
     for event in _usable(found)[:MOST_PANELS]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from transfusion.report import (
 from transfusion.report.blocks import block, listing, picture_block, slug
 from transfusion.report.glossary import Glossary
 from transfusion.report.material import Material
-from transfusion.report.parts import Chart, First, Listing, Picture, Said, Section, Table, flat
+from transfusion.report.parts import Chart, First, Listing, Page, Picture, Said, Section, Table, flat
 from transfusion.report.sources import stamp_of
 from transfusion.runs.store import Store
 
@@ -75,44 +75,27 @@ def write_page(
     material = Material(store, path.parent, examples, cache)
     stamp = stamp_of(store, examples=material.shows_images)  # first: runs may end while the page is made
     sections = [made for section in SECTIONS if (made := section(material))]
-    text = render(
+    page = Page(
         material.spec.name,
         opening.summary(material),
-        [],
-        sections,
-        folder=path.parent,
+        verdict=[],  # it is what is seen first
+        sections=sections,
         notes=opening.notes(material),
         first=first.first(material),
         made_from=stamp,
     )
-    write_text(path, text)
+    write_text(path, render(page, path.parent))
     return path
 
 
-def render(
-    title: str,
-    summary: str,
-    verdict: Sequence[str | Said | Listing],
-    sections: Sequence[Section],
-    *,
-    folder: Path,
-    notes: Sequence[str] = (),
-    first: First | None = None,
-    made_from: str = "",
-) -> str:
+def render(page: Page, folder: Path) -> str:
     """Lay out a page and save its figures.
 
     Every text is shown as it is: nothing in it can become markup.
 
     Args:
-        title: heading of the page.
-        summary: one sentence below it.
-        verdict: what was found. Sentences are shown large, and first; a listing is a group of them under its title.
-        sections: what follows, in order.
+        page: what it holds.
         folder: where the page will lie; figures are saved to ``figures/`` in it as SVG, PDF and PNG.
-        notes: what a reader must keep in mind, such as what is missing; folded away below what is seen ``first``.
-        first: what is seen without scrolling.
-        made_from: what says whether the page is current; see ``sources``.
 
     Returns:
         The whole page, for a file in ``folder``.
@@ -120,29 +103,33 @@ def render(
     Raises:
         InputError: if two sections share an anchor, or two charts, pictures or tables a name.
     """
-    parts = [part for section in sections for part in flat(section.parts)]
-    shown = [*parts, *([first.picture] if first and first.picture else [])]
+    parts = [part for section in page.sections for part in flat(section.parts)]
+    shown = [*parts, *([page.first.picture] if page.first and page.first.picture else [])]
     pictures = [part.name for part in shown if isinstance(part, (Chart, Picture))]
     tables = [part.name for part in parts if isinstance(part, Table)]
-    for names in ([section.anchor for section in sections], pictures, tables):
+    # a second figure of one name would overwrite the file of the first, and its caption stand under another's curves
+    for names in ([section.anchor for section in page.sections], pictures, tables):
         _check_unique(names)
     script, glossary = _read("page.js"), Glossary()
-    page = _environment(glossary).get_template("page.html.jinja")
-    return page.render(
-        title=title,
-        summary=summary,
-        first=_first(first, folder) if first else None,
-        advice=[line for line in verdict if not isinstance(line, Listing)],
-        groups=[listing(group) for group in verdict if isinstance(group, Listing)],
-        notes=notes,
-        sections=[_laid_out(section, folder) for section in sections],
-        words=glossary.used,
-        style=Markup(_read("page.css")),
-        script=Markup(script),
-        # for its content policy
-        script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
-        version=__version__,
-        made_from=made_from,
+    return (
+        _environment(glossary)
+        .get_template("page.html.jinja")
+        .render(
+            title=page.title,
+            summary=page.summary,
+            first=_first(page.first, folder) if page.first else None,
+            advice=[line for line in page.verdict if not isinstance(line, Listing)],
+            groups=[listing(group) for group in page.verdict if isinstance(group, Listing)],
+            notes=page.notes,
+            sections=[_laid_out(section, folder) for section in page.sections],
+            words=glossary.used,  # filled while the template is rendered: the template lists them last
+            style=Markup(_read("page.css")),
+            script=Markup(script),
+            # the page's content policy runs this one script: nothing that a name smuggles in could run
+            script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+            version=__version__,
+            made_from=page.made_from,
+        )
     )
 
 
@@ -174,15 +161,15 @@ def _softened(said: str | Said) -> Markup:
 
 
 def _unbroken(text: str) -> str:
-    """The text with no line ending inside of a number."""
+    """The text with no line break inside a number."""
     return UNBROKEN.sub("\u00a0", text)
 
 
 def _check_unique(names: list[str]) -> None:
-    slugs = list(map(slug, names))
+    slugs = list(map(slug, names))  # as files and anchors are called: two names may come to one of these
     twice = sorted({name for name, short in zip(names, slugs, strict=True) if slugs.count(short) > 1})
     if twice:
-        raise InputError(f"A page needs anchors and names that differ, and these come twice: {', '.join(twice)}.")
+        raise InputError(f"Anchors and names on a page must be unique; these are used twice: {', '.join(twice)}.")
 
 
 def _first(found: First, folder: Path) -> dict[str, Any]:

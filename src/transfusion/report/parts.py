@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -20,7 +20,7 @@ class Trace:
 
     Attributes:
         label: what hovering shows first, such as ``seed 0 (run 4b608c743b27)``.
-        x, y: equally long; NaN in ``y`` is a gap.
+        x, y: of one length; NaN in ``y`` is a gap.
     """
 
     label: str
@@ -46,7 +46,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves that a reader can question: hovering shows run, step and value; series can be switched off.
+    """Interactive curves: hovering shows run, step and value; series can be switched off.
 
     Attributes:
         name: unique on the page, good for a file name and an anchor.
@@ -70,7 +70,7 @@ class Picture:
         caption: what is seen, with n.
         alt: the message of the picture, for those who cannot see it.
         is_photo: show the PNG, because a vector of so many pixels would be larger and no sharper.
-        narrow: the same for a phone, some 350 px wide; the usual one is shown there too if not given.
+        narrow: the same for a phone, some 350 px wide; ``draw`` if not given.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Cell:
     """One cell of a table: what it shows, and what it is sorted by.
 
     Attributes:
-        note: what stands below it in smaller letters.
+        note: shown below it in smaller letters.
         bar: drawn beside the text.
         link: anchor on the page that the text leads to, if any.
     """
@@ -115,9 +115,9 @@ class Cell:
     link: str = ""
 
     @classmethod
-    def number(cls, value: float, form: str = ".3f", unknown: str = "-") -> Cell:
-        """A number in a format; NaN is shown as ``unknown`` and sorted last."""
-        return cls(unknown, math.nan) if math.isnan(value) else cls(format(value, form), float(value))
+    def number(cls, value: float, form: str = ".3f") -> Cell:
+        """A number in a format; NaN is shown as a dash and sorted last."""
+        return cls("-", math.nan) if math.isnan(value) else cls(format(value, form), float(value))
 
     @classmethod
     def interval(cls, found: Interval, form: str) -> Cell:
@@ -168,7 +168,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Quote:
-    """Text to take along, with a button that copies it.
+    """Text to copy, with a button for it.
 
     Attributes:
         is_command: it is for a terminal, and shown in letters of one width.
@@ -260,6 +260,29 @@ class Section:
     title: str
     parts: tuple[Part, ...] = field(default_factory=tuple)
     is_folded: bool = False
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page before it is laid out; see ``page.render``.
+
+    Attributes:
+        title: heading of the page.
+        summary: one sentence below it.
+        verdict: what was found. Sentences are shown large, and first; a listing is a group of them under its title.
+        sections: what follows, in order.
+        notes: what a reader must keep in mind, such as what is missing; folded away below what is seen ``first``.
+        first: what is seen without scrolling.
+        made_from: what says whether the page is current; see ``sources``.
+    """
+
+    title: str
+    summary: str
+    verdict: Sequence[str | Said | Listing]
+    sections: Sequence[Section]
+    notes: Sequence[str] = ()
+    first: First | None = None
+    made_from: str = ""
 
 
 def flat(parts: Iterable[Part]) -> Iterator[Part]:

@@ -1,4 +1,4 @@
-"""The section on what the networks make of images."""
+"""The section on the networks' representations."""
 
 from __future__ import annotations
 
@@ -57,47 +57,55 @@ def _how(material: Material) -> Iterator[Part]:
         stages = ", ".join(dict.fromkeys(_main(material).loc[saturated, "stage"]))
         yield (
             f"At {stages} there are fewer samples than the channels of both networks together, so part of the "
-            "similarity, or all of it, is 1 whatever they do: compare it with chance, or give more images "
+            "similarity, or all of it, is 1 whatever they hold: compare it with chance, or use more images "
             "(--set representations.images=N)."
         )
 
 
 def _alike(material: Material) -> Iterator[Part]:
+    """What training changes, and how alike the networks of two starts are."""
     table, baseline = _main(material), material.verdict.baseline
     grid = table[table["kind"] == "grid"]
     if grid.empty:
         return
     n = grid["a_seed"].nunique()
-    over = "n = 1 seed" if n == 1 else f"mean and sd over n = {n} seeds"
-    shown = figures.spread(list(dict.fromkeys(grid["stage"])))
-    own = grid[(grid["a_run"] == grid["b_run"])].groupby(["a_start", "stage"], sort=False)["value"].mean()
+    yield _change(grid, n)
+    apart = figures.apart_of(table)
+    if apart.empty:
+        yield (
+            f"Whether two starts end alike cannot be determined from n = {n} seed{'s' if n > 1 else ''}: it takes "
+            "pairs of different seeds, as starts of one seed share random numbers and look alike whatever they "
+            "learned. Add seeds (--seeds 2 or more)."
+        )
+        return
     yield Picture(
+        "representations-likeness",
+        partial(figures.likeness_lines, table, baseline),
+        "Similarity of trained networks of different seeds, by stage: every two starts, and, as yardsticks, "
+        f"{baseline} with itself, trained and untrained: mean and sd over pairs of networks (their number in "
+        "brackets).",
+        "After training: " + _said(apart.groupby(["pair", "stage"], sort=False)["value"].mean()),
+    )
+    yield _heatmaps(table, apart, n)
+
+
+def _change(grid: pd.DataFrame, n: int) -> Picture:
+    over = "n = 1 seed" if n == 1 else f"mean and sd over n = {n} seeds"
+    own = grid[(grid["a_run"] == grid["b_run"])].groupby(["a_start", "stage"], sort=False)["value"].mean()
+    return Picture(
         "representations-change",
         partial(figures.change_lines, grid),
         f"Similarity of each start before and after training, by stage: {over}.",
         "Before against after training: " + _said(own),
     )
-    apart = figures.apart_of(table)
-    if len(apart):
-        yield Picture(
-            "representations-likeness",
-            partial(figures.likeness_lines, table, baseline),
-            "Similarity of trained networks of different seeds, by stage: every two starts, and, as yardsticks, "
-            f"{baseline} with itself, trained and untrained: mean and sd over pairs of networks (their number in "
-            "brackets).",
-            "After training: " + _said(apart.groupby(["pair", "stage"], sort=False)["value"].mean()),
-        )
-    if apart.empty:
-        yield (
-            f"Whether two starts end alike cannot be told from n = {n} seed{'s' if n > 1 else ''}: it takes pairs of "
-            "different seeds, as starts of one seed share random numbers and look alike whatever they learned. "
-            "Add seeds (--seeds 2 or more)."
-        )
-        return
+
+
+def _heatmaps(table: pd.DataFrame, apart: pd.DataFrame, n: int) -> Picture:
     # a pair counts once, whichever of its networks comes first
     pairs = {frozenset(both) for both in zip(apart["a_seed"], apart["b_seed"], strict=True)}
     num = f"n = {len(pairs)} pair{'s' if len(pairs) > 1 else ''} of different seeds"
-    yield Picture(
+    shown = figures.shown_stages(table[table["kind"] == "grid"])
+    return Picture(
         "representations-heatmaps",
         partial(figures.heatmaps, table[table["kind"] != "dynamics"]),
         "Similarity of networks of different seeds, before training (upper left) and after it (lower right), at "
@@ -125,14 +133,15 @@ def _dynamics(material: Material) -> Iterator[Part]:
     yield Picture(
         "representations-dynamics",
         partial(figures.dynamics, table),
-        "How soon each stage gets to what it is at the end: similarity of the network at a step with the same network "
-        f"after training, mean over seeds (n = {table['a_seed'].nunique()}); weights were kept at {len(steps)} steps.",
+        "How soon each stage reaches its final representation: similarity of the network at a step with the same "
+        f"network after training, mean over seeds (n = {table['a_seed'].nunique()}); weights were kept at {len(steps)} "
+        "steps.",
         "At step 0: " + _said(table[table["a_step"] == 0].groupby(["a_start", "stage"], sort=False)["value"].mean()),
     )
 
 
 def _activations(material: Material) -> Iterator[Part]:
-    if not material.shows_images:
+    if not material.shows_images:  # the pictures of this figure are the user's images, too
         return
     for unit in representations.units(material.store):
         path = material.store.representation_path(unit.id, "safetensors")
@@ -146,16 +155,16 @@ def _activations(material: Material) -> Iterator[Part]:
         stage = (settings and settings.stage) or next(iter(dict.fromkeys(material.similarity["stage"])))
         if set(tensors) == {"pictures"}:
             yield (
-                f"There are no pictures of what {stage} makes of an image: it gives tokens or vectors, not maps. "
+                f"The activations of {stage} cannot be shown as pictures: it gives tokens or vectors, not maps. "
                 "Another stage may give maps (--set representations.stage=NAME)."
             )
         if maps:
             yield Picture(
                 "representations-activations",
                 partial(figures.activations, tensors["pictures"], maps),
-                f"Two held-out images of different labels and what {stage} makes of them before and after training, by "
-                "start (n = 1 seed, the first): the channels that vary most after training, and the same ones before "
-                "it, each map from its darkest to its brightest.",
+                f"Two held-out images of different labels and their activations at {stage} before and after training, "
+                "by start (n = 1 seed, the first): the channels that vary most after training, and the same ones "
+                "before it, each map from its darkest to its brightest.",
                 f"Grey maps of a few channels of {stage} for {', '.join(maps)}, the same before and after training.",
                 is_photo=True,
             )
@@ -164,7 +173,7 @@ def _activations(material: Material) -> Iterator[Part]:
 def _by_start(
     unit: representations.Unit, names: dict[str, str], tensors: dict[str, NDArray[Any]]
 ) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
-    """Start -> maps before and after."""
+    """Start -> maps before and after training, (2, channels, height, width) each."""
     steps: dict[str, list[int]] = {}
     for run, step in unit.weights:
         steps.setdefault(run, []).append(step)

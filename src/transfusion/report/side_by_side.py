@@ -11,7 +11,7 @@ from transfusion.report.convergence import chart_of_runs
 from transfusion.report.material import Material
 from transfusion.report.method import settings_of
 from transfusion.report.page import render
-from transfusion.report.parts import Cell, Listing, Said, Section, Table
+from transfusion.report.parts import Cell, Listing, Page, Said, Section, Table
 from transfusion.runs.store import Store
 from transfusion.verdict.effects import Effect
 from transfusion.verdict.numbers import RATIO, SIGNED, mean_and_sd
@@ -21,10 +21,10 @@ Named = dict[str, Material]
 
 
 def write_side_by_side(stores: Sequence[Store], out: Path) -> Path:
-    """Make one page of several studies, each finished or not.
+    """Write one page of several studies, each finished or not.
 
-    Every verdict is that of the study by itself: studies differ in more than one setting as a rule, so nothing is
-    tested across them.
+    Every verdict is that of one study by itself: studies usually differ in more than one setting, so nothing is tested
+    across them.
 
     Args:
         stores: two or more studies.
@@ -38,19 +38,18 @@ def write_side_by_side(stores: Sequence[Store], out: Path) -> Path:
     """
     studies = _named([Material(store) for store in stores])
     curves = [_curves(place, *study) for place, study in enumerate(studies.items(), start=1)]
-    text = render(
+    page = Page(
         " · ".join(studies),
         f"{len(studies)} studies side by side, each judged by itself.",
         [Listing(tuple(_said(material)), name) for name, material in studies.items()],
         [Section("comparison", "Every start of every study", (_table(studies),)), *curves, _differences(studies)],
-        folder=out.parent,
         notes=[
             f"{name}: {note}"
             for name, material in studies.items()
             for note in (*opening.cautions(material), *opening.notes(material))
         ],
     )
-    write_text(out, text)
+    write_text(out, render(page, out.parent))
     return out
 
 

@@ -1,4 +1,4 @@
-"""The section on single models: how surely each is known, how far seeds differ, and whether probabilities hold."""
+"""The section on single models: their intervals, how far seeds differ, and whether probabilities are calibrated."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ MOST_ROWS = 20  # longer tables are folded
 Row: TypeAlias = tuple[Cell | str, ...]
 MANY = ("multiclass", "multilabel")
 WORDS = (
-    "The interval of a single run says how surely that one network is known on new cases, not what another seed would "
-    "give; that of a mean over seeds says how surely the mean is known on these images. AUPRC is average precision; "
+    "The interval of a single run is over new cases for that one network, not over other seeds; that of a mean over "
+    "seeds is over other seeds on these images. AUPRC is average precision; "
     "Brier is the mean squared distance of probability to outcome and ECE the expected calibration error, both 0 at "
     "best."
 )
@@ -96,7 +96,7 @@ def _sample(models: Sequence[Model]) -> str:
 def _method(models: Sequence[Model], rule: Rule | None) -> str:
     known = [model for model in models if len(model.outcomes)]
     if rule is None or not known:
-        return "There is no interval."
+        return "Intervals are not available."
     mean = " of the mean over classes" if rule.kind in MANY else ""
     how = (
         "a bootstrap that draws whole patients"
@@ -105,7 +105,7 @@ def _method(models: Sequence[Model], rule: Rule | None) -> str:
     )
     by_patient = f"The interval{mean} is {how}; n counts them."
     unknown = "DeLong's" if not mean else f"a bootstrap{mean} that draws images"
-    by_image = f"Patients are unknown: the interval is {unknown}, and takes every image for a patient of its own."
+    by_image = f"Patients are unknown: the interval is {unknown}, and treats every image as a patient of its own."
     num = sum(model.has_patients for model in known)
     if num in (0, len(known)):
         return by_patient if num else by_image
@@ -118,21 +118,19 @@ def _starts(rows: pd.DataFrame) -> Table:
     known = [name for name in SHOWN if name in rows and name != "auc"]
     columns = ("start", "n", "AUC", "95 % interval", *(SHOWN[name] for name in known))
     cells: Iterator[Row] = (
-        (start, Cell.number(len(own), "d"), *_auc(own["auc"]), *(_spread(own[name]) for name in known))
+        (start, Cell.number(len(own), "d"), _mean(own["auc"]), _ends(_over_seeds(own["auc"])),
+         *(_mean(own[name]) for name in known))
         for start, own in groups
-    )
+    )  # fmt: skip
     body = tuple((*row, *([note] if any(notes) else [])) for row, note in zip(cells, notes, strict=True))
     caption = "The same runs, mean ± sd over n seeds, with Student's t interval of the mean AUC."
     return Table("start-table", caption, (*columns, "note") if any(notes) else columns, body)
 
 
-def _spread(values: pd.Series) -> Cell:
+def _mean(values: pd.Series) -> Cell:
+    """Mean and standard deviation over seeds."""
     known = values.dropna().astype(float)
     return Cell(mean_sd(known), float(known.mean()))
-
-
-def _auc(aucs: pd.Series) -> tuple[Cell, Cell]:
-    return _spread(aucs), _ends(_over_seeds(aucs))
 
 
 def _over_seeds(aucs: pd.Series) -> Interval:
@@ -144,7 +142,7 @@ def _over_seeds(aucs: pd.Series) -> Interval:
 
 
 def _note(aucs: pd.Series) -> str:
-    """What keeps a mean over seeds from being known."""
+    """Why a mean over seeds is less certain than it looks; may be empty."""
     missing, n = int(aucs.isna().sum()), int(aucs.notna().sum())
     said = [f"{missing} of {len(aucs)} runs have no AUC"] if missing else []
     if n == 2:
@@ -163,7 +161,7 @@ def _classes(material: Material, rows: pd.DataFrame, rule: Rule | None) -> Itera
     named = dict(zip(columns, class_names(material.card, len(columns)), strict=True))
     mean = {"auc": "mean of those that exist"} if rule and rule.kind in MANY else {}
     body: tuple[Row, ...] = tuple(
-        (name, *(_spread(own[column]) for own in by_start.values())) for column, name in (named | mean).items()
+        (name, *(_mean(own[column]) for own in by_start.values())) for column, name in (named | mean).items()
     )
     seeds = span(pd.Series([len(own) for own in by_start.values()]))
     caption = f"AUC of every class against all others, mean ± sd over n = {seeds} seeds. {_undefined(rows, named)}"

@@ -38,7 +38,8 @@ def _images(material: Material, frame: pd.DataFrame) -> dict[str, float]:
     """Name of a size, as a verdict has it, -> number of training images, infinite where it is not recorded."""
     named = {str(size): float(size) for size in frame["size"].dropna().unique()}
     whole = material.card.get("images", {}).get("train")
-    return {**named, "all": float(whole) if whole else math.inf}  # without a card nobody knows
+    # without a card nobody knows; a number made up for it would look measured on the axis
+    return {**named, "all": float(whole) if whole else math.inf}
 
 
 def _gaps(verdict: Verdict, images: dict[str, float]) -> pd.DataFrame:
@@ -56,7 +57,7 @@ def _caption(ended: pd.DataFrame, gaps: pd.DataFrame, verdict: Verdict) -> str:
     return (
         f"Held-out {verdict.judge.title} at the end against the number of training images. Left: mean ± standard "
         f"deviation, n = {span(n)} seeds per start and size. Right: difference to {verdict.baseline} with 95 % "
-        f"intervals, paired over n = {span(gaps['n'])} seeds. Points are set apart sideways so that bars do not hide "
+        f"intervals, paired over n = {span(gaps['n'])} seeds. Points are shifted sideways so that bars do not hide "
         "each other."
     )
 

@@ -17,6 +17,7 @@ from rich.table import Table as RichTable
 from torch import Tensor
 
 from transfusion import filters
+from transfusion.report.figures.stages import MAP
 from transfusion.report.figures.weights import MOST_FILTERS, mosaic
 from transfusion.report.palette import SCHEMES
 from transfusion.report.parts import Cell, Listing, Part, Picture, Section, Table
@@ -25,7 +26,6 @@ from transfusion.verdict.likeness import above_chance
 
 MEASURES_ABREAST = 3  # of the printed table, which is 120 characters wide
 SIDES = {"x": "A", "y": "B"}
-MAP = "viridis"  # rises in lightness, so it survives greyscale and colour blindness
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +55,14 @@ class ComparisonTable:
 
 
 def warnings_of(frame: pd.DataFrame) -> list[str]:
-    """What makes values less than they seem: one line per measure and caution, for all stages that it is of.
+    """Reasons to doubt values: one line per measure and caution, for all stages that it concerns.
 
-    A number that differs between stages is given as a span.
+    A number that differs between stages is given as a range.
     """
     found: dict[tuple[Hashable, ...], list[tuple[str, Caution]]] = {}
     for row in frame.sort_values("measure", kind="stable").itertuples():
         for caution in unpacked(str(row.cautions)):
+            # cautions that differ in their numbers are one line; those that differ in a word say different things
             words = tuple(part for part in caution.parts if isinstance(part, str))
             key = row.measure, caution.code, caution.side, words
             found.setdefault(key, []).append((str(row.stage), caution))
@@ -86,24 +87,24 @@ def _reach(values: Sequence[Ingredient]) -> str:
 
 
 def _among(some: Sequence[str], stages: Sequence[str]) -> str:
-    """Names of stages, neighbours by the first and the last."""
+    """Names of stages; three or more neighbours by the first and the last."""
     if len(stages) > 1 and len(some) == len(stages):
         return "every stage"
-    runs = [[stages[place] for _, place in run] for _, run in groupby(_numbered(some, stages), lambda at: at[0])]
+    places = enumerate(sorted(map(stages.index, some)))
+    # of neighbours, the place among all stages exceeds the place among these by the same number
+    runs = [[stages[place] for _, place in run] for _, run in groupby(places, lambda at: at[1] - at[0])]
     named = (", ".join(run) if len(run) < 3 else f"{run[0]} to {run[-1]}" for run in runs)
     return ", ".join(named)
 
 
-def _numbered(some: Sequence[str], stages: Sequence[str]) -> list[tuple[int, int]]:
-    """(what neighbours share, place among all stages), in order."""
-    return [(place - i, place) for i, place in enumerate(sorted(map(stages.index, some)))]
-
-
 def said(frame: pd.DataFrame) -> list[str]:
-    """Where A and B are most and least alike, by the first measure, and where nobody can say: a sentence each.
+    """Where A and B are most and least alike, by the first measure, and where no conclusion is possible.
 
     Args:
         frame: as ``compare`` gives it, of two networks.
+
+    Returns:
+        A sentence each.
     """
     first = frame[frame["measure"] == frame["measure"].iloc[0]]
     shares = above_chance(first)
@@ -130,8 +131,8 @@ def _full(rows: pd.DataFrame, stages: Sequence[str]) -> str:
     low, high = (f"{value:.2f}" for value in (rows["baseline"].min(), rows["baseline"].max()))
     chance = low if low == high else f"{low} to {high}"
     return (
-        f"Nothing can be said of {_among(list(rows['stage']), stages)}: chance alone gives a {rows['measure'].iloc[0]} "
-        f"of {chance} there, with so few samples. Show more images (--images), or take a measure that needs fewer "
+        f"No conclusion for {_among(list(rows['stage']), stages)}: chance alone gives a {rows['measure'].iloc[0]} "
+        f"of {chance} there, with so few samples. Use more images (--images), or a measure that needs fewer "
         "(--measures linear_cka)."
     )
 
@@ -158,10 +159,12 @@ def sections(
 
 
 def _stage_parts(frame: pd.DataFrame) -> Iterator[Part]:
+    low, high = int(frame["n"].min()), int(frame["n"].max())
+    n = f"{low:,}" if low == high else f"{low:,} to {high:,}"
     yield Picture(
         "similarity",
         partial(lines, frame),
-        f"Similarity of A and B by stage, n = {_span(frame['n'])} samples of {frame['images'].iloc[0]} images. Dotted: "
+        f"Similarity of A and B by stage, n = {n} samples of {frame['images'].iloc[0]} images. Dotted: "
         "the same with images re-matched, never positions.",
         " ".join(said(frame)) or "No stage has a value.",
     )
@@ -180,11 +183,6 @@ def _stage_parts(frame: pd.DataFrame) -> Iterator[Part]:
         yield Listing(tuple(warned), "Warnings")
 
 
-def _span(values: pd.Series) -> str:
-    low, high = int(values.min()), int(values.max())
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
 def _cells(row: pd.Series, keys: Sequence[str]) -> tuple[Cell | str, ...]:
     numbers = (Cell.number(float(row[key])) for key in keys)
     counts = (Cell.number(float(row[key]), ",.0f") for key in ("rank_a", "rank_b", "n"))
@@ -196,7 +194,7 @@ def lines(frame: pd.DataFrame) -> Figure:
     stages = list(dict.fromkeys(frame["stage"]))
     figure = Figure(figsize=(max(6.0, 0.6 * len(stages) + 3), 4), layout="constrained")
     axes = figure.subplots()
-    styles = list(SCHEMES.values())
+    styles = list(SCHEMES.values())  # borrowed: colours that can be told apart, with markers; no scheme is drawn here
     for place, (measure, rows) in enumerate(frame.groupby("measure", sort=False)):
         style = styles[place % len(styles)]
         at = [stages.index(stage) for stage in rows["stage"]]
@@ -215,7 +213,7 @@ def _grid_part(grid: pd.DataFrame) -> Picture | str:
     if known.empty:
         return (
             "No two stages have a debiased CKA: it takes four images and variation between them "
-            f"(n = {grid['n'].max()} images). Show more images (--images)."
+            f"(n = {grid['n'].max()} images). Use more images (--images)."
         )
     best = grid.loc[known.groupby("stage_a", sort=False)["value"].idxmax()]
     pairs = ", ".join(f"{row.stage_a} with {row.stage_b} ({row.value:.2f})" for row in best.itertuples())
@@ -248,7 +246,7 @@ def heatmap(grid: pd.DataFrame) -> Figure:
 
 
 def _filter_picture(before: Tensor, after: Tensor) -> Picture:
-    change = np.median(filters.relative_change(before.numpy(), after.numpy()))
+    change = np.median(filters.relative_change(before.numpy(), after.numpy()))  # of all filters, not of those shown
     num = min(len(before), MOST_FILTERS)
     return Picture(
         "filters",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,7 @@ from transfusion.verdict.curves import read, with_starts
 from transfusion.verdict.numbers import mean_sd
 
 NUM_COLUMNS = 6  # evaluations shown; the last is always among them
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class CurveTable:
     @classmethod
     def of(cls, frame: pd.DataFrame, metric: Metric = AUC) -> CurveTable:
         """Summarise a frame of ``Study.frame`` at up to six steps."""
-        steps = _spread(sorted(int(step) for step in frame["step"].unique()))
+        steps = evenly(sorted(int(step) for step in frame["step"].unique()), NUM_COLUMNS)
         rows = []
         for name, runs in frame.groupby(with_sizes(frame), sort=False):
             values = [runs.loc[runs["step"] == step, metric.column].dropna() for step in steps]
@@ -78,7 +81,11 @@ def schemes_of(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def finals(frame: pd.DataFrame, metric: Metric = AUC) -> pd.DataFrame:
-    """The end of every complete run, see ``Curve.final``: ``run start scheme size`` and the metric, a row per run."""
+    """The end of every complete run, see ``Curve.final``.
+
+    Returns:
+        Columns ``run start scheme size`` and the metric, one row per run.
+    """
     rows = [
         {"run": curve.run, "start": start.name, "scheme": start.scheme, "size": grid.size, metric.column: curve.final}
         for grid in read(frame, metric.column, metric.picked_by)
@@ -86,11 +93,16 @@ def finals(frame: pd.DataFrame, metric: Metric = AUC) -> pd.DataFrame:
         for curve in grid.complete(start.name).values()
     ]
     ended: pd.DataFrame = pd.DataFrame(rows, columns=["run", "start", "scheme", "size", metric.column])
-    typed: pd.DataFrame = ended.astype({"size": "Int64"})
+    typed: pd.DataFrame = ended.astype({"size": "Int64"})  # an integer that may be missing: None is all images
     return typed
 
 
-def _spread(steps: list[int]) -> list[int]:
-    # first and last among them
-    places = np.linspace(0, len(steps) - 1, min(NUM_COLUMNS, len(steps))).round().astype(int)
-    return [steps[place] for place in places]
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many of some items, evenly spread, the first and the last among them.
+
+    Examples:
+        >>> evenly([0, 1, 2, 3, 4], 3)
+        [0, 2, 4]
+    """
+    places = np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int))
+    return [items[place] for place in places]

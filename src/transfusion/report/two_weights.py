@@ -1,9 +1,9 @@
-"""Two sets of weights as networks, and what sets them apart on a task's images."""
+"""Two sets of weights, compared as networks on the images of a task."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from transfusion.networks import donors, models
 from transfusion.networks.structure import head, stage_of
 from transfusion.progress import track
 from transfusion.report.page import render
-from transfusion.report.parts import Listing, Section
+from transfusion.report.parts import Listing, Page, Section
 from transfusion.report.stage_by_stage import said, sections, warnings_of
 from transfusion.runs import inputs
 from transfusion.runs.comparisons import Probe
@@ -35,15 +35,15 @@ STUDIES = Path("studies")  # where run:ID is looked for
 
 @dataclass(frozen=True)
 class Request:
-    """Which networks are to be compared on what.
+    """Two networks to compare, and the images to compare them on.
 
     Attributes:
         names: the two sets of weights, as given: a donor string, a weight file, or the folder of a run.
         model: of both; see ``models.build``. None takes that of a run.
-        task: whose images they look at. None takes that of a run.
+        task: whose images they are shown. None takes that of a run.
         settings: images, positions and measures.
         stages: which, or None for all.
-        num_outputs: of both heads; None takes what the weights say.
+        num_outputs: of both heads; None takes those of the weights.
     """
 
     names: tuple[str, str]
@@ -63,27 +63,27 @@ class Found:
         grid: every stage of A against every stage of B, as ``across`` gives it; None for chosen stages.
         first_layers: the first convolutions' weights, where both have one of the same shape.
         about: the network and the images, in words.
-        is_one: whether the two sets of weights are the same, tensor by tensor.
-        told: what was taken of each, how it sees the images, and which stages were left out, in sentences.
+        are_same: whether the two sets of weights are the same, tensor by tensor.
+        told: what each took of its weights, its input format, and the stages that were left out, in sentences.
     """
 
     frame: pd.DataFrame
     grid: pd.DataFrame | None
     first_layers: tuple[Tensor, Tensor] | None
     about: str
-    is_one: bool = False
+    are_same: bool = False
     told: tuple[str, ...] = ()
 
     @property
     def conclusions(self) -> list[str]:
         """What was found, a sentence each."""
-        same = "A and B hold the same weights, tensor by tensor: every similarity is 1, and says nothing else."
-        return [same] if self.is_one else said(self.frame)
+        same = "A and B hold the same weights, tensor by tensor, so every similarity is 1 by construction."
+        return [same] if self.are_same else said(self.frame)
 
     @property
     def notes(self) -> list[str]:
         """Warnings, a sentence each."""
-        return [*self.told, *(self.conclusions if self.is_one else ()), *warnings_of(self.frame)]
+        return [*self.told, *(self.conclusions if self.are_same else ()), *warnings_of(self.frame)]
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Weights:
 
 
 def compared(request: Request, show_progress: bool = False) -> Found:
-    """Load both sets of weights, show them the same images, and compare what they make of them.
+    """Load both sets of weights, show them the same images, and compare their representations.
 
     Raises:
         SpecError: no model or no data is given, and none can be read from a run; or A and B are one file.
@@ -161,30 +161,25 @@ def compared(request: Request, show_progress: bool = False) -> Found:
         except DonorMismatchError as error:
             raise DonorMismatchError(f"{side} = {name} as {model}: {error}") from None
     looked = _look(request, networks, task, show_progress)
-    about = f"{model} make of {looked.about}"
-    return replace(looked, about=about, is_one=found[0].fingerprint == found[1].fingerprint, told=(*told, *looked.told))
+    about, are_same = f"{model} on {looked.about}", found[0].fingerprint == found[1].fingerprint
+    return replace(looked, about=about, are_same=are_same, told=(*told, *looked.told))
 
 
 def write(request: Request, found: Found, folder: Path) -> Path:
     """Write ``comparison.csv``, ``across.csv`` and the page; returns the page's path."""
-    text = render(
+    notes = [Section("notes", "Notes", (Listing(found.told),))] if found.told else []
+    page = Page(
         " and ".join(f"{side} = {name}" for side, name in zip("AB", request.names, strict=True)),
-        f"What two sets of weights of {found.about}.",
+        f"Two sets of weights of {found.about}.",
         found.conclusions,
-        [*sections(found.frame, found.grid, found.first_layers), *_notes(found.told)],
-        folder=folder,
+        [*sections(found.frame, found.grid, found.first_layers), *notes],
     )
     write_text(folder / "comparison.csv", found.frame.to_csv(index=False))
     if found.grid is not None:
         write_text(folder / "across.csv", found.grid.to_csv(index=False))
-    page = folder / "comparison.html"
-    write_text(page, text)
-    return page
-
-
-def _notes(told: tuple[str, ...]) -> Iterator[Section]:
-    if told:
-        yield Section("notes", "Notes", (Listing(told),))
+    path = folder / "comparison.html"
+    write_text(path, render(page, folder))
+    return path
 
 
 def _look(request: Request, networks: dict[str, nn.Module], task: Task, show_progress: bool) -> Found:
@@ -208,12 +203,13 @@ def _look(request: Request, networks: dict[str, nn.Module], task: Task, show_pro
 
 
 def _network(request: Request, name: str, task: Task, state: Mapping[str, Tensor]) -> tuple[nn.Module, tuple[str, ...]]:
-    """A network with all of one set of weights, and what was taken of them, in sentences."""
+    """A network filled with one set of weights, and notes on how they fit."""
     num_outputs = request.num_outputs or _num_outputs(name, task, state)
     model = models.build(name, num_outputs, task.channels, task.image_size)
     taken = donors.fit(state, model)
     stages = stage_of(model)
     absent = [key for key in model.state_dict() if key not in taken.state]
+    # a stage that is compared must come from the weights as a whole: what they lack is drawn at random
     if any(request.stages is None or stages[key] in request.stages for key in absent):
         raise DonorMismatchError(
             f"The weights have nothing that fits {', '.join(absent)} of {name} with {num_outputs} outputs. Name the "
@@ -225,7 +221,7 @@ def _network(request: Request, name: str, task: Task, state: Mapping[str, Tensor
 
 def _num_outputs(name: str, task: Task, state: Mapping[str, Tensor]) -> int:
     """The width of the head that the weights come with."""
-    model = models.build(name, 2, task.channels, task.image_size)
+    model = models.build(name, 2, task.channels, task.image_size)  # 2: a width that marks the tensors of the head
     within = tuple(f"{part}." for part in head(model))
     own, state = model.state_dict(), donors.fit(state, model).whole
     ends = [key for key in own if key.startswith(within) and own[key].shape[:1] == (2,)]

@@ -121,6 +121,7 @@ def _left_out(material: Material) -> tuple[str, ...]:
 
 
 def _diverged(trained: Sequence[Trained]) -> tuple[str, ...]:
+    """Which of some runs have weights that cannot be shown, in a sentence; empty for none."""
     names = "; ".join(name_of(run.files) for run in trained)
     return (f"Left out, as their weights hold NaN or infinite values: {names}.",) if trained else ()
 
@@ -178,8 +179,9 @@ def _layers(run: Trained) -> Layers:
 def _table(store: Store, layers: Sequence[Layers], donor: Tensor | None) -> Iterator[Table | Listing]:
     """Change and Gabor fits of every start over all seeds, the donor's own, and what it comes to in words."""
     every = [tensor for own in layers for tensor in own.tensors.values()]
-    fits_donor = donor is not None and donor.ndim == 4 and min(donor.shape[2:]) >= LEAST_SIDE
-    scores = scores_of(store, [*every, donor] if fits_donor and donor is not None else every)
+    if donor is not None and (donor.ndim != 4 or min(donor.shape[2:]) < LEAST_SIDE):
+        donor = None  # of another network, whose tensor of that name is no convolution with a picture
+    scores = scores_of(store, every if donor is None else [*every, donor])
     caption = (
         "First-layer filters over all seeds: means, with 95 % intervals of the mean in brackets where n > 1. "
         "Change is that of a filter relative to its size. Gabor-like are filters that a Gabor fits better than it fits "
@@ -192,7 +194,7 @@ def _table(store: Store, layers: Sequence[Layers], donor: Tensor | None) -> Iter
     starts = list(dict.fromkeys(own.start for own in layers))
     grouped = {start: [own.tensors for own in layers if own.start == start] for start in starts}
     rows = [_row(start, own, scores) for start, own in grouped.items()]
-    if fits_donor and donor is not None:
+    if donor is not None:
         rows.append(_row_of_donor(donor, scores))
     fits = ("Gabor-like before", "Gabor-like after", "of the difference", "R² before", "R² after", "R² by chance")
     yield Table("filter-table", caption, ("start", "filters", "n", "median change", *fits), tuple(rows))
@@ -210,25 +212,23 @@ def scores_of(store: Store, layers: Sequence[Tensor]) -> dict[str, GaborScore]:
 
 def _fitted(kept: Path, layer: Tensor) -> GaborScore:
     """The fit of a layer: as kept, or made now and kept where the folder can be written to."""
-    with suppress(StoreError):
+    with suppress(StoreError):  # not kept yet, or damaged: it can be made again
         return GaborScore(**{name: values.numpy() for name, values in read_tensors(kept).items()})
     score = gabor_score(layer)
-    with suppress(StoreError, OSError):
+    with suppress(StoreError, OSError):  # a study on a read-only disk can be reported, too
         write_tensors(kept, {field.name: torch.as_tensor(getattr(score, field.name)) for field in fields(score)})
     return score
 
 
 def key_of_layer(layer: Tensor) -> str:
-    """By which ``scores_of`` knows a layer."""
+    """The key of a layer in ``scores_of``."""
     return hashlib.blake2b(layer.contiguous().double().numpy().tobytes(), digest_size=16).hexdigest()
 
 
 def _row(start: str, layers: Sequence[Mapping[str, Tensor]], scores: Mapping[str, GaborScore]) -> Row:
     """One start over its seeds."""
-    count, changes = (
-        len(layers[0]["before"]),
-        [np.median(relative_change(own["before"], own["after"])) for own in layers],
-    )
+    count = len(layers[0]["before"])
+    changes = [np.median(relative_change(own["before"], own["after"])) for own in layers]
     cells = (Cell(str(count), count), Cell(str(len(layers)), len(layers)), Cell.number(float(np.mean(changes)), ".1%"))
     if not scores:
         return (start, *cells, *_unknown(6))
@@ -291,12 +291,12 @@ def _drawn(run: Trained, moment: str) -> dict[str, Floats]:
     for name, stage in run.stages.items():
         if name in weights and weights[name].ndim > 1:
             by_stage.setdefault(stage, []).append(weights[name].flatten())
-    draw = np.random.default_rng(0)
-    return {stage: _few(torch.cat(tensors).double().numpy(), draw) for stage, tensors in by_stage.items()}
-
-
-def _few(values: Floats, draw: np.random.Generator) -> Floats:
-    return values if len(values) <= MOST_WEIGHTS else values[draw.integers(len(values), size=MOST_WEIGHTS)]
+    draw = np.random.default_rng(0)  # fixed, so that a page made again is the same page
+    flat = {stage: torch.cat(tensors).double().numpy() for stage, tensors in by_stage.items()}
+    return {
+        stage: values if len(values) <= MOST_WEIGHTS else values[draw.integers(len(values), size=MOST_WEIGHTS)]
+        for stage, values in flat.items()
+    }
 
 
 def _counted(drawn: Mapping[tuple[str, str], Mapping[str, Floats]], stage: str) -> tuple[Floats, dict[str, Densities]]:

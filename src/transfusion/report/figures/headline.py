@@ -91,6 +91,7 @@ def _limits(shown: Headline) -> tuple[float, float]:
     tops = [float(line.mean.max()) for line in shown.lines]
     bottom = min(float(line.mean.min()) for line in shown.lines)
     ends = [float(line.mean[-1]) for line in shown.lines] + ([] if np.isnan(shown.level) else [shown.level])
+    # 2.2: two thirds of the height below the lowest end; 0.05 where all ends agree
     low = max(bottom, min(ends) - 2.2 * max(max(tops) - min(ends), 0.05))
     room = 0.06 * (max(tops) - low) or 0.05
     return low - room, max(tops) + room
@@ -129,7 +130,7 @@ def _ends(axes: Axes, shown: Headline, last: float, height: float) -> None:
             axes.plot([1.002 * last, 1.012 * last], [end] * 2, color=INK, linewidth=1.5, clip_on=False)
         labels.append((sum(ends) / 2, shown.apart.text, True, None))
     labels.sort(key=lambda label: label[0])
-    places = spread([place for place, *_ in labels], LINE_SHARE * height)
+    places = set_apart([place for place, *_ in labels], LINE_SHARE * height)
     for y, (_, text, is_bold, style) in zip(places, labels, strict=True):
         if style:  # a piece of the curve: letters in its colour would be too faint to read
             piece = axes.plot([1.03 * last, 1.085 * last], [y, y], clip_on=False, linewidth=2.4 if is_bold else 1.3)
@@ -140,13 +141,14 @@ def _ends(axes: Axes, shown: Headline, last: float, height: float) -> None:
         )
 
 
-def spread(places: Sequence[float], apart: float) -> list[float]:
-    """Ascending places moved as little as keeps neighbours this far apart.
+def set_apart(places: Sequence[float], apart: float) -> list[float]:
+    """Ascending places, moved as little as possible so that neighbours are this far apart.
 
     Examples:
-        >>> spread([0.0, 1.0, 1.1], 0.5)
+        >>> set_apart([0.0, 1.0, 1.1], 0.5)
         [0.0, 0.8, 1.3]
     """
+    # labels that touch form a group about their common middle; a group that grows may touch the one below it
     groups: list[list[float]] = []
     for place in places:
         groups.append([place])

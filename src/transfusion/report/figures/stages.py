@@ -1,19 +1,21 @@
-"""Figures of what networks make of images, from a tidy frame of comparisons; see ``verdict.likeness.named``."""
+"""Figures of networks' representations, from a tidy frame of comparisons; see ``verdict.likeness.named``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from transfusion.report.palette import style_of
+from transfusion.report.palette import Dash, Style, style_of
+from transfusion.report.table import evenly
 from transfusion.verdict.numbers import measure_name
 
 MOST_PANELS = 9  # more cannot be read on a page
@@ -22,10 +24,9 @@ MAP = "viridis"  # rises in lightness, so it survives greyscale and colour blind
 Images = NDArray[Any]
 
 
-def spread(stages: Sequence[str], most: int = MOST_PANELS) -> list[str]:
-    """At most so many of the stages, evenly spread, first and last among them."""
-    places = np.unique(np.linspace(0, len(stages) - 1, min(most, len(stages))).round().astype(int))
-    return [stages[place] for place in places]
+def shown_stages(table: pd.DataFrame) -> list[str]:
+    """The stages of some comparisons that panels show: all, or as many as can be read."""
+    return evenly(list(dict.fromkeys(table["stage"])), MOST_PANELS)
 
 
 def heatmaps(table: pd.DataFrame) -> Figure:
@@ -40,7 +41,7 @@ def heatmaps(table: pd.DataFrame) -> Figure:
     Source:
         Paper, figure 9 and figure 14.
     """
-    stages, names = spread(list(dict.fromkeys(table["stage"]))), networks_of(table)
+    stages, names = shown_stages(table), networks_of(table)
     are_many = len(names) > MOST_NUMBERS
     columns = min(2 if are_many else 3, len(stages))
     rows = -(-len(stages) // columns)
@@ -72,7 +73,7 @@ def change_lines(table: pd.DataFrame) -> Figure:
     own = table[(table["a_run"] == table["b_run"]) & (table["a_when"] == "before") & (table["b_when"] == "after")]
     for place, (start, rows) in enumerate(own.groupby("a_start", sort=False)):
         style = style_of(str(rows["a_scheme"].iloc[0]), _variant(own, str(start)))
-        _line(axes, rows, str(start), style.colour, style.dash, style.marker, shift=0.06 * place)
+        _line(axes, rows, str(start), style, shift=0.06 * place)  # apart, or bars of equal height hide each other
     _finish(axes, table, "before and after training")
     return figure
 
@@ -88,16 +89,18 @@ def likeness_lines(table: pd.DataFrame, baseline: str) -> Figure:
     apart = apart_of(table)
     pairs = apart[apart["a_start"] != apart["b_start"]].groupby("pair", sort=False)
     colours = colormaps["plasma"](np.linspace(0.1, 0.8, max(1, len(pairs))))
-    dashes = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)))
+    dashes: tuple[Dash, ...] = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)))
     for place, (pair, rows) in enumerate(pairs):
-        _line(axes, rows, str(pair), colours[place], dashes[place % 4], "osDvPX^<"[place % 8], shift=0.05 * place)
+        # a pair has no scheme, so it takes no scheme's colour
+        style = Style(to_hex(colours[place]), dashes[place % 4], "osDvPX^<"[place % 8])
+        _line(axes, rows, str(pair), style, shift=0.05 * place)
     own = apart[(apart["a_start"] == baseline) & (apart["b_start"] == baseline)]
     if len(own):
-        _line(axes, own, f"two seeds of {baseline}", "#000000", ":", "^", shift=-0.05)
+        _line(axes, own, f"two seeds of {baseline}", Style("#000000", ":", "^"), shift=-0.05)
     unlearned = apart_of(table, "untrained")
     unlearned = unlearned[(unlearned["a_start"] == baseline) & (unlearned["b_start"] == baseline)]
     if len(unlearned):
-        _line(axes, unlearned, f"two untrained {baseline}", "#8a5a00", (0, (1, 1)), "x", shift=-0.1)
+        _line(axes, unlearned, f"two untrained {baseline}", Style("#8a5a00", (0, (1, 1)), "x"), shift=-0.1)
     _finish(axes, table, "after training")
     return figure
 
@@ -120,7 +123,7 @@ def apart_of(table: pd.DataFrame, kind: str = "seeds") -> pd.DataFrame:
 
 
 def dynamics(table: pd.DataFrame) -> Figure:
-    """Similarity of the network along the way with its end, by stage; one panel per start, mean over seeds.
+    """Similarity of the network along training with its end, by stage; one panel per start, mean over seeds.
 
     Args:
         table: comparisons of kind ``dynamics``, of one measure.
@@ -133,16 +136,16 @@ def dynamics(table: pd.DataFrame) -> Figure:
     rows = -(-len(starts) // columns)
     figure = Figure(figsize=(10, 3.1 * rows + 0.5), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True, sharex=True)
-    stages = spread(list(dict.fromkeys(table["stage"])))
+    stages = shown_stages(table)
     colours = colormaps[MAP](np.linspace(0, 0.85, len(stages)))
     for place, (panel, start) in enumerate(zip(panels.flatten(), starts, strict=False)):
         own = table[table["a_start"] == start]
         for stage, colour, marker in zip(stages, colours, "osDv^PX<>", strict=False):
             course = own[own["stage"] == stage].groupby("a_step")["value"].mean()
             end = own["b_step"].max()
-            steps, values = [*course.index, end], [*course, 1.0]
+            steps, values = [*course.index, end], [*course, 1.0]  # the end with itself, which is not computed
             panel.plot(steps, values, color=colour, marker=marker, markersize=4, label=stage)
-        panel.set_xscale("symlog", linthresh=1, linscale=0.5)
+        panel.set_xscale("symlog", linthresh=1, linscale=0.5)  # stages settle early, and step 0 has no log
         panel.xaxis.set_major_formatter("{x:.0f}")
         panel.set_title(f"{start} (n = {own['a_seed'].nunique()})", fontsize=10)
         panel.grid(alpha=0.25)
@@ -156,7 +159,7 @@ def dynamics(table: pd.DataFrame) -> Figure:
 
 
 def activations(pictures: Images, maps: Mapping[str, tuple[Images, Images]]) -> Figure:
-    """What a stage makes of two images, before and after training, for every start.
+    """Activations of a stage for two images, before and after training, for every start.
 
     Args:
         pictures: (2, height, width, channels), uint8 or uint16.
@@ -213,7 +216,7 @@ def matrix_of(own: pd.DataFrame, names: list[tuple[str, str]]) -> NDArray[np.flo
     apart |= (own["kind"] == "across") & (own["a_seed"] != own["b_seed"]) & (own["a_start"] != own["b_start"])
     change = (own["kind"] == "grid") & (own["a_run"] == own["b_run"])
     chosen = own[apart | change]
-    values = np.full((len(names), len(names)), np.nan)
+    values = np.full((len(names), len(names)), np.nan)  # NaN is left blank: same-seed pairs share random numbers
     place = {name: i for i, name in enumerate(names)}
     rows = [place[name] for name in zip(chosen["a_start"], chosen["a_when"], strict=True)]
     columns = [place[name] for name in zip(chosen["b_start"], chosen["b_when"], strict=True)]
@@ -253,16 +256,17 @@ def _stage_axes(table: pd.DataFrame) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _line(axes: Axes, rows: pd.DataFrame, label: str, colour: object, dash: object, marker: str, shift: float) -> None:
+def _line(axes: Axes, rows: pd.DataFrame, label: str, style: Style, shift: float) -> None:
+    """Mean and standard deviation by stage, with the number of comparisons in the label."""
     order = [tick.get_text() for tick in axes.get_xticklabels()]
     over_seeds = rows.groupby("stage")["value"].agg(["mean", "std", "count"]).reindex(order)
     axes.errorbar(
         np.arange(len(order)) + shift,
         over_seeds["mean"],
         yerr=over_seeds["std"].fillna(0),
-        color=colour,
-        linestyle=dash,
-        marker=marker,
+        color=style.colour,
+        linestyle=style.dash,
+        marker=style.marker,
         markersize=5,
         capsize=3,
         label=f"{label} ({int(over_seeds['count'].max())})",
