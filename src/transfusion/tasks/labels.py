@@ -214,14 +214,14 @@ def _ask_about_worded_grades(classes: Sequence[str], column: str, spec: TaskSpec
     if spec.kind or len(classes) < 3 or not (GRADE_WORDS - {"diagnosis"}) & set(words(column)):
         return
     numbers = [re.findall(r"\d+", name) for name in classes]
-    if not all(map(str.isdecimal, classes)) and all(map(_is_one, numbers)) and len({n[0] for n in numbers}) > 2:
+    if (
+        not all(map(str.isdecimal, classes))
+        and all(len(found) == 1 for found in numbers)
+        and len({n[0] for n in numbers}) > 2
+    ):
         raise TaskError(
             f"Are {listed(classes)} in {column} grades? Say --set task.kind=graded, or multiclass if they are not."
         )
-
-
-def _is_one(found: Sequence[str]) -> bool:
-    return len(found) == 1
 
 
 def of_flags(columns: Mapping[str, Sequence[str]], spec: TaskSpec) -> Labels:

@@ -144,7 +144,10 @@ class Contest:
             return Interval.undefined(0, f"no seed has runs of {self.baseline}, {part} and {whole}")
         if not self.rise.is_clear:
             return Interval.undefined(len(seeds), self._no_rise())
-        at = {share: self._at(groups, seeds, share) for share in SPLIT_SHARES}
+        at = {
+            share: {name: self._crossings(runs, seeds, share) for name, runs in groups.items()}
+            for share in SPLIT_SHARES
+        }
         timed = {
             share: found for share, found in at.items() if all(c.is_bounded for runs in found.values() for c in runs)
         }
@@ -154,9 +157,6 @@ class Contest:
         return agreed(
             share_of_speedup(_averaged(timed), level), {t: share_of_speedup(found, alone) for t, found in timed.items()}
         )
-
-    def _at(self, groups: Mapping[str, Runs], seeds: list[int], share: float) -> dict[str, list[Crossing]]:
-        return {name: self._crossings(runs, seeds, share) for name, runs in groups.items()}
 
     def _timing(self, runs: Runs, others: Runs) -> Timing:
         seeds = shared(runs, others)

@@ -1,6 +1,6 @@
 """How long a study trains: whether its curves still rise at the end, whether they were flat long before it, its cost.
 
-Advice on settings, not claims about starts: what is said here decides nothing.
+Advice on settings, not claims about starts: none of it enters the decision.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Course:
 
 
 def _fifths(curve: Curve) -> list[float]:
-    """Mean height in each fifth of the steps after step 0; NaN where nobody looked."""
+    """Mean height in each fifth of the steps after step 0; NaN where there was no evaluation."""
     last, parts = curve.steps[-1], []
     for part in range(FIFTHS):
         # by steps, not by evaluations, which are dense at the beginning

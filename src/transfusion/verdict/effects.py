@@ -70,7 +70,7 @@ class Timing:
 
     Attributes:
         n: pairs of runs.
-        own_never, against_never: that did not get there.
+        own_never: its runs that did not get there.
         own_at_once, against_at_once: that were there by their first evaluation after step 0.
         first_look: step of that evaluation.
         budget: last step of the study.
@@ -78,7 +78,6 @@ class Timing:
 
     n: int
     own_never: int
-    against_never: int
     own_at_once: int
     against_at_once: int
     first_look: float
@@ -86,10 +85,10 @@ class Timing:
 
     @classmethod
     def of(cls, own: Sequence[Crossing], against: Sequence[Crossing], first_look: float, budget: float) -> Timing:
-        """Count."""
-        own_never, against_never = (sum(one.latest == np.inf for one in group) for group in (own, against))
+        """Count crossings of the threshold that are known on one side only."""
+        own_never = sum(one.latest == np.inf for one in own)
         own_at_once, against_at_once = (sum(one.earliest == 0 for one in group) for group in (own, against))
-        return cls(len(own), own_never, against_never, own_at_once, against_at_once, first_look, budget)
+        return cls(len(own), own_never, own_at_once, against_at_once, first_look, budget)
 
 
 @dataclass(frozen=True)

@@ -81,14 +81,6 @@ class Claim:
     num: int
     correlation: float
 
-    @property
-    def p(self) -> float:
-        """Adjusted, two-sided, of "no difference"; NaN without an error."""
-        if not self.evidence.error > 0:
-            return float("nan")
-        t = abs(self.evidence.estimate) / self.evidence.error
-        return 1 - within(t, self.num, self.evidence.df, self.correlation)
-
     def interval(self, level: float = 0.95) -> Interval:
         """Intervals of all claims of the family together hold at ``level``."""
         found = self.evidence
@@ -131,6 +123,9 @@ class Pool:
             own: the comparison by itself.
             num: comparisons in the family.
             extra: variance of a single value that counts on top of the spread.
+
+        Source: Dunnett 1955 with residuals pooled over starts; the guard against unequal spreads is ours, see
+        benchmarks/results/verdict_coverage.md.
         """
         limit = float(chdtri(own.spread_df, SUSPICION)) / own.spread_df if own.spread_df > 0 else 0.0
         # a start that scatters more than the others would borrow a certainty that it does not have
@@ -138,25 +133,6 @@ class Pool:
             # correlation 0: the safe side where spreads differ
             return Claim(replace(own, spread=own.spread + extra), num, 0.0)
         return Claim(replace(own, spread=self.spread + extra, spread_df=self.df), num, SHARED_BASELINE)
-
-
-def against_baseline(
-    evidence: Mapping[Name, Evidence], values: Mapping[Name, Floats], baseline: Floats
-) -> dict[Name, Claim]:
-    """All comparisons of a family: Dunnett with residuals pooled over starts, guarded against unequal spread.
-
-    Where a start's own spread is larger than the pooled one by more than chance explains, it is judged by its own.
-
-    Args:
-        evidence: start -> its paired difference to the baseline.
-        values: start -> metric by seed, the same seeds for all, (seeds,).
-        baseline: the same of the baseline, (seeds,).
-
-    Source: Dunnett 1955; the guard is ours, see benchmarks/results/verdict_coverage.md.
-    """
-    num = sum(not np.isnan(each.estimate) for each in evidence.values())
-    pool = Pool.of([baseline, *values.values()])
-    return {name: pool.claim(each, num) for name, each in evidence.items()}
 
 
 def _grid(df: float) -> tuple[Floats, Floats, Floats, Floats]:

@@ -70,8 +70,8 @@ def ratio_interval(baseline: Sequence[Crossing], scheme: Sequence[Crossing], lev
 
     Student's t of the logs, with a standard error that also holds what the gaps between evaluations leave open, since
     all seeds may lie on the same side of what was read off, and other patients, where the crossings say how far each
-    patient moves them: no number of seeds averages either out. A run that never got
-    there, or was there at its first evaluation, leaves an end open (0 or inf) instead of being dropped.
+    patient moves them: no number of seeds averages either out. A run that never got there, or was there at its first
+    evaluation, leaves an end open (0 or inf) instead of being dropped.
 
     Examples:
         >>> slow, quick = ([Crossing(s - 10, s, s + 10) for s in steps] for steps in ((200, 220, 240), (100, 110, 120)))
@@ -224,6 +224,7 @@ def _patients_in_common(baseline: Sequence[Crossing], part: Sequence[Crossing], 
 
 
 def _limits(part: Sequence[Crossing]) -> list[float]:
+    """The limits that a share goes to as the unknown steps of the part run off; none where they are bounded."""
     late, early = any(c.latest == np.inf for c in part), any(c.earliest == 0 for c in part)
     return [-np.inf] * late + [np.inf] * early
 
@@ -237,6 +238,7 @@ def _end(logs: Evidence, end: str, level: float) -> float:
 
 
 def _censoring(groups: Mapping[str, Sequence[Crossing]]) -> str | None:
+    """Which runs are timed on one side only, in words; None where all are bounded."""
     said = []
     for who, runs in groups.items():
         late, early = sum(c.latest == np.inf for c in runs), sum(c.earliest == 0 for c in runs)

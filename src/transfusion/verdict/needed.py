@@ -37,7 +37,7 @@ class Needed:
     power: float = POWER
 
 
-def to_confirm(seen: Evidence, level: float = 0.95) -> Needed | None:
+def to_confirm(seen: Evidence) -> Needed | None:
     """Trainings that show a difference from 0 with power 0.8, if it is as large as the one seen.
 
     The number answers "how many more, if this is real"; it says nothing of whether it is. None without a spread.
@@ -47,10 +47,10 @@ def to_confirm(seen: Evidence, level: float = 0.95) -> Needed | None:
         >>> to_confirm(seen)
         Needed(best=10, low=6, high=77, power=0.8)
     """
-    return _trainings(seen, partial(power_to_confirm, level=level))
+    return _trainings(seen, power_to_confirm)
 
 
-def to_show_equal(seen: Evidence, margin: float, level: float = 0.95) -> Needed | None:
+def to_show_equal(seen: Evidence, margin: float) -> Needed | None:
     """Trainings that show a difference smaller than ``margin`` with power 0.8, if there is none. None without a spread.
 
     Examples:
@@ -58,15 +58,15 @@ def to_show_equal(seen: Evidence, margin: float, level: float = 0.95) -> Needed 
         >>> to_show_equal(seen, margin=0.01)
         Needed(best=11, low=6, high=83, power=0.8)
     """
-    return _trainings(seen, partial(power_to_show_equal, margin=margin, level=level))
+    return _trainings(seen, partial(power_to_show_equal, margin=margin))
 
 
-def patients_to_confirm(seen: Evidence, num_patients: int, level: float = 0.95) -> int | None:
-    """Patients with whom the trainings at hand would show a difference as large as the one seen, with power 0.8.
+def patients_to_confirm(seen: Evidence, num_patients: int) -> int | None:
+    """Patients with whom the given trainings would show a difference as large as the one seen, with power 0.8.
 
     None where patients are not known to matter, or a thousand times as many would not do.
     """
-    return _patients(seen, num_patients, partial(power_to_confirm, level=level))
+    return _patients(seen, num_patients, power_to_confirm)
 
 
 def power_to_confirm(found: Evidence, level: float = 0.95) -> float:
@@ -84,7 +84,7 @@ def power_to_show_equal(found: Evidence, margin: float, level: float = 0.95) -> 
 def _trainings(seen: Evidence, power: PowerOf) -> Needed | None:
     if seen.reason or not seen.spread > 0 or not np.isfinite(seen.estimate):
         return None
-    df = seen.spread_df
+    df = seen.spread_df  # chi-square limits of a variance: from three trainings they lie far apart, and that is told
     least, most = (seen.spread * df / float(chdtri(df, tail)) for tail in (1 - SURE, SURE))
     best, low, high = (_fewest(replace(seen, spread=spread), power) for spread in (seen.spread, least, most))
     return Needed(best, low, high)

@@ -221,23 +221,14 @@ def conclude(
     by_column = influences or {}
     contests = [Contest(grid, baseline, margin, lost, by_column.get(judge.column, {})) for grid in grids]
     main = contests[-1]
-    every = {start.name: main.compare(start) for start in main.rivals}
+    every = _compare_all(main)
     head = main.grid.head(baseline)
     called = {start.scheme: main.grid.named(start.scheme, head) for start in main.grid.starts}
     whole = called.get(WHOLE, WHOLE)
     leading = whole if whole in every else next(iter(every), whole)
-    topics = _topics(contests, every, classes, similarity)
-    first, rest = primary(main, every[leading], looks) if every else (None, PRIMARY)
-    each = rest / max(1, len(topics))
-    others = family(main, {name: effect for name, effect in every.items() if name != leading}, each)
-    schemes = {name: first if name == leading and first else others[name] for name in every}
+    schemes, each = _adjusted(main, every, leading, looks, len(_topics(contests, every, classes, similarity)))
     scaling = main.share(called.get(SCALING, SCALING), whole)
-    partial = [
-        name
-        for name, effect in schemes.items()
-        if (effect.start.scheme, effect.start.head) == (WHOLE, head) and effect.start.upto
-    ]
-    upto_shares = {name: main.share(name, whole, 1 - PRIMARY / len(partial)) for name in partial}
+    upto_shares = _upto_shares(main, schemes, whole)
     enough = [name for name, share in upto_shares.items() if share.low >= ENOUGH_OF_SPEEDUP]
     modes = {start.scheme: spread_of_modes(main, start.scheme, head, each) for start in main.grid.starts}
     smaller = {str(one.grid.size): family(one, _compare_all(one), each / len(contests)) for one in contests[:-1]}
@@ -268,6 +259,27 @@ def conclude(
         called=called,
         looks=looks,
     )
+
+
+def _adjusted(
+    main: Contest, every: Mapping[str, Effect], leading: str, looks: Looks | None, num_topics: int
+) -> tuple[dict[str, Effect], float]:
+    """The effects with their claims adjusted, and the chance of a false claim that is left to each topic."""
+    first, rest = primary(main, every[leading], looks) if every else (None, PRIMARY)
+    each = rest / max(1, num_topics)
+    others = family(main, {name: effect for name, effect in every.items() if name != leading}, each)
+    return {name: first if name == leading and first else others[name] for name in every}, each
+
+
+def _upto_shares(main: Contest, schemes: Mapping[str, Effect], whole: str) -> dict[str, Interval]:
+    """Partial start -> share of the whole network's speed-up; together they hold at 95 % (Bonferroni)."""
+    head = main.grid.head(main.baseline)  # of another head a start differs in two things
+    partial = [
+        name
+        for name, effect in schemes.items()
+        if (effect.start.scheme, effect.start.head) == (WHOLE, head) and effect.start.upto
+    ]
+    return {name: main.share(name, whole, 1 - PRIMARY / len(partial)) for name in partial}
 
 
 def _called(name: str, grid: Grid) -> str:
@@ -331,6 +343,7 @@ def _challenge(contest: Contest, leading: str, alpha: float) -> Effect | None:
 
 
 def _rest_of(share: Interval) -> Interval:
+    """Of 1 - share."""
     return Interval(1 - share.estimate, 1 - share.high, 1 - share.low, share.n, share.reason)
 
 

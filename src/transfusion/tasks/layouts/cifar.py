@@ -135,13 +135,13 @@ def _classes(path: Path, edition: Edition) -> tuple[str, ...]:
         TaskError: if the file is not what its publishers made.
     """
     names = unpickle(path).get(edition.names)
-    if not isinstance(names, list) or len(names) < 2 or not all(_is_name(name) for name in names):
+    if (
+        not isinstance(names, list)
+        or len(names) < 2
+        or not all(isinstance(name, bytes) and name.isascii() for name in names)
+    ):
         raise TaskError(f"{path} is damaged: it needs the names of two classes or more. Download CIFAR again.")
     return tuple(name.decode() for name in names)
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, bytes) and value.isascii()
 
 
 def _labels(path: Path, edition: Edition, num_classes: int) -> list[int]:

@@ -21,7 +21,7 @@ def rules(found: Findings) -> list[str]:
         "the 90 % interval lies within it. It is never concluded where a training failed, diverged or collapsed.",
         f"The threshold is {RISE_SHARE:.0%} of the way from {baseline}'s mean {metric} at its first evaluation to its "
         "mean over the last fifth of evaluations; it depends on the baseline's complete trainings alone.",
-        "A training has reached a threshold if any evaluation did; when is read off a monotone fit of its climb. Those "
+        "A training has reached a threshold if any evaluation did; the step is read off a monotone fit. Those "
         "that never got there, or were there by their first evaluation, bound the speed-up and leave its interval "
         f"open. About the same speed means that the whole interval lies within {PACE_MARGIN:g} times.",
         "The number of trainings that would show equality is that with which these tests would rule out a difference "
@@ -66,5 +66,5 @@ def _of_likeness(baseline: str) -> str:
         f"below that of {baseline}'s trained networks of different seeds: one-sided t tests at 5 % on "
         "jackknife pseudo-values over seeds, for every pair of starts, there and at every later stage. Their intervals "
         "are over other trainings on the images shown, not other images. A stage "
-        f"where chance gives more than {1 - LEAST_ROOM:g} shows neither change nor likeness, and is passed over."
+        f"where chance gives more than {1 - LEAST_ROOM:g} shows neither change nor likeness, and is skipped."
     )
