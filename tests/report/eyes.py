@@ -21,7 +21,7 @@ CARD = {
     "bit_depth": 8,
     "left_out": ["torn.jpeg: cannot be read"],
     "other_files": {"txt": 1},
-    "warnings": ["2 patients stand in both train and test as the splits were given."],
+    "warnings": ["2 patients are in both train and test as the splits were given."],
 }
 LEVELS = {"pretrained": 0.7, "mean_var": 0.6, "random": 0.55}
 

@@ -202,5 +202,5 @@ def test_evaluations_are_even_where_asked_for_and_part_of_the_id():
 
 
 def test_a_seed_is_one_training_and_given_once():
-    with pytest.raises(SpecError, match="a seed is there twice"):
+    with pytest.raises(SpecError, match="a seed occurs twice"):
         StudySpec.parse({"seeds": [3, 5, 3]})

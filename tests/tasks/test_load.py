@@ -275,9 +275,9 @@ def test_a_class_in_one_split_only_is_fine_where_none_is_given(class_folders: Fo
 def test_a_setting_that_the_layout_never_reads_is_refused(
     class_folders: Callable[..., Path], load_task: Loader, settings: dict[str, str]
 ) -> None:
-    with pytest.raises(SpecError, match="has no use for the layout 'folder'"):
+    with pytest.raises(SpecError, match="does not apply to the layout 'folder'"):
         load_task(class_folders(), **settings)
-    with pytest.raises(SpecError, match="has no use for the layout 'embedded'"):
+    with pytest.raises(SpecError, match="does not apply to the layout 'embedded'"):
         load_task("embedded:fundus", **settings)
 
 
@@ -293,5 +293,5 @@ def test_every_setting_that_a_layout_never_reads_is_refused(
 ) -> None:
     (tmp_path / "a").mkdir()
     data = "embedded:natural" if layout == "embedded" else str(tmp_path)
-    with pytest.raises(SpecError, match=f"task.{name} 'x' has no use for the layout '{layout}'"):
+    with pytest.raises(SpecError, match=f"task.{name} 'x' does not apply to the layout '{layout}'"):
         load_task(data, layout=layout, **{name: "x"})

@@ -134,7 +134,7 @@ def _disjoint(card: dict[str, Any]) -> str:
     shared = card.get("patients_in_both", {})
     if shared:
         told = listed([f"{count} in {pair}" for pair, count in shared.items()])
-        return f"Of {counts} patients, {told} stand in both partitions."
+        return f"Of {counts} patients, {told} are in both partitions."
     return f"Partitions were disjoint by patient: {counts} patients."
 
 

@@ -15,7 +15,7 @@ from transfusion.verdict.wording.course import seconds
 
 PATH = re.compile(r"""(?<![\w/\\.])(?:[A-Za-z]:)?(?:[/\\][^/\\\s"'<>|:;,]+){2,}""")
 # words of a card's warnings that touch every number on the page, and so stand above the decision
-SERIOUS = ("stand in both", "are identical in", "look nearly the same", "has no picture of")
+SERIOUS = ("patients are in both", "are identical in", "look nearly the same", "has no picture of")
 
 
 def summary(material: Material) -> str:

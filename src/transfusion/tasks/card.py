@@ -57,7 +57,7 @@ def data_card(
             *listing.notes,
             *_left_out(left_out),
             *_absent(splits, listing.classes),
-            *(f"{count} patients stand in both {pair} as the splits were given." for pair, count in shared.items()),
+            *(f"{count} patients are in both {pair} as the splits were given." for pair, count in shared.items()),
             *(f"{count} files are identical in {pair}." for pair, count in identical.items()),
         ],
     }

@@ -43,7 +43,7 @@ def _with_named_splits(listing: Listing, spec: TaskSpec) -> Listing:
     splits = SplitNames(spec).of_files([PurePosixPath(entry.name).stem for entry in entries])
     if not any(splits):
         return listing
-    note = f"Splits are those that file names tell ({PurePosixPath(entries[0].name).name}, ...)."
+    note = f"Splits are taken from file names ({PurePosixPath(entries[0].name).name}, ...)."
     told = tuple(entry._replace(split=split) for entry, split in zip(entries, splits, strict=True))
     return replace(listing, entries=told, notes=(*listing.notes, note))
 

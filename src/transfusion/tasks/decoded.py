@@ -115,7 +115,7 @@ class FactsMemo:
 
     def _read(self) -> dict[str, list[Any]]:
         try:
-            return read_json(self._path, "It is made anew.")
+            return read_json(self._path, "It is rebuilt.")
         except StoreError:
             return {}
 
@@ -143,7 +143,7 @@ def passing_trouble(troubles: Mapping[File, Exception]) -> TaskError:
     shown = "; ".join(f"{path} ({reason(error)})" for path, error in [*troubles.items()][:SHOWN])
     more = f"; and {len(troubles) - SHOWN} more" if len(troubles) > SHOWN else ""
     return TaskError(
-        f"{len(troubles)} files cannot be read now: {shown}{more}. They may be whole: see to permissions, memory and "
+        f"{len(troubles)} files cannot be read now: {shown}{more}. They may be whole: check permissions, memory and "
         "open files (ulimit -n), and run the same command again."
     )
 
@@ -183,7 +183,7 @@ def in_threads(function: Callable[[S], R], items: Iterable[S]) -> Iterator[R]:
 def remembered(path: Path, make: Callable[[], Any]) -> Any:
     """What JSON can hold, made once and kept at ``path``."""
     with contextlib.suppress(StoreError):
-        return read_json(path, "It is made anew.")["value"]
+        return read_json(path, "It is rebuilt.")["value"]
     value = make()  # outside the lock: two processes may do it twice, none waits for another's hours
     with making(path, "makes the same"):
         write_json(path, {"value": value})

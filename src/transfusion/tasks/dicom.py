@@ -53,7 +53,7 @@ def header(content: bytes) -> dict[str, Any]:
     dataset = _dataset(content)
     modality = str(dataset.get("Modality", ""))
     if modality in NO_PICTURES:
-        return {"error": f"a DICOM file of modality {modality} is no picture"}
+        return {"error": f"a DICOM file of modality {modality} is not a picture"}
     if "PixelData" not in dataset:
         return {"error": f"a DICOM file without pixels (modality {modality or 'not given'})"}
     missing = [name for name in NEEDED if name not in dataset]

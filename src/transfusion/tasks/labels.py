@@ -161,7 +161,7 @@ def _without_doubt(texts: Sequence[str], spec: TaskSpec) -> tuple[list[str], lis
             [False] * len(texts),
             [f"{count} labels of -1 count as {value} (task.uncertain)."],
         )
-    note = f"{count} pictures labelled -1 are taken as not judged and left out; task.uncertain says otherwise."
+    note = f"{count} pictures labelled -1 are not judged and left out; task.uncertain changes that."
     return list(texts), [text == "-1" for text in texts], [note]
 
 
@@ -183,7 +183,7 @@ def _refuse_measurements(counts: Counter[str], column: str, spec: TaskSpec) -> N
         raise TaskError(
             f"{column} has {len(counts)} different values, such as {listed(sorted(fractions or list(counts))[:3])}, "
             f"for {sum(counts.values())} pictures: these are no classes. Name the column of labels with "
-            "--set task.label_column=NAME, or set task.kind=multiclass to take each for a class."
+            "--set task.label_column=NAME, or set task.kind=multiclass to treat each as a class."
         )
 
 
@@ -249,7 +249,7 @@ def of_flags(columns: Mapping[str, Sequence[str]], spec: TaskSpec) -> Labels:
     positive = [tuple(name for name, code in zip(classes, row, strict=True) if code == "1") for row in rows]
     unjudged = [tuple(name for name, code in zip(classes, row, strict=True) if code == "") for row in rows]
     usable = [len(gap) < len(classes) and "?" not in row for gap, row in zip(unjudged, rows, strict=True)]
-    notes = [*_flag_notes(codes, found, spec), *([f"{listed(empty)} is empty and no label."] if empty else [])]
+    notes = [*_flag_notes(codes, found, spec), *([f"{listed(empty)} is empty and not a label."] if empty else [])]
     one_each = [len(names) == 1 and not gap for names, gap in zip(positive, unjudged, strict=True)]
     exclusive = any(usable) and all(one for one, use in zip(one_each, usable, strict=True) if use)
     if spec.kind in ("binary", "multiclass", "graded") and not exclusive:

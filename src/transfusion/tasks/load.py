@@ -278,8 +278,8 @@ def _spread(folder: Path, stock: Stock, images: np.ndarray, progress: bool) -> t
         return [depth.spread(images[row], window) if deep[row] else images[row] for row in rows]
 
     path = folder / f"images-{decoded.key_of(stock.content, window)}.npy"
-    how = "as task.window says" if stock.window else "the smallest usual depth; task.window says otherwise"
-    note = f"16-bit pictures have values up to {top} of 65535, and are spread from {window[0]} to {window[1]}: {how}."
+    how = "as task.window says" if stock.window else "the smallest usual depth; task.window changes that"
+    note = f"16-bit pictures have values up to {top} of 65535, and are rescaled from {window[0]} to {window[1]}: {how}."
     return decoded.images(path, stock.shape, stock.dtype, read, progress), [note]
 
 

@@ -49,8 +49,8 @@ PLACES = re.compile(r"(?:[-_ .]+[A-Za-z]+[0-9]+)+")
 ENOUGH_GROUPS = 5
 ENOUGH_NAMES = 10  # of groups whose names have no digit
 HOW = (
-    "Say it with task.patient_pattern, a regular expression on the path whose group is the patient "
-    "(--set task.patient_pattern='{pattern}'), or that it is not so with --set task.patient_pattern=none."
+    "Give it with task.patient_pattern, a regular expression on the path whose group is the patient "
+    "(--set task.patient_pattern='{pattern}'), or say that there is none with --set task.patient_pattern=none."
 )
 
 

@@ -57,7 +57,7 @@ def notes(folder: Path, digests: Sequence[str], now: Reading) -> list[str]:
 
 def _before(path: Path) -> list[Reading]:
     try:
-        return [Reading(*one) for one in read_json(path, "It is made anew.")["readings"]]
+        return [Reading(*one) for one in read_json(path, "It is rebuilt.")["readings"]]
     except StoreError:
         return []
 

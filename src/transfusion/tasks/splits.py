@@ -192,5 +192,5 @@ def _check_cut(name: str, num_taken: int, num_units: int, by_patient: bool) -> N
         units = "groups (patients, or copies of one file)" if by_patient else "images"
         raise TaskError(
             f"{num_units} {units} are too few to cut a {name} split from. "
-            f"Give a {name} split, raise {name}_fraction, or set it to 0 to do without."
+            f"Give a {name} split, raise {name}_fraction, or set it to 0 for none."
         )

@@ -56,7 +56,7 @@ def test_the_body_is_found(model, resnet, wrap):
 def test_what_is_left_is_told(model, resnet):
     found = fit(named("net.", resnet) | {"criterion.pos_weight": OTHERS}, model)
     assert "Of the donor, the tensors under 'net' are taken." in found.notes
-    assert "Left of the donor, by number of tensors: criterion (1)." in found.notes
+    assert "Not used of the donor, by number of tensors: criterion (1)." in found.notes
     assert fit(resnet, model).notes == ()
 
 

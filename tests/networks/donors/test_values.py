@@ -105,7 +105,7 @@ def test_a_first_kernel_that_is_a_number_is_one_line(model, resnet):
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64, torch.bool, torch.complex64])
 def test_numbers_that_are_no_floats_are_named(model, resnet, dtype):
     state = {n: (t * 100).to(dtype) if t.is_floating_point() else t for n, t in resnet.items()}
-    with pytest.raises(DonorError, match=r"no plain floating-point numbers: conv1.weight \(torch"):
+    with pytest.raises(DonorError, match=r"not plain floating-point numbers: conv1.weight \(torch"):
         fit(state, model)
 
 

@@ -81,7 +81,7 @@ def test_one_class_is_no_task(class_folders: Folders) -> None:
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match="nothing at .*class folders.*npz"):
+    with pytest.raises(TaskError, match="does not exist.*class folders.*npz"):
         listed(tmp_path / "missing")
     with pytest.raises(TaskError, match="no data set of a known layout"):
         listed(tmp_path)

@@ -109,7 +109,7 @@ def test_nih_with_three_lists_that_hold_labels_too(nih: Path, load_task: Loader)
     assert {name: len(split) for name, split in task.splits.items()} == {"train": 36, "val": 9, "test": 15}
     assert set(task.splits["val"].patients or ()) == {"13", "14", "15"}
     (nih / "test_1.txt").write_text((nih / "test_1.txt").read_text() + (nih / "val_1.txt").read_text())
-    with pytest.raises(TaskError, match="stands in two of"):
+    with pytest.raises(TaskError, match="is in two of"):
         load_task(nih)
     (nih / "val_1.txt").unlink()
     with pytest.raises(TaskError, match=r"not val_1\.txt"):

@@ -35,7 +35,7 @@ def test_lists_beside_class_folders(tree: Tree, load_task: Loader, form: str) ->
     task = load_task(tree(NAMES, tables))
     assert sizes(task) == (14, 2, 4)
     assert set(task.splits["test"].names) == set(TEST)
-    assert any("Splits are those of the lists" in note for note in task.card["warnings"])
+    assert any("Splits are taken from the lists" in note for note in task.card["warnings"])
 
 
 @pytest.mark.parametrize("place", ["{}", "splits/{}", "ImageSets/{}"])
@@ -144,7 +144,7 @@ def test_lists_of_other_ways_to_cut_are_asked_about(tree: Tree, load_task: Loade
 
 def test_a_picture_in_two_lists_is_named(tree: Tree, load_task: Loader) -> None:
     tables = {"train.txt": lines(TRAIN + VAL + TEST[:1]), "test.txt": lines(TEST)}
-    with pytest.raises(TaskError, match=r"cat8.png stands in the lists of two splits, test.txt, train.txt"):
+    with pytest.raises(TaskError, match=r"cat8.png is in the lists of two splits, test.txt, train.txt"):
         load_task(tree(NAMES, tables))
 
 

@@ -287,7 +287,7 @@ class _Try:
         unused = Counter(name.partition(".")[0] for name in self.whole if name not in self.fitted)
         listed = [f"{part} ({count})" for part, count in (counts + unused).items()]
         if listed:
-            yield f"Left of the donor, by number of tensors: {_listed(listed)}."
+            yield f"Not used of the donor, by number of tensors: {_listed(listed)}."
         if self.replaced:
             yield f"The donor has none of {_listed(list(self.replaced))}: they are new, as the framework makes them."
         yield from (f"The donor's {what}." for what in self.done)
@@ -380,7 +380,9 @@ def _require_real(chosen: _Try, wanted: _Wanted) -> None:
         if wanted.tensors[n].is_floating_point() and not d.is_floating_point and not d.is_complex
     ]
     if odd:
-        raise DonorError(f"The donor's weights are no plain floating-point numbers: {_listed(odd)}. Give such ones.")
+        raise DonorError(
+            f"The donor's weights are not plain floating-point numbers: {_listed(odd)}. Give weights that are."
+        )
 
 
 def _require_finite(state: Mapping[str, Tensor], wanted: _Wanted) -> None:

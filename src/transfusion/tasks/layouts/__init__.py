@@ -57,7 +57,7 @@ def read(spec: TaskSpec) -> Listing:
     if spec.layout not in (known := ("auto", "embedded", *READERS)):
         raise UnknownNameError.of("layout", spec.layout, known)
     if not spec.data.strip():
-        raise TaskError(f"No data are named. Give the path of {KNOWN}.")
+        raise TaskError(f"No data are given. Give the path of {KNOWN}.")
     if spec.layout == "embedded" or spec.data.startswith("embedded:"):
         _refuse_idle("embedded", spec)
         return embedded.read(spec)
@@ -65,7 +65,7 @@ def read(spec: TaskSpec) -> Listing:
     if sort := odd_sort(root):
         raise TaskError(f"{root} is {sort}, neither a file nor a folder. Give the path of {KNOWN}.")
     if not root.exists():
-        raise TaskError(f"There is nothing at {root}. Give the path of {KNOWN}.")
+        raise TaskError(f"{root} does not exist. Give the path of {KNOWN}.")
     layout = detect(root, spec) if spec.layout == "auto" else spec.layout
     _refuse_idle(layout, spec)
     return READERS[layout](spec, root)
@@ -80,7 +80,7 @@ def _refuse_idle(layout: str, spec: TaskSpec) -> None:
     idle = [name for name in IDLE.get(layout, ()) if getattr(spec, name) not in (None, "none")]
     if idle:
         raise SpecError(
-            f"task.{idle[0]} '{getattr(spec, idle[0])}' has no use for the layout '{layout}', which is that of "
+            f"task.{idle[0]} '{getattr(spec, idle[0])}' does not apply to the layout '{layout}', which is that of "
             f"{spec.data}. Leave it out, or say which layout is meant (task.layout)."
         )
 
@@ -98,7 +98,7 @@ def detect(root: Path, spec: TaskSpec) -> str:
         if is_table(root):
             return "csv"
         if root.suffix.lower() not in OF_FILE:
-            raise TaskError(f"{root} is a file of no known kind. Give the path of {KNOWN}.")
+            raise TaskError(f"{root} is a file of an unknown kind. Give the path of {KNOWN}.")
         return OF_FILE[root.suffix.lower()]
     # from the most particular to the most general: each layout would also pass for a later one
     if nih.find_table(root):

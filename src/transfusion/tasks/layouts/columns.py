@@ -124,7 +124,7 @@ def ask_for_split(frame: pd.DataFrame, columns: Sequence[str], names: SplitNames
     odd_one, other = _meaning(column, set(frame[column].unique()), names)
     meaning = f"{{'{odd_one[0]}': {odd_one[1]}, '*': {other}}}"
     return (
-        f"The column {column} looks like the split, but {listed(odd)} is none that is known. Say what it means with "
+        f"The column {column} looks like the split, but {listed(odd)} is not a known split. Say what it means with "
         f'--set task.split_column={column} --set task.split_names="{meaning}" (or val, leave_out), '
         "or that it is no split with --set task.split_column=none."
     )
@@ -191,7 +191,7 @@ def unused_labels(frame: pd.DataFrame, used: Sequence[str], spec: TaskSpec) -> l
         str(c) for c in frame.columns if plain(str(c)) in LABEL_COLUMNS and c not in used and frame[c].ne("").any()
     ]
     finer = [other for other in others if frame[other].nunique() != frame[used[0]].nunique()]
-    return [f"Labels are the column {used[0]}, not {listed(finer)}; task.label_column says otherwise."] if finer else []
+    return [f"Labels are the column {used[0]}, not {listed(finer)}; task.label_column changes that."] if finer else []
 
 
 def _all_labels(frame: pd.DataFrame, flags: Sequence[str], free: Sequence[str]) -> bool:

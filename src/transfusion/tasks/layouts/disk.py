@@ -170,7 +170,7 @@ def scan(root: Path, spec: TaskSpec) -> Found:
         notes.append(f"{len(masks)} files are masks of other pictures ({example}, ...) and were not used as pictures.")
     if packed:
         names = listed(path.relative_to(root).as_posix() for path in packed)
-        notes.append(f"Archives are not looked into: {names}. Unpack what belongs to the data.")
+        notes.append(f"Archives are not opened: {names}. Unpack what belongs to the data.")
     for path in _unaccompanied(root, lone, pictures):
         foreign[path.parent, LONE[path.suffix.lower()]].append(path)
     return Found(root, kept, dict(others), tuple(_foreign_problems(root, foreign)), tuple(notes))

@@ -68,7 +68,7 @@ def read(found: Found, spec: TaskSpec) -> Lists | None:
     if not used:
         return None
     splits = _agreed(used, {path: str(told[path]) for path in used})
-    notes = [f"Splits are those of the lists {listed(path.name for path in used)}."]
+    notes = [f"Splits are taken from the lists {listed(path.name for path in used)}."]
     notes += [
         f"{len(members[path].absent)} lines of {path.name} name no picture that is there ({members[path].absent[0]})."
         for path in used
@@ -163,7 +163,7 @@ def _agreed(lists: Mapping[Path, set[Path]], told: Mapping[Path, str]) -> dict[P
         if len({told[path] for path in paths}) > 1:
             names = [path.name for path in paths]
             raise TaskError(
-                f"{shown(picture.name)} stands in the lists of two splits, {listed(names)}. Use one set of lists, and "
+                f"{shown(picture.name)} is in the lists of two splits, {listed(names)}. Use one set of lists, and "
                 f'leave the others out: --set task.split_names="{{{paths[-1].stem}: none}}".'
             )
     return {picture: told[paths[0]] for picture, paths in of_picture.items()}

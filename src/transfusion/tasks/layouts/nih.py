@@ -113,7 +113,7 @@ def official_splits(root: Path) -> dict[str, str]:
     for path, split in (official or chexnet).items():
         for image in map(_image, lines_of(path)):
             if image.endswith(".png") and splits.setdefault(image, split) != split:  # anything else is a header
-                raise TaskError(f"{image} stands in two of the lists in {root}: a picture belongs to one split.")
+                raise TaskError(f"{image} is in two of the lists in {root}: a picture belongs to one split.")
     return splits
 
 

@@ -63,7 +63,7 @@ def _image_headers(path: Path) -> tuple[Shapes, np.dtype[Any]]:
     try:
         with zipfile.ZipFile(path) as archive:
             if twice := [name for name, count in Counter(archive.namelist()).items() if count > 1]:
-                raise ValueError(f"{twice[0]} is there twice")
+                raise ValueError(f"{twice[0]} occurs twice")
             for split in ("train", "val", "test"):
                 if f"{split}_images.npy" in archive.namelist():
                     with archive.open(f"{split}_images.npy") as member:
