@@ -380,9 +380,7 @@ def _require_real(chosen: _Try, wanted: _Wanted) -> None:
         if wanted.tensors[n].is_floating_point() and not d.is_floating_point and not d.is_complex
     ]
     if odd:
-        raise DonorError(
-            f"The donor's weights are not plain floating-point numbers: {_listed(odd)}. Give weights that are."
-        )
+        raise DonorError(f"The donor's weights are not plain floating-point numbers: {_listed(odd)}. Convert them.")
 
 
 def _require_finite(state: Mapping[str, Tensor], wanted: _Wanted) -> None:
