@@ -149,7 +149,7 @@ def test_nih_with_one_scan_in_both_official_lists(nih: Path, load_task: Loader) 
     (nih / "test_list.txt").write_text(
         (nih / "test_list.txt").read_text() + "\n" + (nih / "train_val_list.txt").read_text()
     )
-    with pytest.raises(TaskError, match="stands in two of the lists"):
+    with pytest.raises(TaskError, match="is in two of the lists"):
         load_task(nih)
 
 
