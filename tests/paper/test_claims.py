@@ -195,6 +195,50 @@ def test_a_lost_run_is_no_error_of_a_claim_on_several_starts(claim, part):
     assert CLAIMS[claim].judge(lost).estimate.n == 4
 
 
+SAME = {
+    "A1": "t1",
+    "A7": "f4",
+    "B1": "f5",
+    "C2": "t2",
+    "C3": "t2",
+    "C5": "t2",
+    "E2": "t4",
+    "E4": "t4",
+    "H1": "f10",
+    "H3": "f10",
+}
+
+
+@pytest.mark.parametrize(("claim", "part"), SAME.items())
+def test_survivors_of_lost_trainings_show_no_sameness(claim, part):
+    labels = ["random", "mean_var", "pretrained", "sampling", "shuffled", "mean_var bn=mean_var"]
+    labels += ["mean_var bn=pretrained", "pretrained upto layer2", "pretrained upto layer3"]
+    metric = "accuracy" if part == "t4" else "auc"
+    frames = []
+    for size in (5000, 50_000):
+        frame = Planted(dict.fromkeys(labels, 1.0), {}, num_seeds=3, noise=0.001, spread=0.005, every=5).frame(1)
+        frames.append(frame.assign(run=frame["run"] + f" {size}", start=frame["scheme"], size=size))
+    frame = pd.concat(frames, ignore_index=True).rename(columns={"auc": metric})
+    frame["size"] = frame["size"].astype("Int64")
+    stages = ("stem", "layer1", "layer2", "layer3", "head")
+    whole, lost = (
+        CLAIMS[claim].judge(Evidence({part: Part(frame, stages=stages, lost=dict.fromkeys(labels, num))}))
+        for num in (0, 1)
+    )
+    assert (whole.outcome is X, lost.outcome) == (False, X)
+    assert "Trainings were lost, 1 of" in lost.why
+
+
+def test_a_training_that_stops_short_moves_no_threshold():
+    frame = Planted(PAPER, {}, num_seeds=5, noise=0.001, spread=0.005, every=20, budget=1000).frame(3)
+    short = frame[~((frame["scheme"] == "random") & (frame["seed"] == 0) & (frame["step"] > 100))]
+    found = conclude(short)
+    speed = ratio(Evidence({"t1": Part(short)}).arms("t1", "auc").log_speed("random", "pretrained"))
+    assert (speed.low, speed.high) == pytest.approx(
+        (found.schemes["pretrained"].speedup.low, found.schemes["pretrained"].speedup.high)
+    )
+
+
 def test_cifar_sizes_are_shares_of_its_fifty_thousand_images():
     assert CLAIMS["E1"].judge(sized("t4", {5000: 0.05, 50_000: 0.0}, "accuracy")).outcome is R
     assert CLAIMS["E1"].judge(sized("t4", {5000: 0.05, 50_000: 0.05}, "accuracy")).outcome is C

@@ -114,6 +114,7 @@ class Part:
             Gabor-like, and the median R2 of filters of the same spectrum with random phases; may be empty.
         model: name of the network.
         has_levels: whether its levels may be set beside the paper's.
+        lost: start -> how many of its runs failed, diverged or collapsed.
     """
 
     frame: pd.DataFrame
@@ -122,6 +123,7 @@ class Part:
     gabor: pd.DataFrame = field(default_factory=pd.DataFrame)
     model: str = ""
     has_levels: bool = False
+    lost: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ class Arms:
 
     grid: Grid
     baseline: str = "random"
+    lost: Mapping[str, int] = field(default_factory=dict)
 
     def runs(self, start: str) -> dict[int, Curve]:
         """Its curves by seed.
@@ -141,6 +144,17 @@ class Arms:
         if not found:
             raise NotRunError(f"There are no runs of {start}.")
         return found
+
+    def whole(self, *starts: str) -> Arms:
+        """Itself, for a claim that some starts are the same: those that survived say nothing of those that did not.
+
+        Raises:
+            NotTestableError: a run of one of them failed, diverged or collapsed.
+        """
+        said = [f"{self.lost[start]} of {start}" for start in starts if self.lost.get(start)]
+        if said:
+            raise NotTestableError(f"Trainings were lost, {' and '.join(said)}: the others cannot show sameness.")
+        return self
 
     def gap(self, a: str, b: str, of: Quantity | None = None) -> Floats:
         """A quantity of ``a`` minus that of ``b`` for every seed whose two runs are complete, (seeds,)."""
@@ -173,7 +187,9 @@ class Arms:
         Raises:
             NotTestableError: it does not rise beyond the noise of its evaluations.
         """
-        rise = Rise.of(self.runs(self.baseline))
+        runs = self.runs(self.baseline)
+        # complete ones, as in the verdict: one that was lost must not move the threshold
+        rise = Rise.of(self.grid.complete(self.baseline) or runs)
         if not rise.is_clear:
             raise NotTestableError("random does not rise beyond the noise of its evaluations: nothing can be timed.")
         return rise.level(RISE_SHARE)
@@ -303,7 +319,7 @@ class Evidence:
         # a class without positives has a column that is NaN throughout: not run and not testable are two outcomes
         if metric not in frame or not np.isfinite(frame[metric].to_numpy(np.float64)).any():
             raise NotTestableError(_no_metric(metric, metric in frame))
-        return [Arms(grid) for grid in read(frame, metric)]
+        return [Arms(grid, lost=self.part(part).lost) for grid in read(frame, metric)]
 
     def arms(self, part: str, metric: str) -> Arms:
         """The runs of the largest size."""

@@ -14,17 +14,19 @@ from torch import Tensor
 
 from transfusion.errors import StoreError
 from transfusion.files import read_json, write_text
-from transfusion.metrics import Interval
+from transfusion.metrics import Interval, judging
 from transfusion.paper.claims import CLAIMS, Claim
 from transfusion.paper.data import Identity, Scope, disease_of, identity_of
 from transfusion.paper.evidence import Evidence, Finding, Part
 from transfusion.paper.grids import PAPER, blocks_of
 from transfusion.report.layers import first_layer, tensor_stages
 from transfusion.report.weights import key_of_layer, scores_of
-from transfusion.runs.frames import similarity, tidy
+from transfusion.runs.frames import runs_of, similarity, tidy
 from transfusion.runs.store import RunFiles, Store
 from transfusion.runs.tensors import read_tensors
+from transfusion.verdict.curves import read
 from transfusion.verdict.stored import class_columns
+from transfusion.verdict.tally import count
 
 MEMORY = "recipe.json"  # which recipe a folder holds, and what its data are
 FILTERED = ("t1", "t5", "f14")  # parts whose first-layer filters are judged
@@ -198,7 +200,10 @@ def _part(name: str, store: Store) -> Part:
     if whole and len(frame):  # claims about amounts of data need counts, also of all images
         frame = frame.assign(size=frame["size"].fillna(whole))
     shares = _gabor(store, grid) if name in FILTERED else pd.DataFrame()
-    return Part(frame, similarity(store), ("stem", *blocks_of(spec.model), "head"), shares, spec.model)
+    grids = read(frame, judging(spec.metric, []).column) if len(frame) else []
+    lost = {start: tally.lost for start, tally in count(frame, grids, runs_of(grid)).items()}
+    stages = ("stem", *blocks_of(spec.model), "head")
+    return Part(frame, similarity(store), stages, shares, spec.model, lost=lost)
 
 
 def _only_disease(card: Mapping[str, Any]) -> str | None:

@@ -53,7 +53,7 @@ def _order(arms: Arms, suffix: str = "") -> Finding:
 def _shared_draws(evidence: Evidence) -> Finding:
     """How much sharper a contrast is because starts of one seed share their random numbers."""
     arms = evidence.arms("t1", "auc")
-    ours, theirs = ({seed: curve.final for seed, curve in arms.runs(start).items()} for start in (M, R))
+    ours, theirs = ({seed: one.final for seed, one in arms.grid.complete(start).items()} for start in (M, R))
     both = sorted(ours.keys() & theirs.keys())  # these two draw the very same normals, scaled: the strongest case
 
     def ratio(seeds: set[int]) -> float:

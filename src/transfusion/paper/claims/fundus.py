@@ -73,7 +73,7 @@ _MODES = (M, f"{M} bn=mean_var", f"{M} bn=pretrained")
 
 
 def _modes_alike(evidence: Evidence) -> Finding:
-    arms, pairs = evidence.arms("f5", "auc"), list(combinations(_MODES, 2))
+    arms, pairs = evidence.arms("f5", "auc").whole(*_MODES), list(combinations(_MODES, 2))
     return together([alike(arms.gap(a, b, area), AREA_MARGIN, "auc", 1 - 0.05 / len(pairs)) for a, b in pairs])
 
 
@@ -101,7 +101,8 @@ def _by_seed(small: Arms, large: Arms, a: str, b: str) -> np.ndarray:
 def _ends_alike_at_all_but_the_smallest(evidence: Evidence) -> Finding:
     grids = several(evidence.grids("t2", "auc"))[1:]
     level = 1 - 0.05 / (2 * len(grids))
-    return together([alike(arms.gap(P, other), COMPARABLE, "auc", level) for arms in grids for other in (R, M)])
+    gaps = [arms.whole(P, other).gap(P, other) for arms in grids for other in (R, M)]
+    return together([alike(gap, COMPARABLE, "auc", level) for gap in gaps])
 
 
 def _slopes(grids: Sequence[Arms], values: Sequence[Mapping[int, float]], base: float) -> dict[int, float]:
@@ -119,14 +120,14 @@ def _weights(grids: Sequence[Arms], base: float) -> np.ndarray:
 
 def _flat_gap(evidence: Evidence) -> Finding:
     grids = several(evidence.grids("t2", "auc"))
-    slopes = _slopes(grids, [arms.gaps(P, R) for arms in grids], 2.0)
+    slopes = _slopes(grids, [arms.whole(P, R).gaps(P, R) for arms in grids], 2.0)
     return alike(np.array(list(slopes.values())), COMPARABLE, "auc")
 
 
 def _steady_speed(evidence: Evidence) -> Finding:
     grids, found = several(evidence.grids("t2", "auc")), []
     for start in (P, M):
-        logs = [arms.log_speed(R, start) for arms in grids]
+        logs = [arms.whole(R, start).log_speed(R, start) for arms in grids]
         slopes = _slopes(grids, [dict(zip(each.seeds, each.best.tolist(), strict=True)) for each in logs], 10.0)
         # sizes are other runs, so what the gaps between evaluations leave adds with the squared weights
         gaps = float(_weights(grids, 10.0) ** 2 @ np.array([each.gaps for each in logs]))

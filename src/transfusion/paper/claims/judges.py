@@ -30,7 +30,7 @@ def ends_alike(part: str, metric: str, *pairs: tuple[str, str]) -> Judge:
 
 
 def _end(part: str, metric: str, pair: tuple[str, str]) -> Judge:
-    return lambda evidence: alike(evidence.arms(part, metric).gap(*pair), COMPARABLE, metric)
+    return lambda evidence: alike(evidence.arms(part, metric).whole(*pair).gap(*pair), COMPARABLE, metric)
 
 
 def is_faster(part: str, metric: str, slow: str, fast: str, than: float = 1.0) -> Judge:
@@ -45,7 +45,7 @@ def smallest_is_faster(slow: str, fast: str, than: float = 1.0) -> Judge:
 
 def is_paced(part: str, metric: str, one: str, other: str) -> Judge:
     """Two starts need as many steps, within the margin of similar pace."""
-    return lambda evidence: paced(evidence.arms(part, metric).log_speed(one, other))
+    return lambda evidence: paced(evidence.arms(part, metric).whole(one, other).log_speed(one, other))
 
 
 def several(grids: list[Arms]) -> list[Arms]:

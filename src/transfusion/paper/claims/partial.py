@@ -30,7 +30,8 @@ def _as_fast_as_all(rest: str) -> Judge:
 
     def judge(evidence: Evidence) -> Finding:
         arms = evidence.arms(_part(rest), "auc")
-        logs = arms.log_speed(_upto(2, rest)(evidence), P)
+        part = _upto(2, rest)(evidence)
+        logs = arms.whole(part, P).log_speed(part, P)
         found = paced(logs)
         assert found.estimate is not None
         # one-sided: a partial start that is faster than the whole does not speak against the claim
@@ -46,8 +47,9 @@ def _pace_of(rest: str, slow: int, fast: int | None, *, same_pace: bool) -> Judg
     def judge(evidence: Evidence) -> Finding:
         arms = evidence.arms(_part(rest), "auc")
         labels = [P if number is None else _upto(number, rest)(evidence) for number in (slow, fast)]
-        logs = arms.log_speed(*labels)
-        return paced(logs) if same_pace else faster(logs)
+        if same_pace:
+            return paced(arms.whole(*labels).log_speed(*labels))
+        return faster(arms.log_speed(*labels))
 
     return judge
 
