@@ -196,7 +196,7 @@ class StudySpec(Spec):
     @classmethod
     def _each_seed_once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(seeds)) < len(seeds):  # one training would count as two
-            raise ValueError("a seed is there twice; each is one training")
+            raise ValueError("a seed occurs twice; each is one training")
         return seeds
 
     @model_validator(mode="after")

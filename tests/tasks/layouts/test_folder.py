@@ -86,7 +86,7 @@ def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match="no data set of a known layout"):
         listed(tmp_path)
     (tmp_path / "a.pdf").write_text("")
-    with pytest.raises(TaskError, match="a file of no known kind"):
+    with pytest.raises(TaskError, match="a file of an unknown kind"):
         listed(tmp_path / "a.pdf")
 
 
