@@ -238,9 +238,7 @@ def test_the_study_s_own_setting_leaves_them_out_too(tmp_path):
 
 def test_images_that_are_gone_are_left_out_in_a_sentence(tmp_path):
     section = examples.section(Material(study(tmp_path, BINARY)))  # runs without fingerprint
-    assert section.parts == (
-        "Images are not shown: they are not where the study found them, or have changed since.",
-    )
+    assert section.parts == ("Images are not shown: they are not where the study found them, or have changed since.",)
 
 
 def test_deep_and_grey_images_are_shown():
