@@ -28,10 +28,10 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def svg_alone() -> Iterator[None]:
-    """Figures are saved as SVG, except with ``every_format``: two thirds of a page's time go into the fonts of PDFs."""
+def no_pdf() -> Iterator[None]:
+    """No figure is saved as PDF, except with ``every_format``: two thirds of a page's time go into fonts of PDFs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transfusion.report.figures.canvas.FORMATS", ("svg",))
+        patch.setattr("transfusion.report.figures.canvas.FORMATS", ("svg", "png"))
         yield
 
 
