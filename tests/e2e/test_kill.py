@@ -5,6 +5,7 @@ import itertools
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import time
 
@@ -144,5 +145,6 @@ def test_killed_at_every_file_system_call_a_study_ends_with_the_same_bits(
         if not killed_at(call, number, late, data, folder):
             break
         check_bits(data, folder, small_bits)
+        shutil.rmtree(folder)  # several hundred of them would fill a disk
     record_property("kills", number - 1)
     assert number > 1
