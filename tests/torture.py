@@ -24,7 +24,7 @@ FAMILIES = {  # tests -> what one of them is, unless it counts more by a propert
     "tests/e2e/test_corpus.py": "bad inputs",
 }
 MEANING = {
-    "kills": "kill -9 before or after every file-system call of a small study; then the same bits",
+    "kills": "kill -9 before or after every file-system call that writes, of a small study; then the same bits",
     "faults": "a file-system call or a large allocation fails once, or no file may grow; then the same bits",
     "damaged files": "a kept file with a flipped bit, a cut tail, a zeroed block or nothing in it: named, made again",
     "bad inputs": "one line and exit code 2 within a minute, or a study that understood what it was given",
