@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,35 @@ def patients(studies: int) -> Rows:
             yield f"{num[0]} and {num[1]}", images, own, n, *rates
 
 
+def sources(studies: int) -> Rows:
+    """Item 4: two sources of variance that are normal, 180 patients; a difference of 0 outside (40 draws a study)."""
+    yield (
+        "share of patients in the variance",
+        "seeds",
+        "trainings only",
+        "Satterthwaite only",
+        "the program",
+        "in a family of 3",
+    )
+    for share in (0.1, 0.3, 0.5, 0.9):
+        for n in SEEDS:
+            generator, wrong, num = np.random.default_rng(0), Counter[str](), 40 * studies
+            table = generator.normal(size=(num, n, 4)) * np.sqrt((1 - share) * n / 2)
+            moved = np.sqrt(share / 2) * generator.normal(size=(num, 1, 4))
+            patients = share * generator.chisquare(180, size=num) / 180
+            for place, (starts, shared) in enumerate(zip(table + moved, patients, strict=True)):
+                values = starts.T
+                row = values[1] - values[0]
+                found = Evidence(row.mean(), row.var(ddof=1), n, n - 1, shared, 180)
+                wrong["trainings"] += evidence(row).p_value() < 0.05
+                wrong["Satterthwaite"] += 2 * stats.t.sf(abs(found.estimate) / found.error, found.df) < 0.05
+                wrong["both"] += found.p_value() < 0.05
+                if place < studies:  # these take long
+                    wrong["family"] += any(_family(values, shared))
+            rates = (percent(wrong[what], num) for what in ("trainings", "Satterthwaite", "both"))
+            yield f"{share:.0%}", n, *rates, percent(wrong["family"], studies)
+
+
 def dunnett(studies: int) -> Rows:
     """Item 8: four starts, none better; and how often one that is 3 standard deviations better is found."""
     yield "standard deviations, baseline first", "seeds", "any false claim", "power", "power of t tests by Bonferroni"
@@ -111,10 +141,11 @@ def dunnett(studies: int) -> Rows:
             yield spreads, n, *(percent(found[what], studies) for what in ("false", "power", "alone"))
 
 
-def _family(table: np.ndarray) -> list[bool]:
+def _family(table: np.ndarray, shared: float = np.nan) -> list[bool]:
     """Which starts are claimed to differ from the first, together at 5 %."""
     pool = Pool.of(list(table))
-    claims = [pool.claim(evidence(row - table[0]), len(table) - 1).interval() for row in table[1:]]
+    found = [replace(evidence(row - table[0]), shared=shared, shared_df=180) for row in table[1:]]
+    claims = [pool.claim(each, len(found)).interval() for each in found]
     return [not claim.low <= 0 <= claim.high for claim in claims]
 
 
@@ -177,7 +208,7 @@ def _fixed(effect: float, power: float) -> int:
     return next(n for n in range(2, 200) if power_to_confirm(Evidence(effect, 1.0, n, n - 1)) >= min(power, 0.999))
 
 
-TABLES = (patients, needed, sequential, dunnett, pace, *verdict_claims.TABLES)
+TABLES = (patients, sources, needed, sequential, dunnett, pace, *verdict_claims.TABLES)
 
 
 def lines(table: Callable[[int], Rows], studies: int, stamp: str) -> str:

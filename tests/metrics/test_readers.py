@@ -15,6 +15,31 @@ def test_it_is_obuchowski_and_rockettes_method_on_van_dykes_data():
     assert found.p_value() == pytest.approx(0.05166569, rel=1e-4)
 
 
+@pytest.mark.parametrize("n", [3, 5, 10])
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.9])
+def test_a_second_source_of_variance_makes_no_interval_narrower_and_the_truth_is_covered(n, share):
+    """A normal difference of 0, of whose variance the patients have a share that 180 of them estimate."""
+    generator, num, missed = np.random.default_rng(n), 2000, 0
+    values = generator.normal(size=(num, n)) * np.sqrt((1 - share) * n) + np.sqrt(share) * generator.normal(
+        size=(num, 1)
+    )
+    patients = share * generator.chisquare(180, size=num) / 180
+    for row, shared in zip(values, patients, strict=True):
+        found = Evidence(row.mean(), row.var(ddof=1), n, n - 1, shared, 180)
+        interval, alone = found.interval(), stats.t.ppf(0.975, n - 1) * stats.sem(row)
+        assert interval.high - interval.estimate >= alone * (1 - 1e-9)
+        missed += not interval.low <= 0 <= interval.high
+        assert (found.p_value() < 0.05) == (not interval.low <= 0 <= interval.high)
+    assert missed <= stats.binom.ppf(0.999, num, 0.055)
+
+
+def test_equivalence_needs_the_trainings_alone_to_show_it_too():
+    found = Evidence(0.0, 3 * 0.01**2, 3, 2, 0.1 * 0.01**2, 180)
+    alone = Evidence(0.0, 3 * 0.01**2, 3, 2)
+    assert found.equivalence_p(0.03) >= alone.equivalence_p(0.03)
+    assert found.interval(0.9).high >= alone.interval(0.9).high
+
+
 def test_without_patients_it_is_students_t():
     values = np.array([0.01, 0.03, 0.02, 0.05])
     found, (t, p) = evidence(values), stats.ttest_1samp(values, 0)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transfusion.metrics import evidence
-from transfusion.verdict.families import Pool, critical, holm_levels, within
+from transfusion.metrics import Evidence, evidence
+from transfusion.verdict.families import SHARED_BASELINE, Claim, Pool, critical, holm_levels, within
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,10 @@ def test_intervals_hold_together():
     for _ in range(100):
         covered += not any(map(is_shown, family(generator.normal(size=(4, 5)))))
     assert covered >= stats.binom.ppf(0.001, 100, 0.94)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.9])
+def test_patients_make_no_interval_of_a_family_narrower(share):
+    alone, both = (Evidence(0.02, 0.03**2, 3, 6, shared, 180) for shared in (np.nan, share * 0.03**2 / 3 / (1 - share)))
+    without, found = (Claim(one, 3, SHARED_BASELINE) for one in (alone, both))
+    assert found.interval().high >= without.interval().high

@@ -86,7 +86,7 @@ class Claim:
         found = self.evidence
         if found.reason or not found.error > 0:
             return found.interval(level)
-        margin = critical(self.num, found.df, level, self.correlation) * found.error
+        margin = max(critical(self.num, df, level, self.correlation) * error for error, df in found.sides)
         return Interval(found.estimate, found.estimate - margin, found.estimate + margin, found.n)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from scipy.special import chdtri, nctdtr, stdtrit
+from scipy.special import chdtri, nctdtr
 
 from transfusion.metrics import Evidence
 
@@ -71,14 +71,20 @@ def patients_to_confirm(seen: Evidence, num_patients: int) -> int | None:
 
 def power_to_confirm(found: Evidence, level: float = 0.95) -> float:
     """Chance that the interval leaves 0 out, if the difference is ``found.estimate``."""
-    effect, limit = abs(found.estimate) / found.error, float(stdtrit(found.df, (1 + level) / 2))
+    effect, limit = abs(found.estimate) / found.error, _limit(found, level)
     return float(1 - nctdtr(found.df, effect, limit))
 
 
 def power_to_show_equal(found: Evidence, margin: float, level: float = 0.95) -> float:
     """Chance that two one-sided tests show a difference under ``margin``, if there is none."""
-    limit = float(stdtrit(found.df, level))
+    limit = _limit(found, 2 * level - 1)
     return max(0.0, float(2 * nctdtr(found.df, -margin / found.error, -limit) - 1))
+
+
+def _limit(found: Evidence, level: float) -> float:
+    """Half the width of its interval in standard errors."""
+    interval = found.interval(level)
+    return (interval.high - interval.low) / 2 / found.error
 
 
 def _trainings(seen: Evidence, power: PowerOf) -> Needed | None:
