@@ -1,4 +1,4 @@
-"""Tile, table and sentence say the same of a start that was there before anybody looked."""
+"""Tile, table, picture and sentence say the same of when a start reaches the target."""
 
 import math
 
@@ -7,17 +7,18 @@ from planted import Planted
 
 from transfusion.report.costs import reaches
 from transfusion.report.effects import section
+from transfusion.report.first import first
+from transfusion.report.glossary import WORDS
 from transfusion.report.material import Material
 from transfusion.report.parts import Table, flat
 from transfusion.runs.store import Store
 from transfusion.spec import RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
 
 
-@pytest.fixture
-def material(tmp_path):
-    """A study whose pretrained runs were at the threshold by their first evaluation."""
-    frame = Planted({"random": 1.0, "pretrained": 30.0}, tops={}, num_seeds=5, noise=0.003).frame(1)
-    store, train = Store(tmp_path), TrainSpec(steps=int(frame["step"].max()))
+def recorded(folder, planted, **columns):
+    """A study with the curves that were planted; ``columns`` are further metrics of every evaluation."""
+    frame = planted.frame(1)
+    store, train = Store(folder), TrainSpec(steps=int(frame["step"].max()))
     keys = list(frame.groupby(["scheme", "seed"], sort=False))
     runs = [
         RunSpec(task=TaskSpec(), model="m", scheme=SchemeSpec(name=name), seed=seed, train=train)
@@ -28,8 +29,22 @@ def material(tmp_path):
         files = store.run(run.id)
         files.begin(run, {})
         for row in rows.to_dict("records"):
-            files.append({"step": row["step"], "loss": 1.0, "auc": row["auc"], "time_s": 0.1 * row["step"]})
+            more = {name: of(row) for name, of in columns.items()}
+            files.append({"step": row["step"], "loss": 1.0, "auc": row["auc"], "time_s": 0.1 * row["step"], **more})
     return Material(store)
+
+
+@pytest.fixture
+def material(tmp_path):
+    """A study whose pretrained runs were at the target by their first evaluation."""
+    return recorded(tmp_path, Planted({"random": 1.0, "pretrained": 30.0}, tops={}, num_seeds=5, noise=0.003))
+
+
+@pytest.fixture
+def timed(tmp_path):
+    """A study whose pretrained runs reach the target four times sooner, and end higher."""
+    fast = {"random": 1.0, "pretrained": 4.0}
+    return recorded(tmp_path, Planted(fast, tops={"pretrained": 0.96}, num_seeds=5, noise=0.003, every=None))
 
 
 def test_a_bound_in_steps_goes_with_the_bound_in_times(material):
@@ -40,4 +55,59 @@ def test_a_bound_in_steps_goes_with_the_bound_in_times(material):
     table = next(part for part in flat(section(material).parts) if isinstance(part, Table))
     cells = {row[0].text: row for row in table.rows}["pretrained"]
     assert cells[3].text == f"≥ {speed.low:.2f}"
-    assert cells[4].text == found["pretrained"].time
+    assert cells[4].text == found["pretrained"].count
+
+
+def test_the_arrow_runs_between_the_steps_that_the_table_gives(timed):
+    found, (axes,) = reaches(timed), first(timed).picture.draw().axes
+    (ends,) = [line.get_xdata() for line in axes.lines if line.get_marker() == "|"]
+    assert list(ends) == pytest.approx([found["pretrained"].steps, found["random"].steps])
+    said = max((text.get_text() for text in axes.texts if "sooner" in text.get_text()), key=len)
+    assert float(said.split()[0]) == pytest.approx(ends[1] / ends[0], rel=0.05)
+
+
+def test_no_arrow_is_drawn_that_would_be_lettered_with_another_number(tmp_path):
+    slow = Planted({"random": 1.0, "pretrained": 1.0}, tops={}, num_seeds=5, noise=0.003, every=None)
+    (axes,) = first(recorded(tmp_path, slow)).picture.draw().axes
+    assert not [line for line in axes.lines if line.get_marker() == "|"]
+    assert not [text for text in axes.texts if "gap" in text.get_text()]  # nor a gap between what is equally good
+
+
+def test_a_gap_is_drawn_where_it_is_shown(timed):
+    (axes,) = first(timed).picture.draw().axes
+    assert [text for text in axes.texts if "gap +" in text.get_text()]
+
+
+def test_steps_come_first_and_times_are_a_note(timed):
+    found = reaches(timed)
+    tile = first(timed).tiles[1]
+    assert tile.value == f"{found['pretrained'].count} against {found['random'].count}"
+    assert found["random"].time in tile.note
+
+
+def test_what_starts_are_timed_to_is_not_called_as_cut_offs_are(timed):
+    caption = first(timed).picture.caption
+    assert "threshold" not in caption
+    assert "target" in WORDS
+    assert f"{timed.verdict.rise.start:.3f}" in caption  # where the rise begins, as the level hangs on it
+
+
+def test_a_picture_says_where_its_curves_are_cut(tmp_path):
+    low = Planted({"random": 1.0, "pretrained": 4.0}, tops={"pretrained": 0.96}, floor=0.1, every=None)
+    material = recorded(tmp_path, low)
+    for draw in (first(material).picture.draw, first(material).picture.narrow):
+        (axes,) = draw().axes
+        assert f"cut at {axes.get_ylim()[0]:.2f}" in axes.get_title("left")
+
+
+def test_a_picture_of_whole_curves_says_nothing_of_a_cut(tmp_path):
+    high = Planted({"random": 1.0, "pretrained": 4.0}, tops={}, num_seeds=5, noise=0.003, floor=0.8, every=None)
+    (axes,) = first(recorded(tmp_path, high)).picture.draw().axes
+    assert "cut" not in axes.get_title("left")
+
+
+def test_where_validation_picks_the_end_is_told_apart_from_the_end_of_the_curve(tmp_path, timed):
+    steep = Planted({"random": 1.0, "pretrained": 4.0}, tops={"pretrained": 0.96}, every=None)
+    picked = recorded(tmp_path / "picked", steep, val_auc=lambda row: -abs(row["step"] - 100))
+    assert "validation" in first(picked).picture.caption
+    assert "validation" not in first(timed).picture.caption

@@ -1,4 +1,4 @@
-"""Steps and time that each start needs to reach the threshold."""
+"""Steps and time that each start needs to reach the target."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transfusion.verdict.wording.course import seconds
 
 @dataclass(frozen=True)
 class Reach:
-    """When the trainings of one start reach the threshold.
+    """When the trainings of one start reach the target.
 
     Attributes:
         steps: geometric mean over trainings; where only one end of the speed-up is known, the steps that go with it.
@@ -30,14 +30,27 @@ class Reach:
     step_s: float
 
     @property
+    def count(self) -> str:
+        """Steps, in words."""
+        return f"{self._sign}{max(1, self.steps):,.0f}"
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether its time is known, and not bounded only."""
+        return not (self._sign or math.isnan(self.step_s))
+
+    @property
     def time(self) -> str:
-        """In words: seconds, or steps where the time of a step is not known."""
-        sign = "> " if self.is_least else "≤ " if self.is_most else ""
-        return sign + (f"{self.steps:,.0f} steps" if math.isnan(self.step_s) else seconds(self.steps * self.step_s))
+        """Of a training, in words; empty where that of a step is not known."""
+        return "" if math.isnan(self.step_s) else f"{self._sign}{seconds(self.steps * self.step_s)}"
+
+    @property
+    def _sign(self) -> str:
+        return "> " if self.is_least else "≤ " if self.is_most else ""
 
 
 def reaches(material: Material) -> dict[str, Reach]:
-    """Start -> when it reaches the threshold, at the largest data size; empty where there is no threshold."""
+    """Start -> when it reaches the target, at the largest data size; empty where there is none."""
     rise = material.verdict.rise
     if math.isnan(rise.start) or not rise.is_clear:
         return {}

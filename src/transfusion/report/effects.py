@@ -13,8 +13,9 @@ from transfusion.report.glossary import plain
 from transfusion.report.material import Material
 from transfusion.report.opening import said
 from transfusion.report.parts import Bar, Cell, Fold, Listing, Part, Said, Section, Table
-from transfusion.verdict.effects import Effect
+from transfusion.verdict.effects import RISE_SHARE, Effect
 from transfusion.verdict.numbers import RATIO, SIGNED, brief, mean_and_sd
+from transfusion.verdict.numbers import level as level_of
 from transfusion.verdict.statement import OPENING, TITLES
 
 MOST_SENTENCES = 3  # the table says the rest
@@ -52,7 +53,7 @@ def _table(material: Material) -> Table:
     ends = _bars([each.claim("final_difference") for each in effects.values()], is_ratio=False)
     paces = _bars([each.claim("speedup") for each in effects.values()], is_ratio=True)
     columns = ["start", f"final {title}", f"difference to {verdict.baseline}", "times sooner"]
-    columns += ["to the threshold"] if reach else []
+    columns += [f"steps to {title} {level_of(verdict.rise.level(RISE_SHARE))}"] if reach else []
     rows = []
     for name, level in verdict.levels.items():
         effect = effects.get(name)
@@ -64,7 +65,7 @@ def _table(material: Material) -> Table:
         ]
         if reach:
             found = reach.get(name)
-            row.append(Cell(found.time, found.steps, f"{found.steps:,.0f} steps") if found else Cell("-", math.nan))
+            row.append(Cell(found.count, found.steps, found.time) if found else Cell("-", math.nan))
         rows.append(tuple(row))
     caption = (
         f"Every start against {verdict.baseline}, paired over seeds: mean ± standard deviation, and the 95 % intervals "

@@ -21,11 +21,12 @@ from transfusion.report.parts import First, Picture, Said, Tile
 from transfusion.report.table import schemes_of
 from transfusion.verdict import Verdict
 from transfusion.verdict.effects import RISE_SHARE, Effect
-from transfusion.verdict.numbers import SIGNED, inverse, level, measured, number
+from transfusion.verdict.numbers import SHARE, SIGNED, inverse, level, measured, number
 from transfusion.verdict.statement import OPENING
 
 MOST_LINES = 6  # what a reader takes in before the first scroll
 LEAD = ("decision", "numbers")
+SAME_RATIO = 0.05  # relative; what is drawn may differ so much from what is said
 
 
 def first(material: Material) -> First:
@@ -63,11 +64,26 @@ def _picture(material: Material) -> Picture | None:
         return None
     verdict = material.verdict
     reach = verdict.rise.level(RISE_SHARE) if verdict.rise.is_clear else math.nan
-    shown = Headline(material.judge.title, lines, reach, _sooner(material, lines, reach), _apart(verdict, lines))
+    last = max(float(line.steps[-1]) for line in lines)
+    shown = Headline(material.judge.title, lines, reach, _sooner(material, last), _apart(verdict, lines))
     draw, narrow = (partial(headline, shown, is_narrow) for is_narrow in (False, True))
-    reached = f" Dotted: the threshold, {material.judge.title} {level(reach)}." if not math.isnan(reach) else ""
-    caption = f"Mean over the trainings of each start, with the range of all.{reached}"
-    return Picture("headline", draw, caption, _alt(verdict, lines), narrow=narrow)
+    return Picture("headline", draw, " ".join(_caption(material, shown)), _alt(verdict, lines), narrow=narrow)
+
+
+def _caption(material: Material, shown: Headline) -> Iterator[str]:
+    title, rise = shown.title, material.verdict.rise
+    yield "Mean over the trainings of each start, with the range of all."
+    if not math.isnan(shown.level):
+        yield (
+            f"Dotted: the target {title}, {level(shown.level)}. It is {number(RISE_SHARE, SHARE)} of the way from "
+            f"{material.verdict.baseline}'s first evaluation ({level(rise.start)}) to its end."
+        )
+    if shown.sooner:
+        first, second = sorted((shown.sooner.first, shown.sooner.second))
+        yield f"The arrow runs from step {first:,.0f} to {second:,.0f}: geometric means of when trainings reach it."
+    picked_by = material.judge.picked_by
+    if picked_by in material.whole and material.whole[picked_by].notna().any():
+        yield f"Curves end at the last step; the final {title} is that of the step that validation images pick."
 
 
 def _lines(material: Material) -> Iterator[Line]:
@@ -91,20 +107,21 @@ def _pair(verdict: Verdict) -> tuple[str, ...]:
     return (effect.start.name, effect.against) if effect else (verdict.baseline,)
 
 
-def _sooner(material: Material, lines: tuple[Line, ...], reach: float) -> Gap | None:
-    """Where the mean curves of both reach the threshold; nothing where one of them does not, or no speed is shown."""
+def _sooner(material: Material, last: float) -> Gap | None:
+    """Between the steps that the table gives; only where their ratio is what is claimed."""
     effect = material.verdict.advice.effect
-    # "the same" has a gap too, but one that was not shown: an arrow would claim it
-    if effect is None or math.isnan(reach) or effect.pace in ("unknown", "same"):
+    if effect is None or effect.pace not in ("faster", "slower"):
         return None
-    named = {line.name: line for line in lines}
-    places = [_crossing(named[name], reach) for name in _pair(material.verdict) if name in named]
-    known = [place for place in places if place is not None]
-    if len(known) < 2:
+    found, speed = reaches(material), effect.claim("speedup")
+    own, other = found.get(effect.start.name), found.get(effect.against)
+    if own is None or other is None or max(own.steps, other.steps) > last:
         return None
-    speed = effect.claim("speedup")
-    words = _times(speed) if effect.pace == "faster" else _times(inverse(speed))
-    return Gap(known[0], known[1], f"{words} {'sooner' if effect.pace == 'faster' else 'later'}")
+    is_faster = effect.pace == "faster"
+    claimed = speed if is_faster else inverse(speed)
+    seen = other.steps / own.steps if is_faster else own.steps / other.steps
+    if not math.isclose(seen, claimed.low if math.isinf(claimed.high) else claimed.estimate, rel_tol=SAME_RATIO):
+        return None
+    return Gap(own.steps, other.steps, f"{_times(claimed)} {'sooner' if is_faster else 'later'}")
 
 
 def _times(speed: Interval) -> str:
@@ -112,23 +129,11 @@ def _times(speed: Interval) -> str:
     return f"≥ {short(speed.low)} times" if math.isinf(speed.high) else f"{short(speed.estimate)} times"
 
 
-def _crossing(line: Line, reach: float) -> float | None:
-    """The step at which a drawn curve meets a height; what is claimed is timed run by run, see ``Curve.crossing``."""
-    above = np.flatnonzero(line.mean >= reach)
-    if not len(above):
-        return None
-    after = int(above[0])
-    if after == 0:
-        return float(line.steps[0])
-    steps, mean = line.steps[after - 1 : after + 1], line.mean[after - 1 : after + 1]
-    return float(np.interp(reach, mean, steps))
-
-
 def _apart(verdict: Verdict, lines: tuple[Line, ...]) -> Gap | None:
-    """The bracket at the last step; only where what is claimed is of that step, and not where validation picks one."""
+    """The bracket at the last step; only of a difference that is shown, and where what is claimed is of that step."""
     effect = verdict.advice.effect
     named = {line.name: float(line.mean[-1]) for line in lines}
-    if effect is None or not set(_pair(verdict)) <= set(named):
+    if effect is None or not effect.is_apart or not set(_pair(verdict)) <= set(named):
         return None
     own, other = (named[name] for name in _pair(verdict))
     # with a validation split the claim is about another step than the last one shown
@@ -188,10 +193,12 @@ def _pace(material: Material, effect: Effect) -> Tile | None:
     own, other = found.get(effect.start.name), found.get(effect.against)
     if own is None or other is None:
         return None
-    title = f"To {material.judge.title} {level(material.verdict.rise.level(RISE_SHARE))}"
     mark = "clear" if effect.pace != "unknown" else _mark(effect.speedup.low, effect.speedup.high, 1)
     note = ": ".join(filter(None, (_fewer(speed), _PACE_WORDS[effect.pace])))
-    return Tile(title, f"{own.time} against {other.time}", note, mark)
+    if own.is_timed and other.is_timed:
+        note += f". About {own.time} against {other.time} of training"
+    title = f"Steps to {material.judge.title} {level(material.verdict.rise.level(RISE_SHARE))}"
+    return Tile(title, f"{own.count} against {other.count}", note, mark)
 
 
 def _fewer(speed: Interval) -> str:
@@ -200,8 +207,8 @@ def _fewer(speed: Interval) -> str:
         return ""
     if math.isinf(speed.high) or speed.low == 0:
         bound = f"at least {short(speed.low)}" if math.isinf(speed.high) else f"at most {short(speed.high)}"
-        return f"{bound} times fewer steps"
-    return f"{short(speed.estimate)} ({short(speed.low)} to {short(speed.high)}) times fewer steps"
+        return f"{bound} times fewer"
+    return f"{short(speed.estimate)} ({short(speed.low)} to {short(speed.high)}) times fewer"
 
 
 def short(value: float) -> str:

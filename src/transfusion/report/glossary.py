@@ -22,6 +22,7 @@ WORDS = {
     "sensitivity": "The share of positive cases that are called positive.",
     "specificity": "The share of negative cases that are called negative.",
     "threshold": "The score from which a case is called positive.",
+    "target": "The level that starts are timed to: 80 % of the way from the baseline's first evaluation to its end.",
     "interval": "The values that fit what was seen: of 100 such 95 % intervals, 95 hold the true value.",
     "training": "One run of a network from first to last step; each has a seed, which decides every draw in it.",
     "seed": "The number that decides every random draw of a training. Starts are compared seed by seed.",

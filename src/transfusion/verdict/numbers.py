@@ -60,7 +60,7 @@ def ends(interval: Interval, form: str) -> str:
 
 def _beside(value: float, form: str) -> str:
     """A number with as many digits as show on which side of no effect it lies."""
-    if form not in NULL or value == NULL[form]:
+    if form not in NULL or value == NULL[form] or not math.isfinite(value):
         return number(value, form)
     finer = (f"{form[:-2]}{digits}f" for digits in range(int(form[-2]), MOST_DIGITS))
     shown = [number(value, each) for each in finer]
@@ -92,10 +92,12 @@ def brief(interval: Interval, form: str) -> str:
     Examples:
         >>> brief(Interval(2, 1.5, math.inf, 3), RATIO), brief(Interval(0.01, -0.01, 0.03, 3), SIGNED)
         ('≥ 1.50', '+0.010 [-0.010, +0.030]')
+        >>> brief(Interval(0.065, 0.0003, 0.131, 5), SIGNED)  # the end shows on which side of no effect it lies
+        '+0.065 [+0.0003, +0.131]'
     """
     if math.isnan(interval.estimate):
         return UNKNOWN
-    low, high = (number(end, form) for end in (interval.low, interval.high))
+    low, high = (_beside(end, form) for end in (interval.low, interval.high))
     if not interval.low <= interval.high or is_open(interval):
         return number(interval.estimate, form)
     if interval.high == math.inf:

@@ -47,8 +47,8 @@ class Headline:
 
     Attributes:
         title: of the metric.
-        level: the threshold; NaN for none.
-        sooner: between the steps at which baseline and start reach it; None where that is not known.
+        level: the target; NaN for none.
+        sooner: between the steps at which start and baseline reach it; None where that is not known.
         apart: between the ends of both; None where there is nothing to say.
     """
 
@@ -60,7 +60,7 @@ class Headline:
 
 
 def headline(shown: Headline, narrow: bool = False) -> Figure:
-    """Curves labelled at their ends, the threshold, the gap in steps and the gap at the end.
+    """Curves labelled at their ends, the target, the gap in steps and the gap at the end.
 
     Args:
         shown: what to draw.
@@ -77,10 +77,12 @@ def headline(shown: Headline, narrow: bool = False) -> Figure:
     if not np.isnan(shown.level):
         axes.axhline(shown.level, color=SOFT, linewidth=0.9, linestyle=(0, (2, 3)), zorder=1)
     if shown.sooner:
-        _sooner(axes, shown.sooner, shown.level, last)
+        _sooner(axes, shown, shown.sooner, last)
     _ends(axes, shown, last, high - low)
     axes.set_xlabel("optimiser steps", fontsize=LETTERS)
-    axes.set_title(f"held-out {shown.title}", fontsize=LETTERS, loc="left")
+    is_cut = any(float(line.mean.min()) < low for line in shown.lines)
+    beneath = f" (cut at {low:.2f}{'' if narrow else ': curves begin below'})" if is_cut else ""
+    axes.set_title(f"held-out {shown.title}{beneath}", fontsize=LETTERS, loc="left")
     axes.tick_params(labelsize=LETTERS - 0.5)
     axes.locator_params(nbins=4 if narrow else 6)
     return finished(figure)
@@ -105,17 +107,25 @@ def _curve(axes: Axes, line: Line) -> None:
     axes.plot(line.steps, line.mean, color=style.colour, linestyle=style.dash, linewidth=width)
 
 
-def _sooner(axes: Axes, gap: Gap, level: float, last: float) -> None:
-    """An arrow along the threshold, lettered below it."""
+def _sooner(axes: Axes, shown: Headline, gap: Gap, last: float) -> None:
+    """An arrow along the target, lettered below it where no mean curve is."""
+    level, ends = shown.level, (gap.first, gap.second)
     arrow = {"arrowstyle": "<->", "color": INK, "linewidth": 1.5, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", (gap.first, level), (gap.second, level), arrowprops=arrow, zorder=5)
+    axes.plot(ends, [level] * 2, linestyle="none", marker="|", markersize=9, markeredgewidth=1.5, color=INK, zorder=5)
+    right = max(*ends, *(_last_below(line, level) for line in shown.lines))  # no mean curve is below the target there
+    x, how = (right + 0.01 * last, "left") if right < 0.62 * last else (sum(ends) / 2, "center")
     box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
-    right = max(gap.first, gap.second) < 0.62 * last  # below the threshold no mean curve lies to the right of both
-    x, how = (max(gap.first, gap.second) + 0.01 * last, "left") if right else ((gap.first + gap.second) / 2, "center")
     axes.annotate(
         gap.text, (x, level), (0, -7), textcoords="offset points", ha=how, va="top", fontsize=LETTERS,
         fontweight="bold", bbox=box, zorder=6,
     )  # fmt: skip
+
+
+def _last_below(line: Line, level: float) -> float:
+    """The step from which on a mean curve stays above a level."""
+    below = np.flatnonzero(line.mean < level)
+    return float(line.steps[min(below[-1] + 1, len(line.steps) - 1)]) if len(below) else 0.0
 
 
 def _ends(axes: Axes, shown: Headline, last: float, height: float) -> None:

@@ -58,12 +58,17 @@ def cost(found: Findings) -> Iterator[Statement]:
     # an open interval has no estimate to reckon with: the end that is known bounds the time
     ratio = speedup.low if speedup.high == math.inf else speedup.high if speedup.low == 0 else speedup.estimate
     bound = "at most " if speedup.high == math.inf else "at least " if speedup.low == 0 else ""
-    own, base = seconds(known.base_s / ratio), ("at least " if known.is_least else "") + seconds(known.base_s)
+    own_s, median_s = known.base_s / ratio, known.step_s[0]
+    steps, base_steps = (f"{max(1, spent / median_s):,.0f}" for spent in (own_s, known.base_s))
+    own, base = seconds(own_s), seconds(known.base_s)
     median, least, most = (seconds(each) for each in known.step_s)
+    at_least, busy = "at least " if known.is_least else "", ""
+    if least != most:
+        busy = f"; the machine, more or less busy, took {least} to {most}"
     text = (
-        f"{effect.start.name} reaches {found.judge.title} {level(known.threshold)} after {bound}{own} of a training "
-        f"instead of {base}. Reckoned by {median} per step, evaluations included: the median of {trainings(known.n)}"
-        f"{'' if least == most else f'; the machine, more or less busy, took {least} to {most}'}."
+        f"{effect.start.name} reaches {found.judge.title} {level(known.threshold)} after {bound}{steps} steps instead "
+        f"of {at_least}{base_steps}: about {own} of a training instead of {base}. Reckoned by {median} per step, "
+        f"evaluations included: the median of {trainings(known.n)}{busy}."
     )
     outcome = "saved" if effect.pace == "faster" else "lost"
     yield Statement("cost", outcome, text, effect.start.name, effect.against, known.saved(speedup))
@@ -76,11 +81,11 @@ def seconds(value: float) -> str:
     """A time for people.
 
     Examples:
-        >>> seconds(0.0314), seconds(34.4), seconds(113), seconds(7260), seconds(1e7)
-        ('31 ms', '34 s', '1 min 53 s', '2 h 01 min', '116 days')
+        >>> seconds(0.849), seconds(34.4), seconds(113), seconds(7260), seconds(1e7)
+        ('850 ms', '34 s', '1 min 53 s', '2 h 01 min', '116 days')
     """
     if value < 1:
-        return f"{value * 1000:.0f} ms"
+        return f"{float(f'{value * 1000:.2g}'):.0f} ms"
     if value < 100:
         return f"{value:.2g} s"
     if value >= DAYS_FROM:

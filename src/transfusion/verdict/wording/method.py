@@ -19,9 +19,9 @@ def rules(found: Findings) -> list[str]:
         "pace decides.",
         f"Shown to be smaller means: two one-sided t tests at 5 % reject a difference of {margin:g} or more; that is, "
         "the 90 % interval lies within it. It is never concluded where a training failed, diverged or collapsed.",
-        f"The threshold is {RISE_SHARE:.0%} of the way from {baseline}'s mean {metric} at its first evaluation to its "
+        f"The target is {RISE_SHARE:.0%} of the way from {baseline}'s mean {metric} at its first evaluation to its "
         "mean over the last fifth of evaluations; it depends on the baseline's complete trainings alone.",
-        "A training has reached a threshold if any evaluation did; the step is read off a monotone fit. Those "
+        "A training has reached the target if any evaluation did; the step is read off a monotone fit. Those "
         "that never got there, or were there by their first evaluation, bound the speed-up and leave its interval "
         f"open. About the same speed means that the whole interval lies within {PACE_MARGIN:g} times.",
         "The number of trainings that would show equality is that with which these tests would rule out a difference "
