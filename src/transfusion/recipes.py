@@ -12,7 +12,7 @@ class Recipe:
     """A study, and what it shows.
 
     Attributes:
-        shows: one line for people.
+        shows: one line of description.
         study: everything that it takes.
     """
 

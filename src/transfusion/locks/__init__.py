@@ -23,7 +23,7 @@ PATIENCE_S = 60.0  # without any work of a lock's holder, before that is said
 
 @contextlib.contextmanager
 def held(lock: Path, what: str) -> Iterator[None]:
-    """Hold a lock, waiting for it if need be; whom it waits for is said at once.
+    """Hold a lock, waiting for it if necessary; its present holder is reported at once.
 
     Args:
         lock: its file.
@@ -61,7 +61,7 @@ def _wait(handle: filelock.BaseFileLock, lock: Path) -> None:
 
 
 def _processor_s(lock: Path) -> float | None:
-    """Processor time of a lock's holder and the processes that it started; None where that cannot be told."""
+    """Processor time of a lock's holder and the processes that it started; None where it is not known."""
     known = signature(lock)
     if known.get("host") != socket.gethostname():
         return None
@@ -130,7 +130,7 @@ def signature(lock: Path) -> dict[str, Any]:
 
 
 def holder(lock: Path) -> str:
-    """Who holds a lock, for people; a process that is stopped is said to be."""
+    """Who holds a lock, in words, and whether that process is stopped."""
     known = signature(lock)
     if not {"pid", "host", "since"} <= known.keys():
         return f"the process that holds {lock}"

@@ -1,4 +1,4 @@
-"""Intervals of an AUC by drawing patients anew, all draws at once."""
+"""Intervals of an AUC by resampling patients, all draws at once."""
 
 from __future__ import annotations
 

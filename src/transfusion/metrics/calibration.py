@@ -33,7 +33,7 @@ def reliability(outcomes: ArrayLike, probabilities: ArrayLike, num_bins: int = 1
     Args:
         outcomes: 0, 1 or NaN (unlabelled, left out), any shape.
         probabilities: 0 to 1, same shape.
-        num_bins: bins asked for. Equal probabilities are never parted, so that counts differ, and bins are fewer,
+        num_bins: number of bins. Equal probabilities are never parted, so that counts differ, and bins are fewer,
             where many are equal.
 
     Returns:

@@ -35,7 +35,7 @@ def evaluate(kind: Kind, scores: ArrayLike, labels: ArrayLike, positive: int | N
         0.5); ``brier``, mean squared distance of probability to outcome, 0 (best) to 1, over the events; ``ece``,
         class-wise expected calibration error with 15 equal bins, 0 (best) to 1; ``num_undefined_auc``, how many
         AUCs do not exist; ``collapsed``, 1 where the scores are the same for all examples (see ``is_constant``); and,
-        except for binary tasks, ``auc_<index>`` of each class or label by itself.
+        except for binary tasks, ``auc_<index>`` of each class or label alone.
 
     Raises:
         UnknownNameError: ``kind`` is none of the four.

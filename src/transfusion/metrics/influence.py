@@ -45,7 +45,7 @@ def weighted(found: Sequence[Influence], weights: Sequence[float]) -> Influence:
     """Of a weighted sum of metrics on the same patients, such as a mean over a curve or a difference of two models.
 
     Raises:
-        InputError: if the patients are not as many.
+        InputError: if the numbers of patients differ.
 
     Examples:
         >>> one = influence("accuracy", "binary", [[0.9, 0.1], [0.4, 0.6]], [0, 0])

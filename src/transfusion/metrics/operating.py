@@ -1,4 +1,4 @@
-"""A network as a test with a threshold: whom it finds, whom it spares, and how surely that is known."""
+"""A network as a test with a threshold: sensitivity, specificity and their intervals."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def contrast(a: Influence, b: Influence) -> Influence:
     """Of a metric of ``a`` minus that of ``b`` on the same patients.
 
     Raises:
-        InputError: if the patients are not as many.
+        InputError: if the numbers of patients differ.
     """
     return weighted([a, b], [1, -1])
 

@@ -48,8 +48,8 @@ def head(model: nn.Module) -> tuple[str, ...]:
         Names as in ``named_modules``; empty for a network without a head.
 
     Raises:
-        InputError: it cannot be told, as in detection, segmentation and multi-task networks, or ``transfusion_head``
-            names what does not exist.
+        InputError: it cannot be determined, as in detection, segmentation and multi-task networks, or
+            ``transfusion_head`` names what does not exist.
 
     Examples:
         >>> head(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2)))

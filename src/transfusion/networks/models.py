@@ -36,7 +36,7 @@ def build(name: str, num_outputs: int, channels: int = 3, image_size: int = 224)
     """Build a network for a task. No weights are downloaded, and global random state is not touched.
 
     The weights are those of the library's own initialisation at one fixed seed, wherever and whenever it is built;
-    the model carries ``transfusion_rebuild``, a function that draws them anew.
+    the model carries ``transfusion_rebuild``, a function that redraws them.
 
     Args:
         name: a torchvision or timm name; ``torchvision:NAME`` or ``timm:NAME`` says which (a bare name is looked up in

@@ -54,7 +54,7 @@ def carry_out(of: Replication, beside: Sequence[Path], workers: int | None, say:
 
 
 def conclude(folder: Path, beside: Sequence[Path] = ()) -> str:
-    """Judge every claim from what is on disk, and write page and table anew; the table, and where they are.
+    """Judge every claim from what is on disk, and rewrite page and table; returns the table and their paths.
 
     Args:
         folder: of a recipe.

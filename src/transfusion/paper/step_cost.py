@@ -56,7 +56,7 @@ def measured(run: RunSpec) -> StepCost:
     """Take a few steps of a run on images of noise, and evaluate some; after one of each that is not timed.
 
     Large images are timed small and scaled up by their area. On a processor one core is timed, by what it computes and
-    not by the clock, so that whoever else uses the machine does not count; all cores are taken to share the work.
+    not by the clock, so that other users of the machine do not count; all cores are taken to share the work.
     """
     machine = Machine(threads=1)
     machine.settle()

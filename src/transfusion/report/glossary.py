@@ -40,7 +40,7 @@ _TERM = re.compile(rf"(?<![\w-])(?:{'|'.join(sorted(map(re.escape, WORDS), key=l
 
 
 def plain(start: str) -> str:
-    """What a start is, for people who do not know its name; empty for one that has no plain name.
+    """A start in plain words; empty for one that has none.
 
     Examples:
         >>> plain("random"), plain("pretrained upto layer2"), plain("nobody")

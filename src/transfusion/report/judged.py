@@ -57,7 +57,7 @@ class Model:
         interval: of its AUC; NaN with a reason where it cannot be computed.
         outcomes, probabilities: (images, events); no rows where they are unknown.
         scores, labels: what they were made from.
-        patients: (images,) whom the images show; None where that is not known.
+        patients: (images,) the patient of each image; None where not known.
         validation: outcomes and probabilities of the same network on the validation split; None where not kept.
     """
 
@@ -74,7 +74,7 @@ class Model:
 
     @property
     def has_patients(self) -> bool:
-        """Whether it is known whom the images show."""
+        """Whether the patients of the images are known."""
         return self.patients is not None
 
     @property

@@ -78,7 +78,7 @@ class Material:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """One row per run and evaluation, as ``Study.frame`` gives it, and ``name``: start and size for people."""
+        """One row per run and evaluation, as ``Study.frame`` gives it, and ``name``: start and size in words."""
         frame = tidy(self.runs)
         named: pd.DataFrame = frame.assign(name=with_sizes(frame))
         return named
@@ -96,7 +96,7 @@ class Material:
 
     @cached_property
     def similarity(self) -> pd.DataFrame:
-        """How alike the networks are, by start and seed; see ``verdict.likeness.named``. Empty where not asked for."""
+        """How alike the networks are, by start and seed, see ``verdict.likeness.named``; empty without comparisons."""
         return named(self.frame, similarity(self.store))
 
     @cached_property

@@ -130,7 +130,7 @@ class Table:
     """A table that a reader can sort by any column. Columns of text lean left, of numbers right.
 
     Attributes:
-        is_folded: only the caption is seen until the table is asked for.
+        is_folded: only the caption is seen until a reader opens the table.
         is_stacked: on a phone every row is a block of its own, with the columns' names before the cells.
     """
 
@@ -160,7 +160,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Source:
-    """Text as stored, such as a spec; folded away until it is asked for."""
+    """Text as stored, such as a spec; folded away until a reader opens it."""
 
     title: str
     text: str
@@ -198,7 +198,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Fold:
-    """Parts that are folded away, and not printed, until they are asked for."""
+    """Parts that are folded away, and not printed, until a reader opens them."""
 
     title: str
     parts: tuple[Part, ...]
@@ -253,7 +253,7 @@ class Section:
 
     Attributes:
         anchor: unique on the page.
-        is_folded: only the title is seen until the section is asked for; folded sections are not printed.
+        is_folded: only the title is seen until a reader opens it; folded sections are not printed.
     """
 
     anchor: str

@@ -29,7 +29,7 @@ def page_of(store: Store, *, cache: Path | None = None) -> Path:
 def stamp_of(store: Store, *, examples: bool) -> str:
     """What a page of the study would be made from, in one short name.
 
-    Files are told apart by size and time, as ``make`` does it: a study of thousands of runs is looked at in a second.
+    Files are told apart by size and time, as ``make`` does it: a study of thousands of runs is checked in a second.
     The study's folder, whose name the page shows, and this program are sources too.
 
     Args:

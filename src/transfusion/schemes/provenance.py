@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Origin:
-    """One tensor: the rule that filled it, and what was asked for and got.
+    """One tensor: the rule that filled it, and its intended and actual moments.
 
     Attributes:
         tensor: its name.

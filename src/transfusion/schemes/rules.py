@@ -24,7 +24,7 @@ TOKEN_STD = 0.02  # of BERT, and of ViT's tokens and positions
 
 @dataclass(frozen=True)
 class Draw:
-    """Values for one tensor on the CPU, the rule that gave them, and the moments that it asked for."""
+    """Values for one tensor on the CPU, the rule that gave them, and the moments that it intended."""
 
     values: Tensor
     rule: str

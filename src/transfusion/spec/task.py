@@ -19,7 +19,7 @@ class Normalization(Spec):
     Attributes:
         mean, std: three values, or one for every channel. For grey images three become the one with which a filter
             that weighs the colours equally responds as it does to the same image in three channels.
-        source: where they come from, for people.
+        source: where they come from, in words.
 
     Examples:
         >>> Normalization(mean=(0.5,), std=(0.5,)).for_channels(3).mean
@@ -68,7 +68,7 @@ class TaskSpec(Spec):
         crop: what of a picture is scaled: its centre ``square``, or the square around the ``circle`` of a fundus
             photograph (see ``tasks.disc``; needs OpenCV).
         channels: 1 (grey), 3 (colour) or None: grey only if every picture is stored as grey.
-        labels: CSV file with one row per image (or several, joined by commas), where it is not found by itself.
+        labels: CSV file with one row per image (or several, joined by commas), where it is not found automatically.
         image_column, label_column, patient_column, split_column: columns of that file, where they are not found by
             themselves; ``none`` for the last two says that there is none.
         split_names: what names of splits mean that are not the usual ones: folder, cell or table -> ``train``,
@@ -85,9 +85,9 @@ class TaskSpec(Spec):
             Hounsfield units), where the file's own window or the range that is used is not meant.
         max_megapixels: pictures with more pixels are refused, for they take that many megabytes of memory three times.
         kind: of task, where the layout's choice (see ``tasks.layouts``) is not what is meant.
-        positive: class (binary) or first grade (graded) that counts as positive, where it is not found by itself.
+        positive: class (binary) or first grade (graded) that counts as positive, where it is not found automatically.
         val_fraction, test_fraction: share of patients cut off where the split is not given. A validation split picks
-            the evaluation at which a run is judged; none is cut unless it is asked for.
+            the evaluation at which a run is judged; none is cut by default.
         split_seed: decides that cut.
         leave_out_bad: leave unreadable files and unusable labels out (and list them) instead of stopping.
         normalize: mean and standard deviation that images are normalised by, the same for every start of a study:

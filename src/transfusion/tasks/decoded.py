@@ -2,7 +2,7 @@
 
 Everything is written beside its place under a lock and moved in when complete, so several processes may race
 and a kill at any moment leaves nothing broken. What is complete is read without a lock, so it may lie on a disk that
-cannot be written. Everything carries a checksum; what is damaged is made anew. Deleting the whole folder costs time,
+cannot be written. Everything carries a checksum; what is damaged is rebuilt. Deleting the whole folder costs time,
 nothing else.
 """
 

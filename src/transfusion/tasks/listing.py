@@ -97,7 +97,7 @@ class Arrays:
 
 
 class OnFirstUse:
-    """Rows of arrays that are read as a whole, once, when the first row is asked for."""
+    """Rows of arrays that are read as a whole, once, when the first row is requested."""
 
     def __init__(self, load: Callable[[], np.ndarray]) -> None:
         self._load = load
@@ -106,7 +106,7 @@ class OnFirstUse:
 
     def __call__(self, rows: Sequence[int]) -> list[np.ndarray]:
         """Return the arrays of these rows."""
-        with self._lock:  # rows are asked for from several threads
+        with self._lock:  # rows are requested by several threads
             if self._images is None:
                 self._images = self._load()
         return [self._images[row] for row in rows]

@@ -86,7 +86,7 @@ def load(spec: TaskSpec, cache: str | Path | None = None, progress: bool = False
     folder = decoded.folder(cache)
     listing = check(spec)
     memo = decoded.FactsMemo(folder, spec.data, pictures.inspect, pictures.hash_file)
-    # some files show only on decoding that they are damaged: they are remembered, and the splits cut anew without them
+    # some files show only on decoding that they are damaged: they are remembered, and the splits cut without them
     while True:
         facts = _look(memo, folder, listing, progress, spec.max_megapixels)
         known = patients.from_headers(listing, facts, spec)

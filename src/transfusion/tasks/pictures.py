@@ -191,7 +191,7 @@ def read(
 
     Args:
         path: the file, or one inside another.
-        image_size: side in pixels that is wanted in the end; a JPEG may come at no less than twice that.
+        image_size: final side in pixels; a JPEG may be decoded at no less than twice that.
         channels: 1 (luma, ITU-R 601) or 3.
         dtype: uint8, or uint16 for the full 16-bit range.
         window: of DICOM files; see ``dicom.pixels``.

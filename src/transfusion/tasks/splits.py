@@ -165,7 +165,7 @@ def complete(
         (n,) array of split names.
 
     Raises:
-        TaskError: when a split that was asked for comes out empty.
+        TaskError: when a requested split comes out empty.
     """
     split = np.array([name or "train" for name in given], dtype="<U5")
     units = list(patients) if patients is not None else [str(row) for row in range(len(split))]

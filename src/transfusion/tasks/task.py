@@ -47,7 +47,7 @@ class Task:
         metric: what the curves show: ``auc``.
         positive: binary: index of the positive class; graded: the first positive grade, whose score is the
             summed probability of it and all above; otherwise None.
-        splits: ``train``, ``val`` and ``test``, always all three; one that was asked to be empty has 0 rows.
+        splits: ``train``, ``val`` and ``test``, always all three; an empty one has 0 rows.
         mean, std: per channel, in 0..1 units: what normalisation subtracts and divides by.
         fingerprint: hash of the pictures' content, labels, splits and every setting that training sees.
         card: a data card that JSON can hold: counts, patients, warnings, what was left out and why.

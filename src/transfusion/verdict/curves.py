@@ -1,4 +1,4 @@
-"""A tidy frame as curves by data size, start and seed, and what each curve says by itself."""
+"""A tidy frame as curves by data size, start and seed, and what each curve says alone."""
 
 from __future__ import annotations
 

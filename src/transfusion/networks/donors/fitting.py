@@ -333,7 +333,7 @@ def _choose(tried: Sequence[_Try], wanted: _Wanted, given: Sequence[str]) -> tup
 
 
 def _same(one: _Try, other: _Try, wanted: _Wanted) -> bool:
-    """Whether both have the same body, and not merely a like one."""
+    """Whether both have the same body, value by value."""
     return all(
         torch.equal(one.fitted[n], other.fitted[n]) for n in wanted.body if n in one.fitted and n in other.fitted
     )

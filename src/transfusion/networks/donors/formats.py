@@ -35,7 +35,7 @@ class InputFormat:
         interpolation: how images were scaled.
         source: whose format this is, as a display name.
         channels: of the images; None where that is not told.
-        size: side of the images in pixels, where it is told.
+        size: side of the images in pixels, where it is given.
     """
 
     mean: tuple[float, ...]

@@ -15,7 +15,7 @@ _TABLE = re.compile(r"(?:.*\.)?relative_position_bias_table")
 
 
 def fitted(name: str, tensor: Tensor, wanted: Tensor, model: nn.Module) -> tuple[Tensor, str]:
-    """A donor's tensor in the shape that a model wants, as far as there is a rule for it.
+    """A donor's tensor in the shape that a model needs, as far as there is a rule for it.
 
     Args:
         name: of both.

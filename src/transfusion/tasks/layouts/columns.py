@@ -1,4 +1,4 @@
-"""Which column of a label table holds what, by usual names and by what is in it; what is unclear is asked."""
+"""Which column of a label table holds what, by usual names and by content; what is unclear is a question."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ PHANTOMS = {
 
 
 def read(spec: TaskSpec) -> Listing:
-    """List the pictures of a phantom; they are drawn when their pixels are asked for.
+    """List the pictures of a phantom; they are drawn when their pixels are needed.
 
     A split's first pictures stay the same when it is made longer.
 

@@ -247,6 +247,6 @@ class RowReader:
         from pyarrow.parquet import ParquetFile
 
         while len(self._held) >= GROUPS_HELD:
-            self._held.pop(next(iter(self._held)))  # the oldest: rows are asked for nearly in order
+            self._held.pop(next(iter(self._held)))  # the oldest: rows are requested nearly in order
         with ParquetFile(self._path) as file:
             self._held[group] = file.read_row_group(group, [self._column]).column(0)

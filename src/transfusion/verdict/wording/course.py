@@ -78,7 +78,7 @@ DAYS_FROM = 100 * 3600  # seconds
 
 
 def seconds(value: float) -> str:
-    """A time for people.
+    """A time in words.
 
     Examples:
         >>> seconds(0.849), seconds(34.4), seconds(113), seconds(7260), seconds(1e7)
