@@ -96,7 +96,7 @@ def chexpert(root: Path) -> None:
 
 
 def mimic_cxr_jpg(root: Path) -> None:
-    """MIMIC-CXR-JPG 2.1.0 (physionet.org/content/mimic-cxr-jpg): gzipped tables, ``files/p10/p.../s.../ID.jpg``."""
+    """MIMIC-CXR-JPG 2.1.0 (on PhysioNet): gzipped tables, ``files/p10/p.../s.../ID.jpg``."""
     draw, splits, labels, metadata = Draw(root), [], [], []
     for k in range(30):
         subject, study, dicom = 10000032 + k // 2, 50414267 + k, f"{k:08x}-0a1b2c3d-0a1b2c3d-0a1b2c3d-0a1b2c3d"
@@ -115,7 +115,7 @@ def mimic_cxr_jpg(root: Path) -> None:
 
 
 def vindr_cxr(root: Path) -> None:
-    """VinDr-CXR 1.0.0 (physionet.org/content/vindr-cxr): ``.dicom`` files, three readers in train, consensus in test.
+    """VinDr-CXR 1.0.0 (on PhysioNet): ``.dicom`` files, three readers in train, consensus in test.
 
     Code that reads it renames the test's "Other disease" to the train's "Other diseases".
     """
@@ -186,7 +186,7 @@ def ham10000_dataverse(root: Path) -> None:
 
 
 def isic_2019(root: Path) -> None:
-    """ISIC 2019 (challenge.isic-archive.com): one-hot classes of which UNK is empty, lesions in another table."""
+    """ISIC 2019: one-hot classes of which UNK is empty, lesions in another table."""
     draw, truth, metadata = Draw(root), [], []
     for k in range(32):
         draw.picture(f"ISIC_2019_Training_Input/ISIC_{k:07d}.jpg", colour=True)

@@ -71,7 +71,7 @@ def disease_of(name: str) -> str | None:
 
 
 NUM_CHEST = 112_120
-# training, validation and test pictures of the lists that the numbers of Table 5 fit (github.com/zoogzog/chexnet)
+# training, validation and test pictures of the lists that the numbers of Table 5 fit (zoogzog/chexnet)
 CHEST_COUNTS = {"train": 78_468, "val": 11_219, "test": 22_433}
 IMAGENET_COUNT, IMAGENET_CLASSES = 1_281_167, 1000
 

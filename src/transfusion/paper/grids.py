@@ -210,7 +210,7 @@ def _chest(choices: Choices) -> dict[str, StudySpec]:
     model = choices.model or (WITH_BATCH_NORM if choices.mini else "densenet121")
     usual = f"{'timm' if model == WITH_BATCH_NORM else 'torchvision'}:{model}"
     size = choices.image_size or (64 if choices.mini else 224)
-    # as the code behind Table 5 (github.com/zoogzog/chexnet): ten crops of 224 of 256 px, validation judges the rate
+    # as the code behind Table 5 (zoogzog/chexnet): ten crops of 224 of 256 px, validation judges the rate
     full = TrainSpec(
         lr=1e-4, weight_decay=1e-5, batch_size=128, epochs=30, eval_epochs=1, augment="resized_crop",
         schedule="plateau", patience=5, ten_crop=size,
