@@ -123,6 +123,7 @@ def find(path: Path) -> Trained:
 
 
 def _best(store: Store) -> tuple[RunFiles, str]:
+    """The finished run that is best on the validation split, and how it was chosen."""
     card, done = store.card(), [files for files in store.grid() if files.state == "done"]
     if not done:
         raise StoreError(f"No run of {store.folder} is finished.")
@@ -130,9 +131,10 @@ def _best(store: Store) -> tuple[RunFiles, str]:
     judged = {files: value for files in done if (value := _judged(files, metric.picked_by)) is not None}
     if not judged:
         raise SpecError(
-            f"{store.folder} has no validation split to choose a run by, and a choice by test images would flatter "
-            f"it. Name a run ({store.folder}/runs/ID), or cut such a split (--set task.val_fraction=0.1)."
+            f"{store.folder} has no validation split to choose a run by, and choosing by test images would be "
+            f"optimistic. Name a run ({store.folder}/runs/ID), or cut such a split (--set task.val_fraction=0.1)."
         )
+    # NaN, of a validation split without both classes, compares as neither more nor less: it must not be picked
     best = max(judged, key=lambda files: judged[files] if math.isfinite(judged[files]) else -math.inf)
     return best, f"best of {len(judged)} by {metric.picked_by} at step {best.final_weights()[1]}: {judged[best]:.4f}"
 
@@ -246,6 +248,7 @@ def _timm_network(trained: Trained) -> tuple[nn.Module, dict[str, Any]]:
 
     name, num = _bare(trained), len(trained.classes)
     channels: dict[str, Any] = {"in_chans": trained.channels} if trained.channels != 3 else {}
+    # the size only where it is needed: most of timm's networks take any, and refuse the argument
     for arguments in (channels, {**channels, "img_size": trained.image_size}) if timm.is_model(name) else ():
         if network := _like(trained, partial(timm.create_model, name, num_classes=num, **arguments)):
             return network, arguments
@@ -259,6 +262,7 @@ def _bare(trained: Trained) -> str:
 
 def _like(trained: Trained, build: Callable[[], nn.Module]) -> nn.Module | None:
     """Another library's network with the run's weights, if it takes them and computes the same."""
+    # names and shapes that fit are no proof: libraries differ in paddings and activations, which outputs show
     try:
         network = build()
         network.load_state_dict(trained.network.state_dict())

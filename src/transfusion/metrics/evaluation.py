@@ -79,6 +79,7 @@ def is_constant(scores: ArrayLike) -> bool:
         (True, False)
     """
     values = np.asarray(scores, dtype=np.float64)
+    # relative to the largest: probabilities of rare classes are small, and vary all the same
     return len(values) > 1 and bool((np.ptp(values, axis=0) <= SAME * np.abs(values).max(axis=0)).all())
 
 

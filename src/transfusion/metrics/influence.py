@@ -111,7 +111,7 @@ def influence(
         float(np.mean([each.value for each in defined])),
         np.mean([each.by_patient for each in defined], axis=0),
         np.sum([each.df for each in defined], axis=0),
-        min(each.num_positive for each in defined),
+        min(each.num_positive for each in defined),  # the rarest class: an interval is as rough as there
     )
 
 
