@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from transfusion import __version__
+from transfusion.metrics.registry import metric_of
 from transfusion.report.material import Material
 from transfusion.report.opening import without_paths
 from transfusion.report.parts import Fold, Part, Quote, Section, Table
@@ -152,10 +153,11 @@ def _of_networks(material: Material) -> Iterator[tuple[int, str]]:
     yield 24, f"Networks began from: {rules}; heads were drawn alike for all.{donor}"
     yield 25, _training(material.finished[0].spec().train, len(spec.seeds))
     picked = any(files.picked_path.exists() for files in material.finished)
+    by = metric_of(material.judge.picked_by).title  # of one class, too, a network is picked by the mean AUC
     yield (
         26,
         (
-            "The evaluation with the highest AUC on the validation images counted."
+            f"The evaluation with the highest {by} on the validation images counted."
             if picked
             else "The last step counted, without any choice."
         ),
