@@ -18,7 +18,7 @@ import torchvision
 from torch import nn
 
 from transfusion.errors import SpecError, StoreError, UnknownNameError
-from transfusion.files import reading, write_atomically, write_text
+from transfusion.files import lacks_memory, reading, write_atomically, write_text
 from transfusion.metrics import judging
 from transfusion.networks import models
 from transfusion.runs.run_files import RunFiles
@@ -176,9 +176,11 @@ def export(trained: Trained, to: str, folder: Path) -> list[str]:
     """
     if to not in get_args(Format):
         raise UnknownNameError.of("format", to, get_args(Format))
+    described = folder / "export.json"
+    described.unlink(missing_ok=True)  # written last: whatever is cut off, no weights lie beside another run's words
     lines = WRITERS[to](trained, folder)
     about = {**trained.about, "load": lines}
-    write_text(folder / "export.json", json.dumps(about, indent=2) + "\n")
+    write_text(described, json.dumps(about, indent=2) + "\n")
     return lines
 
 
@@ -238,6 +240,7 @@ def _write_timm(trained: Trained, folder: Path) -> None:
             "classifier": known.get("classifier"),
         },
     }
+    (folder / "config.json").unlink(missing_ok=True)
     write_weights(folder / "model.safetensors", network.state_dict())
     write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
 
@@ -268,7 +271,9 @@ def _like(trained: Trained, build: Callable[[], nn.Module]) -> nn.Module | None:
         network.load_state_dict(trained.network.state_dict())
         with torch.inference_mode():
             theirs, ours = network.eval()(trained.probe()), trained.network(trained.probe())
-    except (RuntimeError, TypeError, ValueError, AssertionError):
+    except (RuntimeError, TypeError, ValueError, AssertionError) as error:
+        if lacks_memory(error):
+            raise MemoryError(f"building {trained.run.model} for another library") from error
         return None
     return network if torch.allclose(theirs, ours, atol=TOLERANCE) else None
 

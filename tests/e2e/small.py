@@ -22,11 +22,11 @@ def pictures(folder):
     return folder
 
 
-def carry_out(data, folder):
+def carry_out(data, folder, model="cbr_tiny_small"):
     """The study on pictures of a folder, in another one; what it read of them is kept there too."""
     spec = StudySpec(
         task=TaskSpec(data=str(data), test_fraction=0.4),
-        model="cbr_tiny_small",
+        model=model,
         schemes=("random",),
         seeds=(0,),
         train=TrainSpec(steps=4, batch_size=4, eval_every=2, precision="float32"),

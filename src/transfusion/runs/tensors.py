@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,8 @@ def _save(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]
     try:
         save_file(tensors, path, metadata)
     except SafetensorError as error:  # it has no other kind, also for a full disk
-        raise OSError(str(error)) from error
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error)) from error
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -75,7 +78,12 @@ def save_pickled(values: Any, path: Path) -> None:
     """``torch.save``; what cannot be written is an OSError, as it is of any other file."""
     # given a path, torch writes by C++ and reports a full disk as a RuntimeError
     with path.open("wb") as file:
-        torch.save(values, file)
+        try:
+            torch.save(values, file)
+        except RuntimeError as error:  # of the archive that cannot be ended, after what could not be written to it
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
 
 
 def is_whole(path: Path) -> bool:
