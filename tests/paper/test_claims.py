@@ -319,14 +319,21 @@ def test_two_groups_of_networks_emerge_from_what_a_study_compares(monkeypatch):
     assert CLAIMS["G3"].judge(compared(monkeypatch, 0.3, 0.8)).outcome is C
 
 
-def along(*by_seed):
+def along(*by_seed, is_whole=False):
     """Shares along trainings on natural images, one list of (fraction, share) per seed."""
     rows = [
         {"start": "random", "seed": seed, "step": round(800 * fraction), "fraction": fraction, "share": share,
          "when": "before" if fraction == 0 else "after" if fraction == 1 else "during"}
         for seed, states in enumerate(by_seed) for fraction, share in states
     ]  # fmt: skip
-    return Evidence({"f14": Part(Planted({"random": 1.0}, {}).frame(0), gabor=pd.DataFrame(rows))})
+    part = Part(Planted({"random": 1.0}, {}).frame(0), gabor=pd.DataFrame(rows), has_levels=is_whole)
+    return Evidence({"f14": part})
+
+
+def test_a_miniature_cannot_show_that_gabors_never_come():
+    none = [[(0, 0.05), (0.5, 0.02), (1.0, 0.01 * seed)] for seed in range(3)]
+    assert CLAIMS["F3"].judge(along(*none, is_whole=True)).outcome is C
+    assert CLAIMS["F3"].judge(along(*none)).outcome is U
 
 
 def test_a_training_that_has_not_ended_says_nothing_of_its_last_filters():
