@@ -7,7 +7,7 @@ from transfusion.spec import StudySpec, TaskSpec, TrainSpec
 ONE_THREAD = Machine(accelerator="cpu", threads=1)
 
 
-def study(folder, cache, steps=300, seeds=(0, 1, 2)):
+def study(folder, cache, steps=150, seeds=(0, 1, 2)):
     task = TaskSpec(data="embedded:fundus", image_size=32, num_images=(200, 40, 100))
     train = TrainSpec(steps=steps, batch_size=16, eval_every=max(1, steps // 10), precision="float32")
     spec = StudySpec(task=task, model="cbr_tiny_small", schemes=("random", "kaiming"), seeds=seeds, train=train)

@@ -42,7 +42,7 @@ def here(pets):
 @pytest.fixture
 def trained(here, capsys):
     """The ids of two finished runs of a study in ``studies/pets``."""
-    sys.argv = ["transfusion", "study", *PETS[:-2], "--steps", "2", "--schemes", "random", "--seeds", "2"]
+    sys.argv = ["transfusion", "study", *PETS[:-2], *"--steps 2 --schemes random --seeds 2 --workers 0".split()]
     with pytest.raises(SystemExit):
         main()
     capsys.readouterr()

@@ -81,7 +81,7 @@ def comparing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str,
         killer.start()
         asked = RepresentationSpec(images=32, positions=8, measures=("cca",))
         one = study(tmp_path / name, tmp_path / "cache", representations=asked, schemes=("random",), seeds=(0,))
-        outcome = one.run(workers=1, progress=False, machine=ONE_THREAD)
+        outcome = one.run(workers=min(kills, 1), progress=False, machine=ONE_THREAD)
         killer.over.set()
         monkeypatch.undo()
         return one, outcome, killer.killed
