@@ -15,6 +15,12 @@ pytestmark = pytest.mark.slow
 Loader = Callable[..., Task]
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all: each set is decoded once."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.mark.parametrize(
     ("data", "kind", "num_outputs", "sizes"),
     [
