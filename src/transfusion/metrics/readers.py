@@ -58,8 +58,10 @@ class Evidence:
     @property
     def df(self) -> float:
         """Degrees of freedom of the squared error, by Satterthwaite; NaN where there is none."""
+        if not self.error > 0:  # first: one training has no spread and no degrees of freedom to divide by
+            return float("nan")
         uncertain = self.trainings**2 / self.spread_df + np.nan_to_num(self.shared) ** 2 / self.shared_df
-        return float(self.error**4 / uncertain) if self.error > 0 else float("nan")
+        return float(self.error**4 / uncertain)
 
     @property
     def sides(self) -> tuple[tuple[float, float], ...]:
