@@ -70,8 +70,10 @@ class Evidence:
         What is claimed holds by each of them. With few trainings Satterthwaite's degrees of freedom come out too high
         where patients add little: a second source of variance would then make an interval narrower.
         """
-        both, trainings = (self.error, self.df), (float(np.sqrt(self.trainings)), self.spread_df)
-        return tuple(side for side in (both, trainings) if side[0] > 0)
+        if not self.error > 0:
+            return ()
+        alone = float(np.sqrt(self.trainings))
+        return ((self.error, self.df), *([(alone, self.spread_df)] if alone > 0 else []))
 
     def interval(self, level: float = 0.95) -> Interval:
         """The wider of the t intervals by ``sides``, with the parts of its variance; NaN without an error."""

@@ -11,6 +11,7 @@ from transfusion.errors import InputError, UnknownNameError
 
 VALIDATION = "val_"
 CLASS_METRIC = "auc"  # the one that evaluations record class by class
+PICKED_BY = f"{VALIDATION}auc"  # one network is kept of a run, so all metrics are judged at its evaluation
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Metric:
         margin: smallest difference that matters, unless the user says otherwise.
         chance: what outputs that know nothing get, NaN where that depends on the task.
         limit: the best possible value.
+        least: the lowest possible value; values are checked against it and ``limit`` where it is finite.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Metric:
     margin: float = 0.01
     chance: float = float("nan")
     limit: float = 1.0
+    least: float = float("-inf")
 
     @property
     def column(self) -> str:
@@ -40,16 +43,16 @@ class Metric:
 
     @property
     def picked_by(self) -> str:
-        """The column that picks the evaluation at which it is final: the same on the validation split."""
-        return f"{VALIDATION}{self.name}"
+        """The column that picks the evaluation at which a run is final, whatever the metric."""
+        return PICKED_BY
 
 
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("auc", "AUC", higher_is_better=True, chance=0.5),
-        Metric("auprc", "AUPRC", higher_is_better=True, margin=0.02),
-        Metric("accuracy", "accuracy", higher_is_better=True),
+        Metric("auc", "AUC", higher_is_better=True, chance=0.5, least=0.0),
+        Metric("auprc", "AUPRC", higher_is_better=True, margin=0.02, least=0.0),
+        Metric("accuracy", "accuracy", higher_is_better=True, least=0.0),
         Metric("brier", "Brier", higher_is_better=False, limit=0.0),
         Metric("ece", "ECE", higher_is_better=False, limit=0.0),
         Metric("loss", "loss", higher_is_better=False, limit=0.0),
@@ -71,10 +74,6 @@ class _ClassMetric(Metric):
     @property
     def column(self) -> str:
         return f"{CLASS_METRIC}_{self.place}"
-
-    @property
-    def picked_by(self) -> str:
-        return f"{VALIDATION}{CLASS_METRIC}"  # a network is picked as a whole
 
 
 def metric_of(name: str, classes: Sequence[str] = ()) -> Metric:

@@ -230,14 +230,14 @@ def read(frame: pd.DataFrame, column: str, picked_by: str | None = None) -> list
         frame: see ``conclude``.
         column: what is judged.
         picked_by: column that picks the evaluation at which a run is final; that of the same metric on the validation
-            split if not given. Where there is none it is the last.
+            split if not given or not there. Where there is none it is the last.
 
     Raises:
         InputError: if a column is missing, or two runs share start, size and seed.
     """
     table = _checked(frame, column)
     grids: dict[int | None, dict[Start, dict[int, Curve]]] = {}
-    for first, curve in _split(table, column, picked_by or VALIDATION + column):
+    for first, curve in _split(table, column, picked_by if picked_by in table else VALIDATION + column):
         size = None if pd.isna(first["size"]) else int(first["size"])
         start = Start.of(first)
         runs = grids.setdefault(size, {}).setdefault(start, {})
@@ -254,12 +254,14 @@ def read(frame: pd.DataFrame, column: str, picked_by: str | None = None) -> list
 def _checked(frame: pd.DataFrame, judged: str) -> pd.DataFrame:
     missing = [column for column in [*NEEDED, judged] if column not in frame.columns]
     if missing:
-        raise InputError(f"The frame lacks {', '.join(missing)}; give a tidy frame as Study.frame() returns it.")
+        raise InputError(
+            f"The frame lacks {', '.join(missing)}; give a tidy frame with start (or scheme), seed, step and {judged}, "
+            "a row per evaluation, as Study.frame() returns it."
+        )
     absent = [column for column in (*PLAIN, "upto", "size") if column not in frame.columns]
     table: pd.DataFrame = frame.assign(**dict.fromkeys(absent))
     table = table.astype(dict.fromkeys(PLAIN, object)).fillna(PLAIN)
     table = table[np.isfinite(table[judged].to_numpy(np.float64, na_value=np.nan))]
-    table = table.drop_duplicates(["run", "step"], keep="last")  # a resumed run may have written a row again
     # a run that was never trained says nothing of training
     table = table[table.groupby("run")["step"].transform("max") > 0]
     return with_starts(table)

@@ -15,6 +15,7 @@ from transfusion.verdict.sequential import Looks
 from transfusion.verdict.tally import Tally
 
 WHOLE, SCALING = "pretrained", "mean_var"
+PLAIN = ("random", "kaiming", "default")  # schemes without a donor
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Findings:
         pairs: effects of starts against each other, such as ``pretrained`` against ``mean_var``.
         challenge: the start that ends highest against the main one; None where that is the main one or the baseline.
         scaling_share: share of the speed-up of ``whole`` that ``scaling`` gets too.
-        feature_reuse_share: the rest.
+        feature_reuse_share: the rest, which holds more than features: all that ``scaling`` does not have.
+        plain_shares: start without a donor, other than the baseline -> the same share of it.
         upto_shares: partial start -> share of the full speed-up that it gets, in the order of the frame; their
             intervals hold for all of them together (Bonferroni).
         smallest_upto: the first of them that is shown to have at least 95 % of it, or None.
@@ -61,6 +63,7 @@ class Findings:
     challenge: Effect | None = None
     scaling_share: Interval = field(default_factory=lambda: Interval.undefined(0, "there is nothing to share"))
     feature_reuse_share: Interval = field(default_factory=lambda: Interval.undefined(0, "there is nothing to share"))
+    plain_shares: dict[str, Interval] = field(default_factory=dict)
     upto_shares: dict[str, Interval] = field(default_factory=dict)
     smallest_upto: str | None = None
     modes: dict[str, tuple[str, str, Interval]] = field(default_factory=dict)

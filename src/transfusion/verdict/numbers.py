@@ -86,6 +86,16 @@ def is_open(interval: Interval) -> bool:
     return interval.low in (0, -math.inf) and interval.high == math.inf
 
 
+def fits_anything(interval: Interval, form: str) -> bool:
+    """Whether its ends say nothing, and so its estimate neither.
+
+    Examples:
+        >>> fits_anything(Interval(1.9, 0.01, 300, 3), RATIO), fits_anything(Interval(1.9, 0.5, 8, 3), RATIO)
+        (True, False)
+    """
+    return is_open(interval) or _is_wide(interval, form)
+
+
 def brief(interval: Interval, form: str) -> str:
     """An estimate with the ends of its interval, for a cell; the end that is known where the other has no limit.
 

@@ -27,7 +27,8 @@ from transfusion.verdict.details import (
     spread_of_modes,
 )
 from transfusion.verdict.effects import ENOUGH_OF_SPEEDUP, QUANTITIES, RISE_SHARE, Effect, Rise
-from transfusion.verdict.findings import SCALING, WHOLE, Findings
+from transfusion.verdict.findings import PLAIN, SCALING, WHOLE, Findings
+from transfusion.verdict.given import check_values, known_start, with_runs
 from transfusion.verdict.html import html
 from transfusion.verdict.likeness import read_likeness
 from transfusion.verdict.sequential import Looks
@@ -133,6 +134,7 @@ class Verdict(Findings):
             "pairs": {f"{pair.start.name} against {pair.against}": pair.to_dict() for pair in self.pairs},
             "scaling_share": self.scaling_share.to_dict(),
             "feature_reuse_share": self.feature_reuse_share.to_dict(),
+            "plain_shares": _plain(self.plain_shares),
             "upto": {"smallest": self.smallest_upto, "shares": _plain(self.upto_shares)},
             "batch_norm": {
                 scheme: {"best": best, "worst": worst, "area_difference": gap.to_dict()}
@@ -170,9 +172,10 @@ def conclude(
     everything is said of these test images only.
 
     Args:
-        frame: one row per run and evaluation, as ``Study.frame`` gives it: ``run scheme seed step`` and the metric;
-            ``batch_norm upto rest size`` where the study varies them. Runs may be missing, unfinished or diverged. With
-            ``val_METRIC``, the metric on a validation split, the end of a run is the evaluation that is highest there.
+        frame: one row per run and evaluation, as ``Study.frame`` gives it: ``start seed step`` and the metric; ``size``
+            where that varies, and ``scheme batch_norm upto rest`` instead of ``start`` where those are known. Runs may
+            be missing, unfinished or diverged. With ``val_auc`` (or else ``val_METRIC``), on a validation split, the
+            end of a run is the evaluation that is highest there, the one whose weights a study keeps.
         metric: a column where higher is better, by its name in ``metrics.METRICS``, ``auc:CLASS``, or as a ``Metric``
             of one's own.
         baseline: name of the start that the others are compared with.
@@ -190,9 +193,10 @@ def conclude(
         The verdict. Its starts are named by their labels, see ``SchemeSpec.label``.
 
     Raises:
-        InputError: if columns are missing, higher values of the metric are not better, the margin is not positive, or
-            two runs share start, size and seed.
-        UnknownNameError: if there is no such metric, or a pair names a start that is not there.
+        InputError: if columns are missing, higher values of the metric are not better, the margin is not positive, two
+            runs share start, size and seed, an evaluation stands in two rows, values lie outside what the metric can
+            be, or no run has one at its last evaluation.
+        UnknownNameError: if there is no such metric, or the baseline or a pair names a start that is not there.
 
     Source: Section 4 of the paper for the speed-ups and their split. We differ: intervals, an equivalence test and a
     threshold from a rule, 80 % of the baseline's rise, where a crossing is timed about as precisely as anywhere.
@@ -212,11 +216,13 @@ def conclude(
         raise InputError(
             f"A margin of {margin} leaves no room for an equivalence; give a positive difference, say 0.01."
         )
+    frame = with_runs(frame)
+    check_values(frame, judge, ended=runs is None)
     grids = read(frame, judge.column, judge.picked_by)
     tallies = count(with_starts(frame), grids, runs)
     if not grids:
         return Verdict(judge, baseline, margin, Rise(np.nan, np.nan, np.nan), tallies=tallies)
-    baseline = _called(baseline, grids[-1])
+    baseline = known_start(_called(baseline, grids[-1]), frame, runs)
     lost = {name: tally.lost for name, tally in tallies.items()}
     by_column = influences or {}
     contests = [Contest(grid, baseline, margin, lost, by_column.get(judge.column, {})) for grid in grids]
@@ -243,6 +249,7 @@ def conclude(
         challenge=_challenge(main, leading, each),
         scaling_share=scaling,
         feature_reuse_share=_rest_of(scaling),
+        plain_shares={called[one]: main.share(called[one], whole) for one in PLAIN if called.get(one) in schemes},
         upto_shares=upto_shares,
         smallest_upto=enough[0] if enough else None,
         modes={scheme: spread for scheme, spread in modes.items() if spread},

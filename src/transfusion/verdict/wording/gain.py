@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from transfusion.metrics import Interval
 from transfusion.verdict.effects import ENOUGH_OF_SPEEDUP, Effect
 from transfusion.verdict.findings import Findings
-from transfusion.verdict.numbers import RATIO, SHARE, SIGNED, measured, number
+from transfusion.verdict.numbers import RATIO, SHARE, SIGNED, ends, measured, number
 from transfusion.verdict.statement import Statement
 from transfusion.verdict.wording.opening import end_words, pace_words
 
-SPLIT = "How the head start splits into scale and features"
-MERE_SCALE = "How much of that head start is mere weight scale"
+HOW_MUCH = "How much of that head start {} has"
+THE_REST = "the rest is what it does not have"  # not "features": more than those sets it apart from the whole weights
 
 
 def statements(found: Findings) -> Iterator[Statement]:
@@ -43,26 +43,45 @@ def _scaling(found: Findings) -> Iterator[Statement]:
     """Only where there is a head start to split."""
     if not {found.whole, found.scaling} <= set(found.schemes) or found.schemes[found.whole].pace != "faster":
         return
-    share, part = found.scaling_share, found.schemes[found.scaling]
+    share, part, pair = found.scaling_share, found.schemes[found.scaling], _whole_against_scaling(found)
+    name = found.scaling
     if part.pace == "slower":
-        text = f"Scale alone does not help here: {found.scaling} is slower than {found.baseline}. "
-        outcome, text = "none", f"{text}So the whole head start is reuse of features."
-    # neither mere scale nor reuse is shown while the interval holds both
+        outcome, text = "none", f"{name} has none of that head start: it is slower than {found.baseline}."
+    # a share is one of a difference in pace, and that must be known itself
+    elif pair and pair.pace == "unknown":
+        outcome = "unknown"
+        text = f"{HOW_MUCH.format(name)}: not known, as {found.whole} is not shown to be faster or slower than {name}."
+    # neither a part nor the whole is shown while the interval holds both
     elif not share.is_known or (share.high >= 1 and share.low < ENOUGH_OF_SPEEDUP):
-        fits = f" (scale: {_possible(share)})" if share.is_known else _why(share)
-        outcome, text = "unknown", f"{SPLIT}: not known{fits}."
+        fits = f" ({ends(share, SHARE)} fits)" if share.is_known else _why(share)
+        outcome, text = "unknown", f"{HOW_MUCH.format(name)}: not known{fits}."
     elif share.low >= ENOUGH_OF_SPEEDUP:
         outcome, text = "all", _all_scale(found, found.schemes[found.whole], part)
     elif share.high <= 0:
-        outcome, text = "none", f"{MERE_SCALE}: none, with 95 % confidence; all of it is reuse of features."
-    # an upper bound, as an end at 0 or without limit, or an estimate that is itself a bound; see ``share_of_speedup``
-    elif share.low in (0, -math.inf) or (share.low < 0 and share.reason):
+        outcome, text = "none", f"{name} has none of that head start, with 95 % confidence."
+    # an upper bound: an end at 0 or without limit, an estimate that is itself a bound (see ``share_of_speedup``), or a
+    # share above 0 of a start that is not shown to be faster itself
+    elif share.low in (0, -math.inf) or (share.low < 0 and share.reason) or (share.low > 0 and part.pace != "faster"):
         high = number(share.high, SHARE)
-        outcome, text = "at most", f"{MERE_SCALE}: at most {high}, with 95 % confidence; the rest is reuse of features."
+        outcome, text = "at most", f"{name} has at most {high} of that head start, with 95 % confidence; {THE_REST}."
     else:
-        estimate = number(max(share.estimate, 0.0), SHARE)  # below 0: scale slows it down, by no part of a whole
-        outcome, text = "known", f"{MERE_SCALE}: {estimate} ({_possible(share)}); the rest is reuse of features."
-    yield Statement("scaling", outcome, text, found.scaling, found.whole, share)
+        outcome, text = "known", f"{name} has {measured(share, SHARE)} of that head start; {THE_REST}."
+    text = " ".join([text, *_without_donor(found)])
+    yield Statement("scaling", outcome, text, name, found.whole, share)
+
+
+def _whole_against_scaling(found: Findings) -> Effect | None:
+    return next((one for one in found.pairs if (one.start.name, one.against) == (found.whole, found.scaling)), None)
+
+
+def _without_donor(found: Findings) -> Iterator[str]:
+    """What starts that know nothing of the donor have of it: so much is owed to the baseline's scale alone."""
+    for name, share in found.plain_shares.items():
+        if share.is_known and found.schemes[name].pace == "faster":
+            yield f"{name}, which has no donor, has {measured(share, SHARE)}."
+        elif share.is_known:
+            estimate = number(share.estimate, SHARE)
+            yield f"{name}, which has no donor, has {estimate}, not shown to be faster than {found.baseline}."
 
 
 def _why(share: Interval) -> str:
@@ -70,24 +89,18 @@ def _why(share: Interval) -> str:
     return f", as {share.reason}".replace("%", " %") if share.reason and share.reason.startswith("it depends") else ""
 
 
-def _possible(share: Interval) -> str:
-    """What fits of a share that lies between nothing and all."""
-    low, high = max(share.low, 0.0), max(min(share.high, 1.0), 0.0)
-    if (low, high) == (0, 1):
-        return "anything from nothing to all of it"
-    return f"{number(low, SHARE)} to {'all of it' if high == 1 else number(high, SHARE)}"
-
-
 def _all_scale(found: Findings, whole: Effect, part: Effect) -> str:
     speeds = f"{number(part.speedup.estimate, RATIO)} against {number(whole.speedup.estimate, RATIO)} times"
-    text = f"Scale alone is at least as fast as {found.whole} ({speeds}): the features add no speed here."
+    text = f"{found.scaling} is at least as fast as {found.whole} ({speeds}): its scale is enough for speed here."
     if found.scaling_share.low < 1:
         least = number(ENOUGH_OF_SPEEDUP, SHARE)
-        text = f"Scale alone gives at least {least} of the head start ({speeds}): the features add little speed here."
-    pair = next((one for one in found.pairs if (one.start.name, one.against) == (found.whole, found.scaling)), None)
+        text = (
+            f"{found.scaling} has at least {least} of that head start ({speeds}): its scale is nearly enough for speed."
+        )
+    pair = _whole_against_scaling(found)
     if pair and pair.ends == "higher":
         gain = measured(pair.claim("final_difference"), SIGNED)
-        text = f"{text} They do add at the end: {found.judge.title} {gain}."
+        text = f"{text} {found.whole} does end higher: {found.judge.title} {gain}."
     return text
 
 

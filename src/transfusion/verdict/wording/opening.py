@@ -13,8 +13,8 @@ from transfusion.verdict.numbers import (
     RATIO,
     SHARE,
     SIGNED,
+    fits_anything,
     inverse,
-    is_open,
     level,
     listed,
     measured,
@@ -142,7 +142,7 @@ def end_words(found: Findings, effect: Effect) -> str:
         other = f"{level(effect.against_mean)} of {effect.against}"
         return f"{metric} {level(effect.final_mean)} at the end against {other}."
     difference = effect.claim("final_difference")
-    if math.isnan(difference.estimate):
+    if math.isnan(difference.estimate) or fits_anything(difference, SIGNED):
         return f"Final {metric}: not known."
     return f"Final {metric}: not known, {measured(difference, SIGNED)}."
 
@@ -156,7 +156,7 @@ def pace_words(effect: Effect) -> str:
         return f"It is {times(inverse(speed))} slower."
     if effect.pace == "same":
         return f"Speed: about the same, {measured(speed, RATIO)} times."
-    if math.isnan(speed.estimate) or is_open(speed):
+    if math.isnan(speed.estimate) or fits_anything(speed, RATIO):
         return "Speed: not known."
     return f"Speed: not known, {measured(speed, RATIO)} times."
 
@@ -176,9 +176,21 @@ def _certainty(found: Findings, decision: Decision, effect: Effect) -> Statement
     if smallest and not any(tally.lost for tally in found.tallies.values()):
         hidden = number(hidden_rate(smallest), SHARE)
         said.append(f"No training failed; with {smallest} each, a rate of failure up to {hidden} is not excluded.")
-    num = 2 * (len(found.schemes) + len(found.pairs)) + len(found.classes)
-    said += [f"{num} comparisons were made; brackets are wide enough to hold together."] if num > 2 else []
+    said += _together(found)
     return Statement("certainty", decision.outcome, " ".join(said), interval=difference)
+
+
+def _together(found: Findings) -> list[str]:
+    """How many claims hold together, and of what."""
+    of_sizes = sum(len(effects) for effects in list(found.by_size.values())[:-1])
+    starts = len(found.schemes) + len(found.pairs) + of_sizes
+    counts = {"ends": starts, "speeds": starts, "classes": len(found.classes), "batch-norm modes": len(found.modes)}
+    if (num := sum(counts.values())) <= 2:
+        return []
+    kinds = listed([kind for kind, count in counts.items() if count])
+    said = [f"{num} comparisons were made (of {kinds}); their brackets are wide enough to hold together."]
+    is_split = {found.whole, found.scaling} <= set(found.schemes)
+    return [*said, "A share of the head start is 95 % by itself."] if is_split else said
 
 
 def _covered(found: Findings, effect: Effect) -> str:
