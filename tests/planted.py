@@ -74,7 +74,14 @@ class Planted:
             seeds, steps = np.repeat(np.arange(self.num_seeds), len(self.steps)), np.tile(self.steps, self.num_seeds)
             runs = [f"{start}-{number}" for number in seeds]
             start_columns = {"scheme": start, "batch_norm": "identity", "upto": None, "rest": "random", "size": None}
-            columns = {"run": runs, **start_columns, "seed": seeds, "step": steps, "loss": 1.0, "auc": values.ravel().clip(0, 1)}
+            columns = {
+                "run": runs,
+                **start_columns,
+                "seed": seeds,
+                "step": steps,
+                "loss": 1.0,
+                "auc": values.ravel().clip(0, 1),
+            }
             parts.append(pd.DataFrame(columns))
         return pd.concat(parts, ignore_index=True)
 

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from transfusion.metrics import Evidence, evidence
-from transfusion.verdict.families import SHARED_BASELINE, Claim, Pool, critical, holm_levels, within
+from transfusion.verdict.families import Claim, Pool, critical, holm_levels, within
 
 
 @pytest.mark.parametrize(
@@ -72,5 +72,16 @@ def test_intervals_hold_together():
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.9])
 def test_patients_make_no_interval_of_a_family_narrower(share):
     alone, both = (Evidence(0.02, 0.03**2, 3, 6, shared, 180) for shared in (np.nan, share * 0.03**2 / 3 / (1 - share)))
-    without, found = (Claim(one, 3, SHARED_BASELINE) for one in (alone, both))
+    without, found = (Claim(one, one, 3, 0.0) for one in (alone, both))
     assert found.interval().high >= without.interval().high
+
+
+def test_the_width_goes_over_from_the_pooled_spread_to_its_own_without_a_jump():
+    pool, spreads = Pool(1.0, 12.0), np.linspace(0.2, 4, 400)
+    claims = [pool.claim(Evidence(0.0, spread, 5, 4), 3) for spread in spreads]
+    highs = np.array([claim.interval().high for claim in claims])
+    assert (np.diff(highs) >= -1e-9).all()
+    assert np.diff(highs).max() < 0.05 * highs[0]
+    assert highs[0] == pytest.approx(critical(3, 12) / np.sqrt(5), rel=1e-4)
+    assert highs[-1] == pytest.approx(critical(3, 4, correlation=0.0) * np.sqrt(4 / 5), rel=1e-4)
+    assert [bool(claim.interval().reason) for claim in (claims[0], claims[-1])] == [False, True]

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import chdtri, ndtr
+from scipy.special import chdtrc, chdtri, ndtr
 
 from transfusion.metrics import Evidence, Interval
 
@@ -18,7 +18,9 @@ Floats = NDArray[np.float64]
 Name = TypeVar("Name", bound=Hashable)
 
 SHARED_BASELINE = 0.5  # correlation of two differences to one baseline, all spreads alike
-SUSPICION = 0.25  # a spread this unlikely to be so large, were all alike, stands for itself
+USUAL, SUSPICION = 0.5, 0.25  # chances of so large a spread were all alike: above the first it is pooled, below the
+# second it stands for itself
+SCATTERS = "its differences scatter more than those of the other starts"
 
 
 def holm_levels(p_values: Mapping[Name, float], alpha: float = 0.05) -> dict[Name, float]:
@@ -72,22 +74,30 @@ class Claim:
     """One of several comparisons with the same baseline, adjusted for all of them.
 
     Attributes:
-        evidence: with the spread that it is judged by, pooled or its own.
+        own: with its own spread.
+        pooled: with the spread that all starts have in common.
         num: comparisons in the family.
-        correlation: between them.
+        doubt: that it has the spread of the others, 0 to 1: so much of its interval's width is by its own spread.
     """
 
-    evidence: Evidence
+    own: Evidence
+    pooled: Evidence
     num: int
-    correlation: float
+    doubt: float
 
     def interval(self, level: float = 0.95) -> Interval:
-        """Intervals of all claims of the family together hold at ``level``."""
-        found = self.evidence
-        if found.reason or not found.error > 0:
-            return found.interval(level)
-        margin = max(critical(self.num, df, level, self.correlation) * error for error, df in found.sides)
-        return Interval(found.estimate, found.estimate - margin, found.estimate + margin, found.n)
+        """Intervals of all claims of the family together hold at ``level``; a reason where its own spread counts."""
+        if self.own.reason or not self.own.error > 0:
+            return self.own.interval(level)
+        margin, estimate = 0.0, self.own.estimate
+        if self.doubt < 1:
+            margin += (1 - self.doubt) * self._width(self.pooled, level, SHARED_BASELINE)
+        if self.doubt > 0:
+            margin += self.doubt * self._width(self.own, level, 0.0)  # 0: the safe side where spreads differ
+        return Interval(estimate, estimate - margin, estimate + margin, self.own.n, SCATTERS if self.doubt else None)
+
+    def _width(self, found: Evidence, level: float, correlation: float) -> float:
+        return max(critical(self.num, df, level, correlation) * error for error, df in found.sides)
 
 
 @dataclass(frozen=True)
@@ -117,7 +127,11 @@ class Pool:
         return cls(2 * float((residuals**2).sum()) / df, float(df))
 
     def claim(self, own: Evidence, num: int, extra: float = 0.0) -> Claim:
-        """One of ``num`` comparisons, by the pooled spread, or by its own if that is suspiciously larger.
+        """One of ``num`` comparisons, by the pooled spread, and the more by its own the more suspiciously large it is.
+
+        A start that scatters more than the others would borrow a certainty that it does not have. How unlikely a
+        spread as large as its own is, were all alike, says how much its own counts: not at all from ``USUAL`` on, alone
+        below ``SUSPICION``, and in proportion between, so that no small difference in spreads makes a jump in widths.
 
         Args:
             own: the comparison by itself.
@@ -127,12 +141,12 @@ class Pool:
         Source: Dunnett 1955 with residuals pooled over starts; the guard against unequal spreads is ours, see
         benchmarks/results/verdict_coverage.md.
         """
-        limit = float(chdtri(own.spread_df, SUSPICION)) / own.spread_df if own.spread_df > 0 else 0.0
-        # a start that scatters more than the others would borrow a certainty that it does not have
-        if own.reason or not self.spread > 0 or own.spread > limit * self.spread:
-            # correlation 0: the safe side where spreads differ
-            return Claim(replace(own, spread=own.spread + extra), num, 0.0)
-        return Claim(replace(own, spread=self.spread + extra, spread_df=self.df), num, SHARED_BASELINE)
+        alone = replace(own, spread=own.spread + extra)
+        if own.reason or not self.spread > 0 or not own.spread_df > 0:
+            return Claim(alone, alone, num, 1.0)
+        chance = float(chdtrc(own.spread_df, own.spread_df * own.spread / self.spread))
+        doubt = float(np.clip((USUAL - chance) / (USUAL - SUSPICION), 0, 1))
+        return Claim(alone, replace(own, spread=self.spread + extra, spread_df=self.df), num, doubt)
 
 
 def _grid(df: float) -> tuple[Floats, Floats, Floats, Floats]:

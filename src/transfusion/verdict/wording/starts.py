@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from transfusion.metrics import Interval
 from transfusion.verdict.details import ClassEffect
 from transfusion.verdict.effects import FEW, RISE_SHARE, Effect
+from transfusion.verdict.families import SCATTERS
 from transfusion.verdict.findings import Findings
 from transfusion.verdict.numbers import (
     RATIO,
     SIGNED,
     ends,
+    fits_anything,
     inverse,
     is_open,
     level,
@@ -46,7 +48,8 @@ def _final(found: Findings, effect: Effect) -> Statement:
     if effect.ends == "equal":
         soft = f"Measured: {number(difference.estimate, SIGNED)} ({_tested(effect.equivalence)})."
     elif not math.isnan(difference.estimate):
-        soft = f"Measured: {measured(difference, SIGNED)}; {trainings(difference.n)} each."
+        wider = f" The bracket is wider, as {SCATTERS}." if difference.reason == SCATTERS else ""
+        soft = f"Measured: {measured(difference, SIGNED)}; {trainings(difference.n)} each.{wider}"
     text = f"{_end(found, effect)} {soft}".strip()
     return Statement("final", effect.ends, text, name, effect.against, difference, (soft,) if soft else ())
 
@@ -116,6 +119,8 @@ def _pace(found: Findings, effect: Effect) -> str:
         return f"{name} reaches {threshold} {times(inverse(speed))} later than {base}."
     if is_open(speed) or math.isnan(speed.estimate):
         return f"{open_end}not known; the evaluations set no bound."
+    if fits_anything(speed, RATIO):
+        return f"{open_end}not known; anything fits."
     if effect.pace == "same":
         return f"{open_end}about the same, {measured(speed, RATIO)} times."
     return f"{open_end}not known, {measured(speed, RATIO)} times."
