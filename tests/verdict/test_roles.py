@@ -55,8 +55,9 @@ def test_an_unknown_metric_is_refused_unless_it_says_what_it_is():
 
 
 def test_a_baseline_without_runs_is_named_in_one_line():
-    verdict = conclude(STUDY.frame(0), baseline="kaiming")
-    assert [one.topic for one in verdict.statements] == ["decision"]
+    planned = pd.DataFrame([{"run": "kaiming-0", "start": "kaiming", "state": "new"}])
+    verdict = conclude(STUDY.frame(0), baseline="kaiming", runs=planned)
+    assert [one.topic for one in verdict.statements] == ["runs", "decision"]
     assert all(name in str(verdict) for name in ("random", "pretrained", "mean_var", "kaiming"))
     assert verdict.to_dict()["recommendation"]["start"] is None
 

@@ -108,7 +108,9 @@ STUDIES = {
     "too easy": lambda: conclude(quiet().frame(0).assign(auc=1.0)),
     "stop early": lambda: conclude(overfitted()),
     "picked": lambda: conclude(overfitted().assign(val_auc=overfitted()["auc"])),
-    "nothing": lambda: conclude(quiet().frame(0), baseline="kaiming"),
+    "nothing": lambda: conclude(
+        quiet().frame(0), baseline="kaiming", runs=pd.DataFrame([{"run": "k", "start": "kaiming", "state": "new"}])
+    ),
     "collapsed": lambda: collapsed(quiet().frame(0), "pretrained-1", "random-0"),
     "all collapsed": lambda: collapsed(quiet().frame(0), *(f"pretrained-{number}" for number in range(5))),
     "unfinished": unfinished,

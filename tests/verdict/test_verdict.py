@@ -162,7 +162,9 @@ def test_seeds_without_partner_are_not_used():
     frame = STUDY.frame(0)
     lonely = (frame["scheme"] == "random") & (frame["seed"] == 2)
     assert conclude(frame[~lonely]).schemes["pretrained"].final_difference.n == 2
-    comparison = conclude(frame[~runs_of(frame, "random")]).schemes["pretrained"]
+    random = frame[runs_of(frame, "random")]
+    apart = random.assign(seed=random["seed"] + 10)
+    comparison = conclude(pd.concat([frame[~runs_of(frame, "random")], apart])).schemes["pretrained"]
     assert comparison.speedup.n == comparison.final_difference.n == 0
     assert comparison.final_difference.reason
 
