@@ -119,3 +119,24 @@ def test_two_identical_starts_that_were_there_at_once_are_not_told_apart():
     assert verdict.smallest_upto is None
     (pair,) = verdict.pairs
     assert (pair.against, pair.ends, pair.pace) == ("pretrained", "equal", "unknown")
+
+
+def test_no_share_is_told_of_a_difference_in_pace_that_is_not_known():
+    """Of pretrained and mean_var; and none above nothing of a start that is not shown to be faster itself."""
+    seen = set()
+    for num_seeds, noise in ((3, 0.02), (5, 0.003)):
+        study = Planted({"random": 1.0, "pretrained": 5.0, "mean_var": 1.8, "kaiming": 2.0}, {}, num_seeds, noise=noise)
+        for seed in range(4):
+            verdict = conclude(study.frame(seed))
+            pair = next(one for one in verdict.pairs if one.against == "mean_var")
+            for statement in verdict.about("scaling"):
+                seen.add(statement.outcome)
+                assert statement.outcome in ("unknown", "none") or pair.pace != "unknown"
+                assert (
+                    statement.outcome != "known"
+                    or verdict.schemes["mean_var"].pace == "faster"
+                    or (verdict.scaling_share.low <= 0)
+                )
+                assert "kaiming" in statement.text or not verdict.plain_shares["kaiming"].is_known
+    assert "unknown" in seen
+    assert seen & {"known", "at most"}

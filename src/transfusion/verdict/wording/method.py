@@ -14,7 +14,7 @@ def rules(found: Findings) -> list[str]:
     said = [
         "Every comparison is paired over seeds. Brackets are 95 % intervals, and wider where several claims must hold "
         f"together. {_covered(found)}",
-        "The end of a training is the evaluation that the validation split picks, or the last one without such a "
+        "The end of a training is the evaluation that the validation split picks by AUC, or the last without such a "
         f"split. A difference in {metric} of less than {margin:g} does not matter: where it is shown to be smaller, "
         "pace decides.",
         f"Shown to be smaller means: two one-sided t tests at 5 % reject a difference of {margin:g} or more; that is, "
@@ -30,10 +30,12 @@ def rules(found: Findings) -> list[str]:
         f"over the thresholds from {SPLIT_SHARES[0]:.0%} to {SPLIT_SHARES[-1]:.0%} of the rise at which every training "
         "is timed. It is unknown unless the interval of pretrained's speed-up lies above 1, and where one of the "
         "thresholds gives another share; it is a bound where the trainings of one of the starts are timed within "
-        "bounds only. Reuse of features is claimed only where this interval is below 100 %.",
+        "bounds only. No share is named where pretrained is not shown to be faster or slower than mean_var. What "
+        "mean_var does not have is not all reuse of features: a donor's scale may be a bad one.",
         "Claims rest on intervals that hold together: the end and the speed of the main start (Holm, 5 %); all others "
         "share 2 %, or 5 % once both of these are shown, in equal parts by topic. Within a topic they are adjusted by "
-        "Dunnett's test with a pooled spread or by Bonferroni, the picks of a best one included.",
+        "Dunnett's test with a pooled spread or by Bonferroni, the picks of a best one included; a start whose "
+        "differences scatter more than the others' is judged by its own spread, in part or alone.",
         "The decision is about pretrained (or else the first start) and the baseline: the final difference first, and "
         "the speed-up where that is shown to be too small to matter. Another start is named if it is shown to beat "
         "both.",

@@ -189,7 +189,8 @@ def _together(found: Findings) -> list[str]:
         return []
     kinds = listed([kind for kind, count in counts.items() if count])
     said = [f"{num} comparisons were made (of {kinds}); their brackets are wide enough to hold together."]
-    is_split = {found.whole, found.scaling} <= set(found.schemes)
+    whole = found.schemes.get(found.whole)
+    is_split = found.scaling in found.schemes and whole is not None and whole.pace == "faster"
     return [*said, "A share of the head start is 95 % by itself."] if is_split else said
 
 
