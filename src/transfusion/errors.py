@@ -26,6 +26,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 200  # characters of a name in a message
+
 
 class TransfusionError(Exception):
     """Root of everything that this package raises on purpose."""
@@ -44,10 +46,12 @@ class UnknownNameError(TransfusionError, LookupError):
     @classmethod
     def of(cls, what: str, name: object, known: Iterable[str]) -> UnknownNameError:
         """Say that ``name`` is no ``what``, suggest the nearest known one, and list the rest."""
-        names = list(known)
-        near = difflib.get_close_matches(str(name), names, n=1)
+        names = list(map(str, known))
+        said = " ".join(str(name).split())  # a network given for a name is many lines
+        near = difflib.get_close_matches(said, names, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        return cls(f"There is no {what} '{name}'.{hint} Known: {', '.join(names)}.")
+        short = said if len(said) <= _LONGEST else f"{said[: _LONGEST - 3]}..."
+        return cls(f"There is no {what} '{short}'.{hint} Known: {', '.join(names)}.")
 
 
 class InputError(TransfusionError, ValueError):

@@ -352,17 +352,11 @@ def init(scheme: str, model: str, donor: str | None, out: str, **options: Any) -
     from transfusion.runs.store import write_weights
 
     network = models.build(model, options["num_outputs"], options["channels"], options["image_size"])
+    rules = {key: options[key] for key in ("batch_norm", "upto", "rest", "head")}
+    if donor is None and schemes.reads_donor(network, scheme, **rules):
+        raise SpecError("This start needs a donor: give --donor torchvision:NAME, timm:NAME or file:PATH.")
     taken = _taken(donors.load(donor, model), network) if donor else None
-    provenance = schemes.initialize(
-        network,
-        scheme,
-        donor=taken,
-        seed=options["seed"],
-        batch_norm=options["batch_norm"],
-        upto=options["upto"],
-        rest=options["rest"],
-        head=options["head"],
-    )
+    provenance = schemes.initialize(network, scheme, taken, options["seed"], **rules)
     write_weights(Path(out), network.state_dict())
     click.echo(provenance)
     click.echo(f"Wrote {len(provenance.rows)} tensors to {out}")

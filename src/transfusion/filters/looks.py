@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from torch import Tensor, nn
 
 from transfusion.errors import InputError
 from transfusion.filters.reading import Array, Floats, read_filters, read_floats
+from transfusion.networks.given import described, integer
 
 
 def relative_change(before: Array, after: Array) -> Floats:
@@ -21,7 +23,7 @@ def relative_change(before: Array, after: Array) -> Floats:
         (N,) ratios, 0 for an untouched filter; infinite where a zero filter moved.
 
     Raises:
-        InputError: for different shapes or values that are not finite.
+        InputError: for no arrays, different shapes or values that are not finite.
 
     Examples:
         >>> relative_change(np.ones((2, 3)), 1.5 * np.ones((2, 3))).tolist()
@@ -30,6 +32,8 @@ def relative_change(before: Array, after: Array) -> Floats:
     first, second = read_floats(before, "before"), read_floats(after, "after")
     if first.shape != second.shape:
         raise InputError(f"Got filters of shape {first.shape} before and {second.shape} after; give the same layer.")
+    if not first.ndim:
+        raise InputError("Got a single number for filters; give the weight of a layer.")
     moved, size = (np.linalg.norm(each.reshape(len(each), -1), axis=1) for each in (second - first, first))
     still = moved == 0
     with np.errstate(divide="ignore"):
@@ -64,24 +68,34 @@ def pictures(before: Array, after: Array) -> dict[str, Floats]:
     return shown | {"difference": _drawn(second - first, _largest(second - first))}
 
 
-def weight_histograms(weights: Mapping[str, Sequence[Array]], bins: int = 100) -> tuple[Floats, dict[str, Floats]]:
+def weight_histograms(
+    weights: Mapping[str, Array | Sequence[Array]], bins: int = 100
+) -> tuple[Floats, dict[str, Floats]]:
     """Distributions of several sets of weights over the same bins.
 
     Args:
-        weights: ``{name: tensors}``, for example one stage under every scheme.
+        weights: ``{name: tensor or list of tensors}``, for example one stage under every scheme.
         bins: number of equal bins between the smallest and the largest weight of all.
 
     Returns:
         Edges (bins + 1,) and, per name, the density in each bin (integrates to 1).
 
     Raises:
-        InputError: where there is no weight, or one is not finite.
+        InputError: where there is no weight, one is not finite, or ``weights`` are no tensors by name.
 
     Examples:
         >>> edges, density = weight_histograms({"a": [np.zeros(3), np.ones(1)]}, bins=2)
         >>> density["a"].tolist()
         [1.5, 0.5]
     """
+    if not isinstance(weights, Mapping):
+        raise InputError(f"weight_histograms takes {{name: [tensor, ...]}}; got {described(weights)}.")
+    bins = integer(bins, "bins", least=1)
+    weights = {
+        name: [each] if isinstance(each, (nn.Module, Tensor, np.ndarray)) else each for name, each in weights.items()
+    }
+    if odd := [name for name, each in weights.items() if not isinstance(each, (list, tuple))]:
+        raise InputError(f"'{odd[0]}' is {described(weights[odd[0]])}; give a list of tensors for each name.")
     flat = {
         name: np.concatenate([np.zeros(0), *(read_floats(one, name).ravel() for one in each)])
         for name, each in weights.items()

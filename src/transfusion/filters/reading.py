@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from transfusion.errors import InputError
+from transfusion.networks.given import dense, described, numbers
 
 Array = npt.NDArray[np.generic] | Tensor
 Floats = npt.NDArray[np.float64]
@@ -39,9 +41,15 @@ def read_floats(array: Array, name: str) -> Floats:
     """A float64 copy.
 
     Raises:
-        InputError: for values that are not finite.
+        InputError: for what is no array of dense real numbers, and for values that are not finite.
     """
-    values = array.detach().cpu().double().numpy() if isinstance(array, Tensor) else np.array(array, dtype=np.float64)
+    if isinstance(array, nn.Module):
+        first = next((f"{n}.weight".lstrip(".") for n, m in array.named_modules() if isinstance(m, _ConvNd)), "weight")
+        raise InputError(f"'{name}' is {described(array)}; its weights are needed: model.{first}.")
+    if isinstance(array, Tensor):
+        values = dense(array, f"'{name}'").cpu().double().numpy()
+    else:
+        values = numbers(array, f"'{name}'").astype(np.float64)
     if not np.isfinite(values).all():
         raise InputError(f"'{name}' holds NaN or infinite weights; look for a diverged run.")
     return values

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from transfusion.errors import InputError
+from transfusion.networks.given import network
 from transfusion.networks.tree import around, has_parameters, is_layer, is_norm, joined, says, told, wrapped
 
 _HEAD = re.compile(
@@ -48,7 +49,7 @@ def head(model: nn.Module) -> tuple[str, ...]:
         Names as in ``named_modules``; empty for a network without a head.
 
     Raises:
-        InputError: it cannot be determined, as in detection, segmentation and multi-task networks, or
+        InputError: it is no network; it cannot be determined, as in detection, segmentation and multi-task networks; or
             ``transfusion_head`` names what does not exist.
 
     Examples:
@@ -57,7 +58,7 @@ def head(model: nn.Module) -> tuple[str, ...]:
         >>> head(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Identity()))
         ()
     """
-    found = head_if_clear(model)
+    found = head_if_clear(network(model, "head(model)"))
     if isinstance(found, InputError):
         raise found
     return found
@@ -84,7 +85,10 @@ def head_if_clear(model: nn.Module) -> tuple[str, ...] | InputError:
 
 
 def _checked(model: nn.Module, prefix: str, names: str | Sequence[str]) -> tuple[str, ...]:
-    full = tuple(joined(prefix, name) for name in ((names,) if isinstance(names, str) else names))
+    several = (names,) if isinstance(names, str) else names
+    if not isinstance(several, (list, tuple)) or not all(isinstance(name, str) for name in several):
+        raise InputError(f"transfusion_head is {names!r}; it is a tuple of names of modules, such as ('fc',).")
+    full = tuple(joined(prefix, name) for name in several)
     modules = dict(model.named_modules(remove_duplicate=False))
     if unknown := [name for name in full if not name or name not in modules]:
         raise InputError(

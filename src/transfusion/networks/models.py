@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from transfusion.errors import SpecError, UnknownNameError
 from transfusion.networks.donors.catalogue import HUB, timm_config
+from transfusion.networks.given import described, integer
 from transfusion.networks.seeding import isolated_rng
 
 # kernel size and widths
@@ -54,14 +55,16 @@ def build(name: str, num_outputs: int, channels: int = 3, image_size: int = 224)
     Raises:
         UnknownNameError: no library has that name; near ones are suggested.
         SpecError: the settings do not go together.
+        InputError: a number is not whole, or below 1.
 
     Examples:
         >>> sum(p.numel() for p in build("cbr_small", num_outputs=5).parameters())
         2114341
     """
-    if num_outputs < 1 or channels < 1:
-        raise SpecError(f"A model needs 1 or more outputs and channels; got {num_outputs} and {channels}.")
-    rebuild = partial(construct, name, num_outputs, channels, image_size)
+    if not isinstance(name, str):
+        raise UnknownNameError(f"A model's name is a str, such as 'resnet18'; got {described(name)}.")
+    sizes = {"num_outputs": num_outputs, "channels": channels, "image_size": image_size}
+    rebuild = partial(construct, name, *(integer(value, key, least=1) for key, value in sizes.items()))
     with isolated_rng(0):  # one seed: a network that nobody initialises is at least the same everywhere
         model = rebuild()
     model.transfusion_rebuild = rebuild  # type: ignore[assignment]

@@ -8,7 +8,8 @@ one label are one stage:
 - everything before the first numbered part (``layer1``, ``block1``, ``stage1`` ...) is the ``stem``;
 - a ``features`` list with pools is cut after each of them (VGG, AlexNet, SqueezeNet), any other after each item;
 - a norm, an activation or a pool goes with the part before it, a bare parameter with the part after it;
-- what makes the outputs is the ``head``, with the pooling and the norm right before it;
+- what makes the outputs is the ``head``, with the pooling and the norm right before it, unless parts of the body are
+  registered after it: their order then says nothing of what runs before what;
 - layers between body and head that hold most of a network (VGG, AlexNet) are stages one by one;
 - more than 12 blocks of a transformer, or 20 of any other network, are grouped: ``block1-2``, ``block3-4`` ...
 
@@ -28,6 +29,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from transfusion.errors import InputError
+from transfusion.networks.given import network
 from transfusion.networks.heads import head as head
 from transfusion.networks.heads import head_if_clear, is_called_head
 from transfusion.networks.tree import (
@@ -77,17 +79,16 @@ def stages(model: nn.Module) -> dict[str, tuple[str, ...]]:
         belongs to exactly one stage.
 
     Raises:
-        InputError: ``model.transfusion_stages`` names what does not exist, or leaves a tensor out.
+        InputError: it is no network, or ``model.transfusion_stages`` names what does not exist, or leaves a tensor out.
 
     Examples:
         >>> import torchvision
         >>> list(stages(torchvision.models.resnet18()))
         ['stem', 'layer1', 'layer2', 'layer3', 'layer4', 'head']
     """
+    model = network(model, "stages(model)")
     if (own := told(model, "transfusion_stages")) is not None:
-        prefix, named = own
-        full = {stage: tuple(joined(prefix, name) for name in names) for stage, names in named.items()}
-        return _checked(model, full)
+        return _checked(model, _of_user(*own))
     tree = _Tree(model)
     labels = tree.labels()
     names = _grouped(labels, tree.attends)
@@ -266,6 +267,9 @@ class _Tree:
         if HEAD not in labels:
             return
         first = end = labels.index(HEAD)
+        # what is registered before a head that is not the last may run anywhere: its norm is the body's
+        if any(label not in (HEAD, None) for label in labels[end:]):
+            return
         while first and labels[first - 1] is None and self.parts[first - 1] in self.modules:
             first -= 1
         before = self.modules.get(self.parts[first - 1]) if first else None
@@ -332,6 +336,22 @@ def _span(first: str, last: str) -> str:
     first, last = re.sub(r"(\d+)-\d+$", r"\1", first), re.sub(r"\d+-(\d+)$", r"\1", last)
     stem = first.rstrip("0123456789")
     return first if first == last else f"{first}-{last[len(stem) :] if last.rstrip('0123456789') == stem else last}"
+
+
+def _of_user(prefix: str, named: object) -> dict[str, tuple[str, ...]]:
+    """The attribute as stages, with full names.
+
+    Raises:
+        InputError: it is not ``{stage: [names]}``.
+    """
+    stages = dict(named) if isinstance(named, Mapping) else {"": None}
+    parts = {stage: (names,) if isinstance(names, str) else names for stage, names in stages.items()}
+    if not all(isinstance(names, (list, tuple)) and all(isinstance(n, str) for n in names) for names in parts.values()):
+        raise InputError(
+            f"transfusion_stages is {named!r}; it maps each stage to the names of its modules and bare parameters: "
+            "model.transfusion_stages = {'stem': ['conv1', 'bn1'], ...}."
+        )
+    return {stage: tuple(joined(prefix, name) for name in names) for stage, names in parts.items()}
 
 
 def _checked(model: nn.Module, own: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
+# what compiled, parallel and checkpointed modules call the network within them
+WRAPPED = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+
 
 def around(name: str) -> Iterator[str]:
     """The name itself, then the modules around it, innermost first; the whole network is ''.
@@ -73,6 +76,22 @@ def wrapped(model: nn.Module) -> list[tuple[str, nn.Module]]:
         if child is None or not child._modules:
             break
         chain.append((joined(name, key), child))
+    return chain
+
+
+def transparent(model: nn.Module) -> list[nn.Module]:
+    """A network's compiled and parallel wrappers, outermost first, and what they wrap.
+
+    Examples:
+        >>> [type(each).__name__ for each in transparent(nn.DataParallel(nn.Linear(2, 2)))]
+        ['DataParallel', 'Linear']
+    """
+    chain = [model]
+    while not (chain[-1]._parameters or chain[-1]._buffers) and len(chain[-1]._modules) == 1:
+        ((key, child),) = chain[-1]._modules.items()
+        if key not in WRAPPED or child is None:
+            break
+        chain.append(child)
     return chain
 
 

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from transfusion.errors import DonorError, DonorMismatchError, InputError, UnknownNameError
+from transfusion.networks.donors.containers import stripped, tensors_of
+from transfusion.networks.donors.wanted import Wanted, strange
+from transfusion.networks.given import integer, network, odd_storage, unwrapped
 from transfusion.networks.seeding import generator
 from transfusion.networks.structure import stages
 from transfusion.schemes.framework import fresh_tensors
@@ -18,6 +21,10 @@ from transfusion.schemes.rules import BATCH_NORMS, HEADS, IDENTITY, SCHEMES, Sch
 from transfusion.schemes.slots import Slot, is_quantised, slots
 
 _NUM_NAMED = 20
+_ADAPT = (
+    "Give the donor's own model, or a donor of this one; where only names or image sizes differ, give "
+    "donor=transfusion.networks.donors.adapt(donor, model)."
+)
 
 
 def initialize(
@@ -39,11 +46,12 @@ def initialize(
     the bit, so that what sets them apart is the body alone. A donor's head is never used.
 
     Args:
-        model: any network. Tied tensors are filled once, under their first name.
+        model: any network. Tied tensors are filled once, under their first name. Of a compiled or parallel one, what it
+            wraps is filled, under the names of that.
         scheme: one of ``SCHEMES``.
-        donor: state dict or network with the model's names and shapes, the head aside
-            (``transfusion.networks.donors.adapt``).
-        seed: any integer.
+        donor: state dict or network with the model's names and shapes, the head aside; for any other see
+            ``transfusion.networks.donors.adapt``.
+        seed: any whole number, of Python, NumPy or torch.
         batch_norm: ``identity``, ``mean_var`` or ``pretrained``; how batch norm is filled wherever the scheme does not
             copy (``pretrained`` and ``default`` bring their own).
         upto: last stage that ``scheme`` fills; those above it are filled by ``rest``. None is the whole network.
@@ -58,8 +66,10 @@ def initialize(
     Raises:
         UnknownNameError: no such scheme, batch-norm mode, stage or rule for the head.
         DonorError: a donor is needed and none was given, or it has values that are not finite.
-        DonorMismatchError: the donor lacks tensors, or has them in other shapes.
-        InputError: the model has lazy, meta, sparse or quantised tensors, or a parametrization without a rule.
+        DonorMismatchError: the donor lacks tensors, has them in other shapes, or has more of them within the model's
+            modules, as a deeper network has.
+        InputError: ``model`` is no network or has no tensors, ``seed`` is no whole number, or the model
+            has lazy, meta, sparse or quantised tensors, or a parametrization without a rule.
 
     Source:
         Paper, sections 4.1 (random, Mean Var), 4.3 (sampling), 4.4 (batch norm) and 6.4 (weight transfusion). Stages
@@ -70,11 +80,15 @@ def initialize(
         >>> initialize(model, "random", seed=1)["0.weight"].rule
         'random'
     """
-    # a copy: the caller's is never changed
-    state = dict(donor.state_dict() if isinstance(donor, nn.Module) else donor or {})
+    model = unwrapped(network(model, "initialize(model, scheme, donor=...)"))
+    seed = integer(seed, "seed")
     plan = _Plan.of(model, (scheme, rest, batch_norm, head), upto)
     found = slots(model)
+    if not found:
+        raise InputError(f"There is nothing to initialise in a {type(model).__name__}: it has no parameters.")
+    state = {} if donor is None else _named_as(found, tensors_of(donor))
     _check_donor(plan, found, state, given=donor is not None)
+    _check_same_network(plan, found, state, model)
     fresh = fresh_tensors(model, seed)
     # all checks come before the first tensor is written: an error leaves the model as it was
     sources = {rule: rule.sources(state, fresh) for rule in {plan.rule(slot) for slot in found}}
@@ -98,12 +112,14 @@ def reads_donor(
     """Whether ``initialize`` with these settings would read anything from a donor.
 
     Raises:
+        InputError: ``model`` is no network.
         UnknownNameError: no such scheme, batch-norm mode, stage or rule for the head.
 
     Examples:
         >>> reads_donor(nn.Linear(2, 2), "mean_var"), reads_donor(nn.Linear(2, 2), "random")
         (True, False)
     """
+    model = unwrapped(network(model, "reads_donor(model, scheme)"))
     plan = _Plan.of(model, (scheme, rest, batch_norm, head), upto)
     return any(plan.rule(slot).reads(slot) for slot in slots(model))
 
@@ -145,7 +161,7 @@ class _Plan:
 
 
 def _known(table: dict[str, Scheme], what: str, name: str) -> Scheme:
-    if name not in table:
+    if not isinstance(name, str) or name not in table:
         raise UnknownNameError.of(what, name, table)
     return table[name]
 
@@ -160,8 +176,8 @@ def _check_donor(plan: _Plan, found: list[Slot], state: dict[str, Tensor], *, gi
     odd = [slot.name for slot in read if slot.name in state and not _is_alike(state[slot.name], slot.tensor)]
     if odd:
         raise DonorMismatchError(
-            f"The donor's {_listed(odd)} cannot stand for the model's: quantised, sparse or of another kind of number. "
-            "Give a donor of dense floats."
+            f"The donor's {_listed(odd)} cannot stand for the model's: quantised, sparse, on the meta device or of "
+            "another kind of number. Give a donor of dense floats."
         )
     other = [
         f"{slot.name} {tuple(state[slot.name].shape)} for {tuple(slot.tensor.shape)}"
@@ -170,7 +186,7 @@ def _check_donor(plan: _Plan, found: list[Slot], state: dict[str, Tensor], *, gi
     ]
     if missing or other:
         problems = [f"missing: {_listed(missing)}"] * bool(missing) + [f"misshapen: {_listed(other)}"] * bool(other)
-        raise DonorMismatchError(f"The donor does not fit the model ({'; '.join(problems)}). Adapt it first.")
+        raise DonorMismatchError(f"The donor does not fit the model ({'; '.join(problems)}). {_ADAPT}")
     # masks among buffers hold -inf rightly
     broken = [slot.name for slot in read if slot.role != "buffer" and not state[slot.name].isfinite().all()]
     if broken:
@@ -179,9 +195,22 @@ def _check_donor(plan: _Plan, found: list[Slot], state: dict[str, Tensor], *, gi
         )
 
 
+def _named_as(found: list[Slot], state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A donor's tensors, without what wrappers and checkpoints put before all names, where the model does not."""
+    return state if any(slot.name in state for slot in found) else stripped(state)
+
+
+def _check_same_network(plan: _Plan, found: list[Slot], state: dict[str, Tensor], model: nn.Module) -> None:
+    """A deeper or wider network may have all that is read, and be another one all the same."""
+    if not any(plan.rule(slot).reads(slot) for slot in found):
+        return
+    if more := list(strange(state, Wanted.of(model), owned=False)):
+        raise DonorMismatchError(f"The donor does not fit the model (unexpected: {_listed(more)}). {_ADAPT}")
+
+
 def _is_alike(given: Tensor, wanted: Tensor) -> bool:
     """Whether the donor's numbers are dense and real, complex or whole as the model's are."""
-    if is_quantised(given) or given.layout != torch.strided:
+    if is_quantised(given) or odd_storage(given):
         return False
     return (given.is_floating_point(), given.is_complex()) == (wanted.is_floating_point(), wanted.is_complex())
 

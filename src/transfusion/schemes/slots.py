@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
-from torch.nn.parameter import is_lazy
 
 from transfusion.errors import InputError
+from transfusion.networks.given import without_values
 from transfusion.networks.structure import head, stage_of
 from transfusion.schemes.reparametrized import Piece, pieces
 
@@ -180,10 +180,8 @@ def _memory(tensor: Tensor) -> Hashable:
 
 
 def _require_values(name: str, tensor: Tensor) -> None:
-    if is_lazy(tensor):
-        raise InputError(f"'{name}' is lazy and has no shape yet: run one batch through the model first.")
-    if tensor.device == torch.device("meta"):
-        raise InputError(f"'{name}' is on the meta device and has no values: call model.to_empty(device='cpu') first.")
+    if what := without_values(tensor):
+        raise InputError(f"'{name}' {what}")
     if is_quantised(tensor) or (isinstance(tensor, nn.Parameter) and _is_low_bit(name, tensor)):
         raise _quantised(name, type(tensor))
     if tensor.layout != torch.strided:

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from numbers import Real
 
 from transfusion.errors import InputError
+from transfusion.networks.given import flag
 from transfusion.similarity.arrays import similarity
 from transfusion.similarity.measures import MEASURES, SVCCA_VARIANCE, measure, svcca_score
 from transfusion.similarity.pair import Pair
@@ -58,8 +60,8 @@ def cca(x: Array, y: Array, squared: bool = False, rows_per_image: int = 1) -> S
         A value in [0, 1]; 1 for equal spans. Average over min(rank_x, rank_y) correlations.
 
     Raises:
-        InputError: for arrays of other shapes, of different length, with values that are masked or not finite, and for
-            frames whose index labels differ.
+        InputError: for what is no array of dense real numbers, for arrays of other shapes, of different length, with
+            values that are masked or not finite, and for frames whose index labels differ.
 
     Source: the paper's Section 6; where n < d or features depend on each other it leaves open what to do, and we count
         numerical ranks.
@@ -70,7 +72,7 @@ def cca(x: Array, y: Array, squared: bool = False, rows_per_image: int = 1) -> S
         >>> round(cca(x, x @ np.triu(np.ones((4, 4)))).value, 6)
         1.0
     """
-    return similarity(measure("cca_squared" if squared else "cca"), x, y, rows_per_image)
+    return similarity(measure("cca_squared" if flag(squared, "squared") else "cca"), x, y, rows_per_image)
 
 
 def svcca(x: Array, y: Array, variance: float = SVCCA_VARIANCE, rows_per_image: int = 1) -> Similarity:
@@ -96,8 +98,8 @@ def svcca(x: Array, y: Array, variance: float = SVCCA_VARIANCE, rows_per_image: 
         >>> svcca(x, x).ranks
         (2, 2)
     """
-    if not 0 < variance <= 1:
-        raise InputError(f"Got variance={variance}; the share of variance to keep lies in (0, 1], such as 0.99.")
+    if not isinstance(variance, Real) or not 0 < variance <= 1:
+        raise InputError(f"Got variance={variance!r}; the share of variance to keep lies in (0, 1], such as 0.99.")
     score = partial(svcca_score, variance=variance)
     return similarity(replace(measure("svcca"), score=score), x, y, rows_per_image)
 
@@ -155,7 +157,7 @@ def linear_cka(x: Array, y: Array, debiased: bool = False, rows_per_image: int =
         >>> round(linear_cka(x, 3 * x[:, ::-1]).value, 6)
         1.0
     """
-    return similarity(measure("debiased_cka" if debiased else "linear_cka"), x, y, rows_per_image)
+    return similarity(measure("debiased_cka" if flag(debiased, "debiased") else "linear_cka"), x, y, rows_per_image)
 
 
 def procrustes(x: Array, y: Array, rows_per_image: int = 1) -> Similarity:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from transfusion.errors import InputError
+from transfusion.networks.given import integer
 from transfusion.similarity.blas import CHAIN
 from transfusion.similarity.exact import exact_pair
 from transfusion.similarity.gram import BLOCK
@@ -18,7 +19,7 @@ from transfusion.similarity.measures import Measure
 from transfusion.similarity.pair import EPS, SAFE_SPREAD, Pair, View
 from transfusion.similarity.reading import Array, check_same_rows, moderate, rounding_unit, samples
 from transfusion.similarity.result import Similarity, judge
-from transfusion.similarity.sums import Sums, partner
+from transfusion.similarity.sums import NotFiniteError, Sums, partner
 
 _SINGLE_ENOUGH = (torch.float32, torch.float16, torch.bfloat16)
 # Rows times squared columns from which float32 products save time.
@@ -48,6 +49,7 @@ def similarity(measure: Measure, x: Array, y: Array, rows_per_image: int = 1) ->
     """
     check_same_rows(x, y)
     first, second = samples(x, "x"), samples(y, "y")
+    rows_per_image = integer(rows_per_image, "rows_per_image", least=1)
     _check(first, second, rows_per_image)
     # before the sums: fourth powers of 1e80 do not fit into float64
     first, second = (moderate(each, name, measure.whitens) for each, name in ((first, "x"), (second, "y")))
@@ -56,7 +58,10 @@ def similarity(measure: Measure, x: Array, y: Array, rows_per_image: int = 1) ->
     rematched = measure.chance is None or rows_per_image > 1
     eps = [rounding_unit(each) for each in (first, second)]
     new = partial(Sums, (first.shape[1], second.shape[1]), measure.norms, rematched, first.device, eps)
-    pair = _pair(new, first, second, rows_per_image, measure.single)
+    try:
+        pair = _pair(new, first, second, rows_per_image, measure.single)
+    except NotFiniteError as error:
+        raise InputError(error.of(("x", "y")[error.which])) from None
     if measure.whitens and (_needs_exact(pair.x) or _needs_exact(pair.y)):
         away = partner(len(first), rows_per_image) if rematched else 0
         pair = _exact(first, second, (pair.x.eps, pair.y.eps), away)
@@ -140,7 +145,7 @@ def _check(x: Tensor, y: Tensor, rows_per_image: int) -> None:
         raise InputError(f"x has {len(x)} samples and y has {len(y)}; both need the same samples in the same order.")
     if len(x) < 2:
         raise InputError(f"Got {len(x)} samples; similarity needs at least 2. Give more images.")
-    if rows_per_image < 1 or len(x) % rows_per_image:
+    if len(x) % rows_per_image:
         raise InputError(f"{len(x)} rows are no multiple of rows_per_image={rows_per_image}; give whole images.")
     if rows_per_image == len(x):
         raise InputError(f"rows_per_image={rows_per_image} makes one image of all rows; a baseline needs two or more.")

@@ -6,10 +6,13 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.data import Dataset, IterableDataset
 
 from transfusion.errors import InputError
+from transfusion.networks.given import dense, described
 
 IMAGE_KEYS = ("pixel_values", "image", "images", "img", "input", "inputs", "x", "data", "input_ids", "input_values")
 
@@ -90,7 +93,10 @@ def images_of(batch: Any) -> Tensor:
         return images_of(batch[0])
     if isinstance(batch, Tensor):
         return batch
-    raise InputError(f"Got a batch of type {type(batch).__name__}. Give tensors, or tuples, lists or dicts of them.")
+    advice = " Convert it by torch.from_numpy(...)." if isinstance(batch, np.ndarray) else ""
+    raise InputError(
+        f"Got a batch of type {type(batch).__name__}. Give tensors, or tuples, lists or dicts of them.{advice}"
+    )
 
 
 def batched(batches: Iterable[Any], whole: bool) -> Iterator[Any]:
@@ -100,12 +106,26 @@ def batched(batches: Iterable[Any], whole: bool) -> Iterator[Any]:
         batches: of any form.
         whole: whether a batch is passed on as it is; else its images alone.
 
+    Raises:
+        InputError: these are no batches, or their tensors are sparse, quantised, complex or without values.
+
     Examples:
         >>> [batch.shape[0] for batch in batched([(torch.zeros(4, 3, 8, 8), torch.zeros(4))], whole=False)]
         [4]
     """
+    if isinstance(batches, Dataset) and not isinstance(batches, IterableDataset):
+        raise InputError("Got a Dataset, whose items are single images. Give DataLoader(dataset, batch_size=64).")
+    if isinstance(batches, (str, nn.Module)) or not isinstance(batches, Iterable):
+        raise InputError(f"Batches are tensors of images, or a DataLoader of them; got {described(batches)}.")
     for batch in [batches] if isinstance(batches, (Tensor, Mapping)) else batches:
-        yield batch if whole else images_of(batch)
+        yield _plain(batch) if whole else _plain(images_of(batch))
+
+
+def _plain(batch: Any) -> Any:
+    for tensor in tensors_in(batch):
+        if tensor.dtype != torch.bool:  # masks
+            dense(tensor, "a batch")
+    return batch
 
 
 def at_least_two(batches: Iterable[Any]) -> Iterator[Any]:

@@ -8,6 +8,7 @@ count once a later stage has begun.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -16,9 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from transfusion.errors import InputError, UnknownNameError
+from transfusion.networks.given import network, unwrapped, with_values
 from transfusion.networks.tree import around, has_tensors, joined, tensors, wrapped
 from transfusion.similarity.batches import mapped, num_images, tensors_in
 
+_OF_SHAPES = re.compile("size|shape|dimension|channel|dtype|type|input", re.IGNORECASE)
 Stages = Mapping[str, Sequence[str]]
 Forward = Callable[[nn.Module, Any], Any]
 
@@ -121,7 +124,8 @@ def outputs_of(model: nn.Module, stages: Stages, batch: Any, forward: Forward | 
         ``{stage: (images, channels, ...)}``; tokens and maps with channels last are turned.
 
     Raises:
-        InputError: for a stage that never ran, or whose output has not one row per image.
+        InputError: for a batch that the network does not take, and a stage that never ran, or whose output has not one
+            row per image.
         UnknownNameError: where the network has none of a stage's modules.
 
     Examples:
@@ -142,7 +146,7 @@ def outputs_or_reasons(
     weight, num = next(model.parameters(), None), num_images(batch)
     with _watched(model, stages, num) as (found, watches), _evaluation(model), torch.no_grad():
         placed = batch if weight is None else mapped(lambda each: _placed(each, weight), batch)
-        (forward or _call)(model, placed)
+        _run(model, placed, forward)
     outputs: dict[str, Tensor] = {}
     odd: dict[str, str] = {}
     for stage, names in stages.items():
@@ -158,15 +162,34 @@ def outputs_or_reasons(
     return outputs, odd
 
 
-def on_one_device(model: nn.Module) -> nn.Module:
-    """What a parallel module wraps: its copies on several devices would each write over what the others leave."""
-    is_parallel = isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel))
-    inner: nn.Module = model.get_submodule("module") if is_parallel else model
+def runnable(model: object, call: str) -> nn.Module:
+    """The network that a compiled or parallel module wraps, if hooks can watch it run.
+
+    The copies of a parallel one would each write over what the others leave, and compiled code passes hooks by.
+
+    Raises:
+        InputError: it is no network, has tensors without values, or was scripted.
+    """
+    inner = unwrapped(with_values(network(model, call), call))
+    if isinstance(inner, torch.jit.ScriptModule):
+        raise InputError(f"{call}: a scripted network cannot be watched. Give the one that was scripted.")
     return inner
 
 
-def _call(model: nn.Module, batch: Any) -> Any:
-    return model(batch)
+def _run(model: nn.Module, batch: Any, forward: Forward | None) -> None:
+    """The boundary to a network's own code: a batch that it does not take is told in one line."""
+    try:
+        forward(model, batch) if forward else model(batch)
+    except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError, AssertionError) as error:
+        # a lack of memory and a broken device are no fault of the batch
+        if isinstance(error, RuntimeError) and not _OF_SHAPES.search(str(error)):
+            raise
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors_in(batch))
+        said = str(error).splitlines()[0] if str(error) else "no message"
+        raise InputError(
+            f"{type(model).__name__} does not take a batch of shape {shapes} ({type(error).__name__}: {said}). Give "
+            "images (images, channels, height, width) as it was trained on, or forward=lambda model, batch: ..."
+        ) from error
 
 
 def _placed(tensor: Tensor, weight: Tensor) -> Tensor:

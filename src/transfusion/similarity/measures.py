@@ -171,7 +171,7 @@ def measure(name: str) -> Measure:
         >>> measure("debiased_cka").unbiased
         True
     """
-    if name not in MEASURES:
+    if not isinstance(name, str) or name not in MEASURES:
         raise UnknownNameError.of("measure", name, MEASURES)
     return MEASURES[name]
 

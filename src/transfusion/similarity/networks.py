@@ -15,11 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from transfusion.errors import InputError, UnknownNameError
+from transfusion.networks.given import described, integer
 from transfusion.networks.structure import stages as stages_of
 from transfusion.similarity import Pair, Similarity, Sums, judge, linear_cka, measure
 from transfusion.similarity.batches import at_least_two, batched, num_images
-from transfusion.similarity.capture import Forward, on_one_device, outputs_or_reasons
+from transfusion.similarity.capture import Forward, outputs_or_reasons, runnable
 from transfusion.similarity.cautions import packed
+from transfusion.similarity.sums import NotFiniteError
 
 # {stage: modules of every network}, or {stage: {network: its modules}}
 Stages = Mapping[str, Sequence[str] | Mapping[str, Sequence[str]]]
@@ -37,7 +39,7 @@ def compare(
     seed: int = 0,
     against: str | None = None,
     forward: Forward | None = None,
-) -> pd.DataFrame:
+) -> Comparison:
     """How alike are the stages of several networks on the same images? All pairs in one pass.
 
     Memory per stage is 8 bytes times the square of the summed channels of the networks that are paired. Shuffle the
@@ -64,11 +66,12 @@ def compare(
             network's device.
 
     Returns:
-        One row per stage, pair and measure: ``stage a b measure value reverse baseline rank_a rank_b n images
-        warnings cautions``. The baseline is the same measure with images re-matched, never positions.
+        A data frame of one row per stage, pair and measure: ``stage a b measure value reverse baseline rank_a rank_b n
+        images warnings cautions``. The baseline is the same measure with images re-matched, never positions.
 
     Raises:
-        InputError: fewer than two networks or images, no stage in common, or outputs that cannot be compared.
+        InputError: anything else than networks by name and batches, fewer than two networks or images, images that a
+            network does not take, no stage in common, or outputs that cannot be compared.
         UnknownNameError: for a measure, stage, module or network that does not exist.
 
     Warns:
@@ -81,11 +84,11 @@ def compare(
         >>> frame[["stage", "a", "b", "n"]].values.tolist()
         [['conv', 'before', 'after', 320]]
     """
-    measures = (measures,) if isinstance(measures, str) else tuple(dict.fromkeys(measures))  # named twice is one column
+    measures = _names(measures, "measures=('cca', 'linear_cka')")
     chosen = [measure(name) for name in measures]
-    if len(networks) < 2:
-        raise InputError(f"Got {len(networks)} network(s); compare needs at least two, by name.")
-    comparison = _Comparison(networks, stages, positions, seed, any(one.norms for one in chosen), against)
+    if forward is not None and not callable(forward):
+        raise InputError(f"forward is a function of a network and a batch; got {described(forward)}.")
+    comparison = _Comparison(_by_name(networks), stages, positions, seed, any(one.norms for one in chosen), against)
     for batch in at_least_two(batched(batches, whole=forward is not None)):
         comparison.update(batch, forward)
     rows: list[dict[str, Any]] = [
@@ -93,8 +96,7 @@ def compare(
         for stage, a, b, pair in comparison.pairs()
         for name, one in zip(measures, chosen, strict=True)
     ]
-    frame: pd.DataFrame = pd.DataFrame(rows)
-    return frame
+    return Comparison(rows)
 
 
 def across(a: nn.Module, b: nn.Module, batches: Iterable[Any], forward: Forward | None = None) -> pd.DataFrame:
@@ -123,7 +125,7 @@ def across(a: nn.Module, b: nn.Module, batches: Iterable[Any], forward: Forward 
         >>> across(a, b, [torch.randn(20, 3, 8, 8)])[["stage_a", "stage_b"]].values.tolist()[1]
         ['0', 'head']
     """
-    networks = on_one_device(a), on_one_device(b)
+    networks = tuple(runnable(each, "across(a, b, batches)") for each in (a, b))
     seen: list[dict[str, list[Tensor]]] = [{stage: [] for stage in stages_of(net)} for net in networks]
     for batch in batched(batches, whole=forward is not None):
         for name, net, means in zip("ab", networks, seen, strict=True):
@@ -140,6 +142,59 @@ def across(a: nn.Module, b: nn.Module, batches: Iterable[Any], forward: Forward 
     rows = [(x, y, found.value, found.n, " ".join(found.warnings)) for x, y, found in answers]
     frame: pd.DataFrame = pd.DataFrame(rows, columns=["stage_a", "stage_b", "value", "n", "warnings"])
     return frame
+
+
+class Comparison(pd.DataFrame):
+    """What ``compare`` returns: a data frame that prints its most telling columns; ``to_string()`` has them all."""
+
+    @property
+    def _constructor(self) -> type[Comparison]:
+        return Comparison
+
+    def __repr__(self) -> str:
+        """The value of every stage, pair and measure beside its baseline, and how many warnings there are."""
+        return repr(self._short())
+
+    def _repr_html_(self) -> str | None:
+        return self._short()._repr_html_()  # type: ignore[operator,no-any-return]
+
+    def _short(self) -> pd.DataFrame:
+        plain = pd.DataFrame(self)
+        if not {*_TOLD, "warnings"} <= set(plain.columns):  # the user chose some of them
+            return plain
+        return plain[[*_TOLD]].assign(warnings=["yes" if text else "" for text in plain["warnings"]])
+
+
+_TOLD = ("stage", "a", "b", "measure", "value", "baseline", "n")
+
+
+def _by_name(networks: object) -> dict[str, nn.Module]:
+    """The boundary of ``compare``: two networks or more, by name, that can run.
+
+    Raises:
+        InputError: anything else was given.
+    """
+    call = "compare({'before': a, 'after': b}, batches)"
+    if not isinstance(networks, Mapping):
+        raise InputError(f"{call} takes two networks or more by name; got {described(networks)}.")
+    if len(networks) < 2:
+        raise InputError(f"Got {len(networks)} network(s); compare needs at least two, by name: {call}.")
+    return {name: runnable(net, call) for name, net in networks.items()}
+
+
+def _names(given: object, example: str) -> tuple[str, ...]:
+    """Names without repetition, from one name or several.
+
+    Raises:
+        InputError: there is none, or something else was given.
+    """
+    several = (given,) if isinstance(given, str) else given
+    if not isinstance(several, Iterable) or isinstance(several, nn.Module) or not (found := tuple(several)):
+        shown = "no name" if isinstance(several, Iterable) else described(given)
+        raise InputError(f"Got {shown} where names belong; give some, such as {example}.")
+    if odd := [each for each in found if not isinstance(each, str)]:
+        raise InputError(f"Got {described(odd[0])} where a name belongs; give some, such as {example}.")
+    return tuple(dict.fromkeys(found))
 
 
 def _leave_out(odd: Mapping[str, str], whose: str, left: dict[str, Any]) -> None:
@@ -163,11 +218,11 @@ class _Comparison:
         norms: bool,
         against: str | None,
     ) -> None:
-        self.networks = {name: on_one_device(net) for name, net in networks.items()}
+        self.networks = networks
         self.stages = _common_stages(self.networks, stages)
-        self.positions = positions
+        self.positions = None if positions is None else integer(positions, "positions", least=1)
         self.norms = norms
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(integer(seed, "seed") % 2**63)  # of 64 bits at most
         self.images = 0
         self.groups = _groups(list(self.networks), against)
         self.held: dict[tuple[str, int], _Held] = {}
@@ -212,15 +267,19 @@ class _Comparison:
                 self.sums[stage, group] = Sums(widths, self.norms, rematched=True, device=own[0].device)
             try:
                 self.sums[stage, group].update([each.flatten(0, 1) for each in own], rows_per_image=own[0].shape[1])
-            except InputError as error:
+            except NotFiniteError as error:
                 broken = [name for name, each in zip(group, own, strict=True) if not each.isfinite().all()]
-                whose = f", network{'s' * (len(broken) > 1)} {', '.join(broken)}" if broken else ""
-                raise InputError(f"Stage '{stage}'{whose}: {error}") from error
+                whose = ", ".join(broken or [group[error.which]])
+                raise InputError(error.of(f"Stage '{stage}', network{'s' * (len(broken) > 1)} {whose}:")) from error
+            except InputError as error:
+                raise InputError(f"Stage '{stage}': {error}") from error
 
     def pairs(self) -> Iterator[tuple[str, str, str, Pair]]:
         """Stage, the two networks' names, and what the measures need."""
         if self.images < 2:
-            raise InputError(f"Got {self.images} images; compare needs at least 2. Give more batches.")
+            raise InputError(
+                f"Got {self.images} images; compare needs at least 2. Give more batches; a generator gives them once."
+            )
         for key in [key for key in self.held if key[0] in next(iter(self.stages.values()))]:  # what never filled up
             self._sum(key)
         for stage in next(iter(self.stages.values())):
@@ -281,6 +340,8 @@ def _common_stages(
     networks: Mapping[str, nn.Module], stages: Stages | Sequence[str] | None
 ) -> dict[str, dict[str, Sequence[str]]]:
     if isinstance(stages, Mapping):
+        if not stages:
+            raise InputError(f"Got no stages; give some, such as {_A_STAGE}, or None for all.")
         return {name: {stage: _of_network(stage, names, name) for stage, names in stages.items()} for name in networks}
     own = {name: stages_of(net) for name, net in networks.items()}
     first = next(iter(own.values()))
@@ -288,7 +349,8 @@ def _common_stages(
     named = "; ".join(f"{name}: {', '.join(each)}" for name, each in own.items())
     if not common:
         raise InputError(f"The networks share no stage ({named}). {_PAIR_THEM}")
-    for stage in stages or ():
+    asked = common if stages is None else _names(stages, f"stages={common[:1]} or {_A_STAGE}")
+    for stage in asked:
         if stage not in common:
             raise UnknownNameError.of("stage that all networks share", stage, common)
     if stages is None and any(set(each) != set(common) for each in own.values()):
@@ -296,19 +358,21 @@ def _common_stages(
             f"Only {', '.join(common)} are compared, which all networks have ({named}). {_PAIR_THEM}", stacklevel=4
         )
     # in the order asked for
-    return {name: {stage: each[stage] for stage in stages or common} for name, each in own.items()}
+    return {name: {stage: each[stage] for stage in asked} for name, each in own.items()}
 
 
 _PAIR_THEM = "Pair others with stages={name: {network: [module]}}, or see across(a, b, batches)."
 
 
+_A_STAGE = "stages={'stem': ['conv1', 'bn1']}"
+
+
 def _of_network(stage: str, names: Sequence[str] | Mapping[str, Sequence[str]], network: str) -> Sequence[str]:
     if not isinstance(names, Mapping):
-        return (names,) if isinstance(names, str) else names
+        return _names(names, _A_STAGE)
     if network not in names:
         raise UnknownNameError.of(f"network of stage '{stage}'", network, names)
-    own = names[network]
-    return (own,) if isinstance(own, str) else own
+    return _names(names[network], _A_STAGE)
 
 
 def _same_positions(maps: Sequence[Tensor]) -> list[Tensor]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from transfusion.errors import InputError
+from transfusion.networks.given import dense, numbers
 
 Array = npt.NDArray[np.generic] | Tensor
 # Powers of two between which fourth powers of float64 numbers can be summed.
@@ -35,13 +36,10 @@ def samples(array: Array, name: str) -> Tensor:
         >>> samples([[1, 2], [3, 4]], "x").shape
         torch.Size([2, 2])
     """
-    tensor = array.detach() if isinstance(array, Tensor) else _from_numpy(_unmasked(array, name), name)
-    if tensor.is_complex() or tensor.dtype == torch.bool:
-        raise InputError(f"{name} is of type {tensor.dtype}; similarity needs real numbers. Convert it.")
+    tensor = dense(array, name) if isinstance(array, Tensor) else _from_numpy(numbers(array, name))
     if tensor.ndim != 2 or not tensor.shape[1]:
         raise InputError(
-            f"{name} has shape {tuple(tensor.shape)}; similarity needs (samples, features). Flatten a map of shape "
-            "(images, channels, height, width) by x.movedim(1, -1).reshape(-1, channels) and give rows_per_image."
+            f"{name} has shape {tuple(tensor.shape)}; similarity needs (samples, features). {_reshaped(tensor, name)}"
         )
     # Apple's GPUs have no float64.
     return tensor.cpu() if tensor.device.type == "mps" else tensor
@@ -112,19 +110,20 @@ def _holds(coarse: torch.dtype, x: Tensor) -> bool:
     return bool((x.to(coarse) == x).all())
 
 
-def _unmasked(array: object, name: str) -> npt.NDArray[np.generic]:
-    masked = int(np.ma.getmaskarray(array).sum()) if isinstance(array, np.ma.MaskedArray) else 0
-    if masked:
-        raise InputError(f"{name} has {masked} masked values; similarity needs all. Leave out these samples.")
-    return np.asarray(array)
-
-
-def _from_numpy(array: npt.NDArray[np.generic], name: str) -> Tensor:
-    if array.dtype.kind not in "fiu":
-        raise InputError(
-            f"{name} is of type {array.dtype}; similarity needs real numbers, none missing. Convert it, such as by "
-            "astype('float64')."
+def _reshaped(tensor: Tensor, name: str) -> str:
+    """How to make samples and features of an array of another shape."""
+    if tensor.ndim > 2:
+        channels, rows = ("channels", "height * width") if tensor.ndim > 3 else ("features", "length")
+        return (
+            f"Where axis 1 is the channels, flatten by {name}.movedim(1, -1).reshape(-1, {channels}) and give "
+            f"rows_per_image={rows}; of a NumPy array by np.moveaxis({name}, 1, -1)."
         )
+    if tensor.ndim == 1 and len(tensor):
+        return f"Where it is one feature of many samples, give {name}.reshape(-1, 1)."
+    return "Give at least two samples of one feature or more."
+
+
+def _from_numpy(array: npt.NDArray[np.generic]) -> Tensor:
     if array.dtype.itemsize > 8 or array.dtype.kind == "u":  # float128; and PyTorch computes little in unsigned types
         array = array.astype(np.float64)
     # PyTorch knows neither foreign byte orders nor steps backwards.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -38,9 +40,12 @@ class Similarity:
         baseline: ``value`` expected of the same two with images paired at random.
         warnings: what makes the value less than it seems.
 
+    It compares, hashes, rounds and formats as its ``value`` does; NaN is neither above nor below anything.
+
     Examples:
-        >>> float(Similarity(0.5, 0.5, np.array([0.5]), (1, 1), 10, 0.3, ()))
-        0.5
+        >>> found = Similarity(0.5, 0.5, np.array([0.5]), (1, 1), 10, 0.3, ())
+        >>> float(found), found < 0.7, f"{found:.2f}"
+        (0.5, True, '0.50')
     """
 
     value: float
@@ -53,6 +58,35 @@ class Similarity:
 
     def __float__(self) -> float:
         return self.value
+
+    def __lt__(self, other: object) -> bool:
+        return self._compared(operator.lt, other)
+
+    def __le__(self, other: object) -> bool:
+        return self._compared(operator.le, other)
+
+    def __gt__(self, other: object) -> bool:
+        return self._compared(operator.gt, other)
+
+    def __ge__(self, other: object) -> bool:
+        return self._compared(operator.ge, other)
+
+    def __eq__(self, other: object) -> bool:
+        return self._compared(operator.eq, other)
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __round__(self, digits: int | None = None) -> float:
+        return round(self.value, digits)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec) if spec else repr(self)
+
+    def _compared(self, how: Callable[[float, float], bool], other: object) -> bool:
+        is_number = isinstance(other, (Similarity, Real))
+        # Python then asks the other side, and says itself what does not compare
+        return how(self.value, float(other)) if is_number else NotImplemented
 
 
 def judge(measure: Measure, pair: Pair) -> Similarity:

@@ -18,14 +18,36 @@ import torch
 from torch import Tensor
 
 from transfusion.errors import InputError
+from transfusion.networks.given import described, integer
 from transfusion.similarity.blas import Products
 from transfusion.similarity.gram import BLOCK, Rows, add_products
 from transfusion.similarity.pair import EPS, Pair, View
+from transfusion.similarity.reading import samples
 
 # Float64 values of stacked rows per update.
 _BLOCK_ON_GPU = 2**26
 # Of the images of an update, to an image's partner: the golden section is no simple fraction.
 _SHARE_AWAY = 0.382
+
+
+class NotFiniteError(InputError):
+    """Values of a representation that no sum can hold.
+
+    Attributes:
+        which: the place of the representation among those of the sums.
+    """
+
+    def __init__(self, which: int) -> None:
+        self.which = which
+        super().__init__(self.of(f"Representation {which}"))
+
+    @staticmethod
+    def of(whose: str) -> str:
+        """The same of a representation that has a name."""
+        return (
+            f"{whose} holds NaN, infinite or huge values (beyond 1e75); similarity needs finite numbers. Look for a "
+            "diverged network, or rescale."
+        )
 
 
 class Sums:
@@ -42,6 +64,9 @@ class Sums:
         device: where the sums live; that of the activations.
         eps: rounding unit of each representation, where its numbers come in a finer type than they were rounded to.
         stacked: add up by torch, many rows at a time, as a GPU does best; None decides by the device.
+
+    Raises:
+        InputError: widths are not whole numbers of 1 or more, one for each representation.
 
     Examples:
         >>> x = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
@@ -61,8 +86,12 @@ class Sums:
         eps: Sequence[float] | None = None,
         stacked: bool | None = None,
     ) -> None:
-        self.widths = tuple(widths)
+        if isinstance(widths, str) or not isinstance(widths, Sequence) or not widths:
+            raise InputError(f"Sums takes widths, such as Sums((64, 32)); got {described(widths)}.")
+        self.widths = tuple(integer(width, "width", least=1) for width in widths)
         self.eps = list(eps) if eps else [0.0] * len(self.widths)
+        if len(self.eps) != len(self.widths):
+            raise InputError(f"Got {len(self.eps)} eps for {len(self.widths)} representations; give one each.")
         starts = [0]
         for width in self.widths:
             starts.append(starts[-1] + width + norms)
@@ -93,7 +122,10 @@ class Sums:
         Raises:
             InputError: where shapes disagree, or a value is not finite; after the latter the sums are lost.
         """
-        blocks = [torch.as_tensor(block, device=self._gram.device).detach() for block in blocks]
+        if not isinstance(blocks, (list, tuple)):
+            raise InputError(f"update takes a list of one block per representation; got {described(blocks)}.")
+        rows_per_image = integer(rows_per_image, "rows_per_image", least=1)
+        blocks = [samples(block, f"block {k}").to(self._gram.device) for k, block in enumerate(blocks)]
         self._check(blocks, rows_per_image)
         if not self._shifts:
             self._shifts = [self._shift(block[: self._rows_per_block()]) for block in blocks]
@@ -110,6 +142,8 @@ class Sums:
         Raises:
             InputError: where the two do not describe the same networks.
         """
+        if not isinstance(other, Sums):
+            raise InputError(f"Sums merge with Sums; got {described(other)}.")
         if self._kind != other._kind:
             raise InputError(
                 f"Sums over widths {self.widths} and {other.widths} do not merge; both need the same networks, and "
@@ -150,10 +184,10 @@ class Sums:
 
     def _check(self, blocks: Sequence[Tensor], rows_per_image: int) -> None:
         shapes = [tuple(block.shape) for block in blocks]
-        rows = len(blocks[0])
+        rows = len(blocks[0]) if blocks else 0
         if shapes != [(rows, width) for width in self.widths]:
             raise InputError(f"Got blocks of shape {shapes}; need equal rows and widths {self.widths}.")
-        if rows_per_image < 1 or rows == 0 or rows % rows_per_image:
+        if rows == 0 or rows % rows_per_image:
             raise InputError(f"Got {rows} rows; need a positive multiple of rows_per_image={rows_per_image}.")
         if self._rematched and rows == rows_per_image:
             raise InputError("Got one image; the baseline re-matches images, so it needs two or more at a time.")
@@ -162,10 +196,7 @@ class Sums:
         for k, at in enumerate(self._at):
             # the diagonal alone: a value that is not finite is in its own square
             if not bool(self._gram.diagonal()[at].isfinite().all()):
-                raise InputError(
-                    f"Representation {k} holds NaN, infinite or huge values (beyond 1e75); similarity needs finite "
-                    "numbers. Look for a diverged network, or rescale."
-                )
+                raise NotFiniteError(k)
 
     def _shift(self, first: Tensor) -> Tensor:
         """The mean of the first rows; one that float32 can hold serves rows of both types."""

@@ -15,6 +15,7 @@ from transfusion.errors import DonorError
 from transfusion.networks.donors import containers, downloads, formats
 from transfusion.networks.donors.fitting import Fit, adapt, fit, stem_channels
 from transfusion.networks.donors.formats import InputFormat
+from transfusion.networks.given import described, is_state, odd_storage
 
 __all__ = ["Donor", "Fit", "InputFormat", "adapt", "file_of", "fingerprint", "fit", "load", "stem_channels"]
 
@@ -62,6 +63,9 @@ def load(donor: str, model_name: str | None = None, runs: Callable[[str], Path] 
         ...
         transfusion.errors.DonorError: There is no donor 'nowhere:resnet50'. Give one of torchvision:NAME, ...
     """
+    if not isinstance(donor, str):
+        path = f" A file is load('file:{donor}')." if isinstance(donor, os.PathLike) else ""
+        raise DonorError(f"A donor's name is one of {_KINDS}; got {described(donor)}.{path}")
     kind, _, name = donor.partition(":")
     if kind in ("torchvision", "timm"):
         name = name or (model_name or "").removeprefix("torchvision:").removeprefix("timm:")
@@ -118,12 +122,19 @@ def _from_file(name: str) -> dict[str, Tensor]:
 def fingerprint(state: Mapping[str, Tensor]) -> str:
     """Hash of names, shapes, types and values, whatever their order: 16 hexadecimal digits.
 
+    Raises:
+        DonorError: these are no tensors, or tensors without plain values.
+
     Examples:
         >>> fingerprint({"w": torch.zeros(2)}) == fingerprint({"w": torch.zeros(2)})
         True
         >>> fingerprint({"w": torch.zeros(2)}) == fingerprint({"v": torch.zeros(2)})
         False
     """
+    if not is_state(state) or any(odd_storage(tensor) for tensor in state.values()):
+        raise DonorError(
+            f"A fingerprint is of tensors with values, by name; got {described(state)}. Give .state_dict()."
+        )
     digest = hashlib.blake2b(digest_size=8)
     for name in sorted(state):  # whoever wrote the file may have had another order
         tensor = state[name].detach().cpu().contiguous()

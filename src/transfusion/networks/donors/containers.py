@@ -15,15 +15,17 @@ import tarfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import torch
 from safetensors.torch import load as load_safetensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from transfusion.errors import AbsentDonorError, DonorError, UnsafeFileError
+from transfusion.networks.given import described, unwrapped
 
 MOST_BYTES = 1 << 36  # of one weight file that is packed in another
 _DEEPEST = 40
@@ -35,6 +37,8 @@ INDEX = (
     "diffusion_pytorch_model.safetensors.index.json",
 )
 USUAL = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+# put between names by torch.compile, FSDP and activation checkpointing
+_BETWEEN = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 _PICKLE_START = b"\x80"
 _LFS_POINTER = b"version https://git-lfs"
 
@@ -252,6 +256,36 @@ def flat(payload: Any, where: str) -> dict[str, Tensor]:
         raise DonorError(
             f"{where} has sparse or quantised tensors ({', '.join(odd[:_NUM_NAMED])}). Give plain weights."
         )
+    return found
+
+
+def tensors_of(given: object) -> dict[str, Tensor]:
+    """Tensors by name of what is given as a donor: a network, a state dict, or a checkpoint that holds one.
+
+    Wrappers' words within names (those of ``torch.compile``, FSDP, activation checkpointing) are left out.
+
+    Raises:
+        DonorError: it is something else, or holds no tensors.
+
+    Examples:
+        >>> list(tensors_of({"epoch": 3, "net": {"_orig_mod.weight": torch.zeros(1)}}))
+        ['net.weight']
+        >>> tensors_of("weights.pth")
+        Traceback (most recent call last):
+        ...
+        transfusion.errors.DonorError: A donor is a network or a state dict; got the str 'weights.pth'. ...
+    """
+    if isinstance(given, nn.Module):
+        given = unwrapped(given).state_dict()
+    if not isinstance(given, Mapping):
+        advice = "Give its .state." if hasattr(given, "state") else "Give donor=network, or donor=network.state_dict()."
+        if isinstance(given, (str, bytes, PathLike)):
+            advice = "Read a file first: donor=transfusion.networks.donors.load('file:PATH').state."
+        raise DonorError(f"A donor is a network or a state dict; got {described(given)}. {advice}")
+    found = {_BETWEEN.sub("", name): tensor for name, tensor in _walk(given, "", frozenset())}
+    if not found:
+        one = next((f" ('{name}' is {described(value)})" for name, value in given.items()), "")
+        raise DonorError(f"The donor holds no tensors by name{one}. Give a network's state_dict().")
     return found
 
 

@@ -7,25 +7,21 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from transfusion.errors import DonorError, DonorMismatchError
 from transfusion.networks.donors import shapes
+from transfusion.networks.donors.containers import tensors_of
 from transfusion.networks.donors.conversion import by_timm
-from transfusion.networks.structure import head
+from transfusion.networks.donors.wanted import DERIVED, Wanted, cuts, strange
+from transfusion.networks.given import network, odd_storage
 
 _NUM_NAMED = 6
 # torchvision's published DenseNet files have "norm.1" for what its code calls "norm1"
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
-# put between names by torch.compile, FSDP and activation checkpointing
-_BETWEEN = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-# what a network works out from its shape alone
-_DERIVED = re.compile(
-    r"(?:.*\.)?(num_batches_tracked|relative_position_index|relative_coords_table|attn_mask|position_ids)"
-)
-_TOKENS = re.compile(r"(cls|class|dist|reg|register)_?(token|embedding)s?|pos_embed.*")
 _EMA = re.compile(r"(^|[._])(ema|averaged?)(?=[._]|$)")
 
 
@@ -44,7 +40,7 @@ class Fit:
     notes: tuple[str, ...] = ()
 
 
-def fit(donor_state: Mapping[str, Tensor], model: nn.Module) -> Fit:
+def fit(donor_state: Mapping[str, Any] | nn.Module, model: nn.Module) -> Fit:
     """Find the one place where a donor holds the body of a model, and make it fit.
 
     The body is everything but the head. What lies beside it (losses, decoders, projectors, another head) is left.
@@ -58,20 +54,21 @@ def fit(donor_state: Mapping[str, Tensor], model: nn.Module) -> Fit:
     - layers between body and head that a donor's owner replaced together with its head are as the model has them.
 
     Args:
-        donor_state: tensors by name, such as ``Donor.state``.
+        donor_state: a network, its tensors by name such as ``Donor.state``, or a checkpoint that holds them.
         model: where they are to go; it is not changed.
 
     Raises:
         DonorMismatchError: no place fits, or several do; names them.
-        DonorError: values of the body are NaN or infinite.
+        DonorError: it is no network or tensors by name, or values of the body are NaN, infinite or none at all.
+        InputError: ``model`` is no network.
 
     Examples:
         >>> model, donor = nn.Sequential(nn.Conv2d(1, 4, 3)), nn.Sequential(nn.Conv2d(3, 4, 3))
         >>> fit({f"net.{name}": tensor for name, tensor in donor.state_dict().items()}, model).state["0.weight"].shape
         torch.Size([4, 1, 3, 3])
     """
-    given = {_BETWEEN.sub("", name): tensor for name, tensor in donor_state.items()}
-    wanted = _Wanted.of(model)
+    given = tensors_of(donor_state)
+    wanted = Wanted.of(network(model, "fit(donor_state, model)"))
     try:
         return _fit(given, wanted)
     except DonorMismatchError:  # second: where names fit as they are, renaming can only do harm
@@ -84,7 +81,7 @@ def fit(donor_state: Mapping[str, Tensor], model: nn.Module) -> Fit:
         raise
 
 
-def _fit(given: Mapping[str, Tensor], wanted: _Wanted) -> Fit:
+def _fit(given: Mapping[str, Tensor], wanted: Wanted) -> Fit:
     tried = [_Try.of(place, given, wanted) for place in _places(given, wanted)]
     chosen, said = _choose(tried, wanted, list(given))
     beside = {name: t for name, t in given.items() if name not in chosen.place.sources}
@@ -94,7 +91,7 @@ def _fit(given: Mapping[str, Tensor], wanted: _Wanted) -> Fit:
     return Fit(state, chosen.whole, (*said, *chosen.notes(beside)))
 
 
-def adapt(donor_state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+def adapt(donor_state: Mapping[str, Any] | nn.Module, model: nn.Module) -> dict[str, Tensor]:
     """The tensors of a donor as a model takes them; see ``fit``.
 
     Examples:
@@ -105,58 +102,20 @@ def adapt(donor_state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tens
     return fit(donor_state, model).state
 
 
-def stem_channels(donor_state: Mapping[str, Tensor], model: nn.Module) -> int | None:
+def stem_channels(donor_state: Mapping[str, Any] | nn.Module, model: nn.Module) -> int | None:
     """The number of image channels that a donor's first convolution takes; None where that is unknown.
 
     Examples:
         >>> stem_channels(nn.Conv2d(1, 4, 3).state_dict(), nn.Conv2d(3, 4, 3))
         1
     """
-    given = {_BETWEEN.sub("", name): tensor for name, tensor in donor_state.items()}
-    wanted = _Wanted.of(model)
+    given = tensors_of(donor_state)
+    wanted = Wanted.of(network(model, "stem_channels(donor_state, model)"))
     tried = [_Try.of(place, given, wanted) for place in _places(given, wanted)]
     first = next(iter(shapes.first_kernels(model)), "")
     found = {int(one.whole[first].shape[1]) for one in tried if not one.absent and first in one.whole}
     folded = {count * 3 // wanted.tensors[first].shape[1] for count in found}
     return folded.pop() if len(folded) == 1 else None
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What a model needs from a donor.
-
-    ``shared`` is the module that holds the head and layers before it, such as a ``classifier``, as a prefix.
-    """
-
-    model: nn.Module
-    tensors: dict[str, Tensor]
-    heads: tuple[str, ...]
-    body: tuple[str, ...]
-    shared: str
-
-    @classmethod
-    def of(cls, model: nn.Module) -> _Wanted:
-        tensors = {name: tensor for name, tensor in model.state_dict().items() if isinstance(tensor, Tensor)}
-        heads = tuple(f"{name}." for name in head(model))
-        body = tuple(name for name in tensors if not name.startswith(heads) and not _DERIVED.fullmatch(name))
-        owner = head(model)[0].rpartition(".")[0] if len(heads) == 1 else ""
-        # a module that also holds the first layer is the network itself, not a classifier
-        shared = f"{owner}." if owner and body and not body[0].startswith(f"{owner}.") else ""
-        return cls(model, tensors, heads, body, shared)
-
-    def modules(self) -> frozenset[str]:
-        """Names of modules of the body: what lies in them and is not wanted makes another network."""
-        around = {".".join(name.split(".")[:end]) for name in self.body for end in range(1, name.count(".") + 1)}
-        above = {".".join(h.split(".")[:end]) for h in self.heads for end in range(1, h.count(".") + 1)}
-        around_all = {cut.rstrip(".") for cut in _cuts(self.body)}
-        lists = (nn.Sequential, nn.ModuleList)
-        wrappers = {name for name in around_all if name and not isinstance(self.model.get_submodule(name), lists)}
-        return frozenset(around - above - wrappers)
-
-    @property
-    def trunk(self) -> frozenset[str]:
-        """The part of the body that no owner of a donor replaces together with the head."""
-        return frozenset(name for name in self.body if not self.shared or not name.startswith(self.shared))
 
 
 @dataclass(frozen=True)
@@ -168,7 +127,7 @@ class _Place:
     by_order: bool = False
 
 
-def _places(given: Mapping[str, Tensor], wanted: _Wanted) -> Iterator[_Place]:
+def _places(given: Mapping[str, Tensor], wanted: Wanted) -> Iterator[_Place]:
     """Places where some of the body's tensors are, by name; where none holds the whole body, by order."""
     found = list(_by_name(given, wanted))
     yield from found
@@ -176,10 +135,10 @@ def _places(given: Mapping[str, Tensor], wanted: _Wanted) -> Iterator[_Place]:
         yield from _by_order(given, wanted)
 
 
-def _by_name(given: Mapping[str, Tensor], wanted: _Wanted) -> Iterator[_Place]:
+def _by_name(given: Mapping[str, Tensor], wanted: Wanted) -> Iterator[_Place]:
     joined = {name: _OLD_DENSENET.sub(r"\1\2", name) for name in given}
     seen = set()
-    for cut in _cuts(wanted.body):
+    for cut in cuts(wanted.body):
         anchors = {name.removeprefix(cut) for name in wanted.body[:1] + wanted.body[-1:]}
         ends = [(name, anchor) for name in joined.values() for anchor in anchors if f".{name}".endswith(f".{anchor}")]
         for prefix in dict.fromkeys(name.removesuffix(anchor) for name, anchor in ends):
@@ -189,17 +148,7 @@ def _by_name(given: Mapping[str, Tensor], wanted: _Wanted) -> Iterator[_Place]:
                 yield _Place(prefix, inside)
 
 
-def _cuts(body: Sequence[str]) -> Iterator[str]:
-    """What all names of a body begin with, part by part: a donor may lack a model's wrapper."""
-    yield ""
-    parts = [name.split(".")[:-1] for name in body]
-    for depth in range(1, min(map(len, parts), default=0) + 1):
-        if len({tuple(part[:depth]) for part in parts}) > 1:
-            return
-        yield ".".join(parts[0][:depth]) + "."
-
-
-def _by_order(given: Mapping[str, Tensor], wanted: _Wanted) -> Iterator[_Place]:
+def _by_order(given: Mapping[str, Tensor], wanted: Wanted) -> Iterator[_Place]:
     """A body as ``nn.Sequential(*children)``: by the number of each child, else tensor after tensor."""
     children = [name for name, _ in wanted.model.named_children()]
     if len(children) == 1:
@@ -216,7 +165,7 @@ def _by_order(given: Mapping[str, Tensor], wanted: _Wanted) -> Iterator[_Place]:
         if wanted.trunk <= set(sources.values()):
             yield _Place(prefix, sources, by_order=True)
             continue
-        plain = [name for name in inside if not _DERIVED.fullmatch(name)]
+        plain = [name for name in inside if not DERIVED.fullmatch(name)]
         pairs = list(zip(plain, wanted.body, strict=False))  # what follows the body is the donor's head
         if len(plain) >= len(wanted.body) and all(_alike(given[a], a, wanted.tensors[b], b) for a, b in pairs):
             yield _Place(prefix, dict(pairs), by_order=True)
@@ -242,7 +191,7 @@ class _Try:
     replaced: tuple[str, ...]
 
     @classmethod
-    def of(cls, place: _Place, given: Mapping[str, Tensor], wanted: _Wanted) -> _Try:
+    def of(cls, place: _Place, given: Mapping[str, Tensor], wanted: Wanted) -> _Try:
         whole = {new: given[name] for name, new in place.sources.items()}
         pairs = {n: shapes.fitted(n, whole[n], wanted.tensors[n], wanted.model) for n in wanted.tensors if n in whole}
         absent = [name for name in wanted.body if name not in whole]
@@ -256,7 +205,7 @@ class _Try:
             fitted={name: tensor for name, (tensor, _) in pairs.items()},
             done=tuple(dict.fromkeys(what for _, what in pairs.values() if what)),
             absent=tuple(name for name in absent if name not in replaced),
-            strange=tuple(_strange(whole, wanted, owned=bool(replaced))),
+            strange=tuple(strange(whole, wanted, owned=bool(replaced))),
             misshapen=tuple(n for n in wanted.body if n in pairs and pairs[n][0].shape != wanted.tensors[n].shape),
             replaced=tuple(replaced),
         )
@@ -265,14 +214,14 @@ class _Try:
     def fits(self) -> bool:
         return not (self.absent or self.strange or self.misshapen)
 
-    def state(self, wanted: _Wanted) -> dict[str, Tensor]:
+    def state(self, wanted: Wanted) -> dict[str, Tensor]:
         """In the model's order and types; what the donor need not have is the model's own."""
         state = wanted.model.state_dict()
         state.clear()  # keeps the versions of its layers, which some ask for when they are loaded
         for name, own in wanted.tensors.items():
             tensor = self.fitted.get(name)
             counts = name.endswith("num_batches_tracked")
-            if name in self.replaced or (_DERIVED.fullmatch(name) and not (counts and tensor is not None)):
+            if name in self.replaced or (DERIVED.fullmatch(name) and not (counts and tensor is not None)):
                 state[name] = torch.zeros_like(own) if counts else own.detach().clone()
             elif tensor is not None and tensor.shape == own.shape:
                 state[name] = tensor.to(own.dtype) if own.is_floating_point() else tensor
@@ -283,7 +232,7 @@ class _Try:
             yield f"Of the donor, the tensors under '{self.place.prefix.rstrip('.')}' are taken."
         if self.place.by_order:
             yield "The donor's parts have numbers for names: they are matched by order and shape."
-        counts = Counter(name.partition(".")[0] for name in beside if not _DERIVED.fullmatch(name))
+        counts = Counter(name.partition(".")[0] for name in beside if not DERIVED.fullmatch(name))
         unused = Counter(name.partition(".")[0] for name in self.whole if name not in self.fitted)
         listed = [f"{part} ({count})" for part, count in (counts + unused).items()]
         if listed:
@@ -293,20 +242,7 @@ class _Try:
         yield from (f"The donor's {what}." for what in self.done)
 
 
-def _strange(whole: Mapping[str, Tensor], wanted: _Wanted, *, owned: bool) -> Iterator[str]:
-    """Tensors inside the body's modules that the model lacks: it is another network."""
-    modules = wanted.modules()
-    for name in whole:
-        if name in wanted.tensors or _DERIVED.fullmatch(name) or name.startswith(wanted.heads):
-            continue
-        if owned and name.startswith(wanted.shared):
-            continue
-        around = [".".join(name.split(".")[:end]) for end in range(1, name.count(".") + 1)]
-        if modules.intersection(around) or _TOKENS.fullmatch(name):
-            yield name
-
-
-def _choose(tried: Sequence[_Try], wanted: _Wanted, given: Sequence[str]) -> tuple[_Try, tuple[str, ...]]:
+def _choose(tried: Sequence[_Try], wanted: Wanted, given: Sequence[str]) -> tuple[_Try, tuple[str, ...]]:
     fitting = [one for one in tried if one.fits]
     distinct = [one for i, one in enumerate(fitting) if not any(_same(one, other, wanted) for other in fitting[:i])]
     if len(distinct) == 1:
@@ -332,14 +268,14 @@ def _choose(tried: Sequence[_Try], wanted: _Wanted, given: Sequence[str]) -> tup
     raise _misfit(best, wanted)
 
 
-def _same(one: _Try, other: _Try, wanted: _Wanted) -> bool:
+def _same(one: _Try, other: _Try, wanted: Wanted) -> bool:
     """Whether both have the same body, value by value."""
     return all(
         torch.equal(one.fitted[n], other.fitted[n]) for n in wanted.body if n in one.fitted and n in other.fitted
     )
 
 
-def _misfit(best: _Try, wanted: _Wanted) -> DonorMismatchError:
+def _misfit(best: _Try, wanted: Wanted) -> DonorMismatchError:
     pairs = [(name, best.whole[name].shape, wanted.tensors[name].shape) for name in best.misshapen]
     first = shapes.first_kernels(wanted.model)
     if not best.absent and not best.strange and all(name in first for name in best.misshapen):
@@ -370,10 +306,12 @@ def _other_channels(name: str, given: int, own: int) -> str:
     )
 
 
-def _require_real(chosen: _Try, wanted: _Wanted) -> None:
+def _require_real(chosen: _Try, wanted: Wanted) -> None:
     """Integers are quantised weights in unknown units, and complex numbers would lose a part."""
+    stored = {name: odd_storage(chosen.fitted[name]) for name in wanted.body if name in chosen.fitted}
     pairs = [(name, chosen.fitted[name].dtype) for name in wanted.body if name in chosen.fitted]
-    odd = [f"{name} ({dtype})" for name, dtype in pairs if dtype.is_complex != wanted.tensors[name].is_complex()]
+    odd = [f"{name} ({what})" for name, what in stored.items() if what]
+    odd += [f"{name} ({dtype})" for name, dtype in pairs if dtype.is_complex != wanted.tensors[name].is_complex()]
     odd += [
         f"{n} ({d})"
         for n, d in pairs
@@ -383,7 +321,7 @@ def _require_real(chosen: _Try, wanted: _Wanted) -> None:
         raise DonorError(f"The donor's weights are not plain floating-point numbers: {_listed(odd)}. Convert them.")
 
 
-def _require_finite(state: Mapping[str, Tensor], wanted: _Wanted) -> None:
+def _require_finite(state: Mapping[str, Tensor], wanted: Wanted) -> None:
     checked = {name: state[name] for name in wanted.body if name in state and state[name].is_floating_point()}
     bad = {name: int((~torch.isfinite(tensor)).sum()) for name, tensor in checked.items()}
     said = [
