@@ -146,6 +146,8 @@ def numbers(array: Any, name: str) -> np.ndarray:
         >>> numbers([[1, 2], [3, 4]], "x").shape
         (2, 2)
     """
+    if isinstance(array, nn.Module):  # some have a length, and NumPy would make an array of layers
+        raise InputError(f"{name} is {described(array)}; an array or a tensor of real numbers is needed.")
     if isinstance(array, np.ma.MaskedArray) and (masked := int(np.ma.getmaskarray(array).sum())):
         raise InputError(f"{name} has {masked} masked values; all are needed. Leave these samples out.")
     try:

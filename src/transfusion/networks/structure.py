@@ -24,6 +24,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from itertools import groupby
+from typing import Any
 
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
@@ -344,7 +345,7 @@ def _of_user(prefix: str, named: object) -> dict[str, tuple[str, ...]]:
     Raises:
         InputError: it is not ``{stage: [names]}``.
     """
-    stages = dict(named) if isinstance(named, Mapping) else {"": None}
+    stages: dict[str, Any] = dict(named) if isinstance(named, Mapping) else {"": None}
     parts = {stage: (names,) if isinstance(names, str) else names for stage, names in stages.items()}
     if not all(isinstance(names, (list, tuple)) and all(isinstance(n, str) for n in names) for names in parts.values()):
         raise InputError(

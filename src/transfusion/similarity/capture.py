@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from transfusion.errors import InputError, UnknownNameError
 from transfusion.networks.given import network, unwrapped, with_values
@@ -178,11 +179,16 @@ def runnable(model: object, call: str) -> nn.Module:
 
 def _run(model: nn.Module, batch: Any, forward: Forward | None) -> None:
     """The boundary to a network's own code: a batch that it does not take is told in one line."""
+    if forward is None and _is_one_image(model, batch):
+        raise InputError(
+            f"Got one image of shape {tuple(batch.shape)} where a batch belongs. Give image[None], or more."
+        )
     try:
         forward(model, batch) if forward else model(batch)
     except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError, AssertionError) as error:
         # a lack of memory and a broken device are no fault of the batch
-        if isinstance(error, RuntimeError) and not _OF_SHAPES.search(str(error)):
+        lacks_memory = isinstance(error, torch.OutOfMemoryError)
+        if lacks_memory or (isinstance(error, RuntimeError) and not _OF_SHAPES.search(str(error))):
             raise
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors_in(batch))
         said = str(error).splitlines()[0] if str(error) else "no message"
@@ -190,6 +196,14 @@ def _run(model: nn.Module, batch: Any, forward: Forward | None) -> None:
             f"{type(model).__name__} does not take a batch of shape {shapes} ({type(error).__name__}: {said}). Give "
             "images (images, channels, height, width) as it was trained on, or forward=lambda model, batch: ..."
         ) from error
+
+
+def _is_one_image(model: nn.Module, batch: Any) -> bool:
+    """Whether torch would take the channels of a single image for images."""
+    first = next((module for module in model.modules() if isinstance(module, _ConvNd)), None)
+    if first is None or not isinstance(batch, Tensor) or batch.ndim != first.weight.ndim - 1:
+        return False
+    return batch.is_floating_point() and len(batch) == first.in_channels
 
 
 def _placed(tensor: Tensor, weight: Tensor) -> Tensor:

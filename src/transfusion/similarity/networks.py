@@ -96,7 +96,8 @@ def compare(
         for stage, a, b, pair in comparison.pairs()
         for name, one in zip(measures, chosen, strict=True)
     ]
-    return Comparison(rows)
+    frame: Comparison = Comparison(rows)
+    return frame
 
 
 def across(a: nn.Module, b: nn.Module, batches: Iterable[Any], forward: Forward | None = None) -> pd.DataFrame:
@@ -152,17 +153,18 @@ class Comparison(pd.DataFrame):
         return Comparison
 
     def __repr__(self) -> str:
-        """The value of every stage, pair and measure beside its baseline, and how many warnings there are."""
+        """The value of every stage, pair and measure beside its baseline, and whether there are warnings."""
         return repr(self._short())
 
     def _repr_html_(self) -> str | None:
-        return self._short()._repr_html_()  # type: ignore[operator,no-any-return]
+        shown: str | None = self._short()._repr_html_()  # type: ignore[operator]
+        return shown
 
     def _short(self) -> pd.DataFrame:
-        plain = pd.DataFrame(self)
-        if not {*_TOLD, "warnings"} <= set(plain.columns):  # the user chose some of them
-            return plain
-        return plain[[*_TOLD]].assign(warnings=["yes" if text else "" for text in plain["warnings"]])
+        plain: pd.DataFrame = pd.DataFrame(self)
+        if {*_TOLD, "warnings"} <= set(plain.columns):  # else the user chose some of them
+            plain = plain[[*_TOLD]].assign(warnings=["yes" if text else "" for text in plain["warnings"]])
+        return plain
 
 
 _TOLD = ("stage", "a", "b", "measure", "value", "baseline", "n")

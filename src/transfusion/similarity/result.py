@@ -84,9 +84,10 @@ class Similarity:
         return format(self.value, spec) if spec else repr(self)
 
     def _compared(self, how: Callable[[float, float], bool], other: object) -> bool:
-        is_number = isinstance(other, (Similarity, Real))
-        # Python then asks the other side, and says itself what does not compare
-        return how(self.value, float(other)) if is_number else NotImplemented
+        if isinstance(other, (Similarity, Real)):
+            return how(self.value, float(other))
+        unknown: bool = NotImplemented  # Python then asks the other side, and says itself what does not compare
+        return unknown
 
 
 def judge(measure: Measure, pair: Pair) -> Similarity:
