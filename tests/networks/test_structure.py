@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torchvision.models import get_model
 
+from transfusion import initialize
 from transfusion.errors import InputError
 from transfusion.networks.structure import head, stage_of, stages
 
@@ -257,3 +258,28 @@ def test_blocks_of_a_transformer_are_grouped_beyond_twelve():
         assert len(found) == expected
         assert [name for names in found.values() for name in names] == [f"blocks.{i}" for i in range(num)]
     assert list(found)[-1] == "block61-66"
+
+
+class EarlyHead(nn.Module):
+    """Its head is registered before a part of its body, so the order says nothing of what its norm follows."""
+
+    def __init__(self):
+        super().__init__()
+        self.enc = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+        self.bn = nn.BatchNorm2d(4)
+        self.cls = nn.Linear(4, 2)
+        self.proj = nn.Conv2d(4, 4, 1)
+
+    def forward(self, images):
+        return self.cls(self.proj(self.bn(self.enc(images))).mean((2, 3)))
+
+
+def test_a_norm_before_a_head_that_is_not_the_last_is_the_bodys():
+    assert stages(EarlyHead()) == {"enc": ("enc", "bn"), "proj": ("proj",), "head": ("cls",)}
+
+
+def test_upto_the_last_part_of_such_a_body_brings_its_batch_norm():
+    model, donor = EarlyHead(), EarlyHead()
+    donor.bn.running_mean.fill_(3)
+    initialize(model, "pretrained", donor=donor, upto="proj")
+    assert (model.bn.running_mean == 3).all()
