@@ -45,14 +45,14 @@ def test_integers_and_read_only_arrays():
         (np.zeros((5, 0)), r"x has shape \(5, 0\)"),
         (np.ones((5, 2)), "x has 5 samples and y has 6"),
         (np.ones((6, 2), dtype=complex), "x is of type complex128"),
-        (np.array([["a"]] * 6), "x is of type <U1; similarity needs real numbers"),
+        (np.array([["a"]] * 6), "x is of type <U1; an array or a tensor of real numbers"),
         (torch.ones((6, 2), dtype=torch.bool), r"x is of type torch\.bool"),
         (np.full((6, 2), np.nan), "holds NaN, infinite or huge values"),
         (np.full((6, 2), np.inf), "holds NaN, infinite or huge values"),
         (np.ma.masked_greater(np.arange(12.0).reshape(6, 2), 9), "x has 2 masked values"),
         (
             pd.DataFrame({"a": range(6), "b": "text"}),
-            "x is of type object; similarity needs real numbers",
+            "x is of type object; an array or a tensor of real numbers",
         ),
         (
             pd.DataFrame({"a": [1, None] * 3}, dtype="Float64"),
