@@ -192,9 +192,13 @@ def _check_batch(batch_size: int, task: Task) -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else needed
     if needed > memory:
         raise SpecError(
-            f"A batch of {batch_size} images of {task.image_size} px takes {needed / 1e9:.3g} GB, and this machine has "
-            f"{memory / 1e9:.3g} GB. Choose a smaller --batch-size."
+            f"A batch of {batch_size} images of {task.image_size} px takes {_gigabytes(needed)} GB, and this machine has "
+            f"{_gigabytes(memory)} GB. Choose a smaller --batch-size."
         )
+
+
+def _gigabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.3g}" if num_bytes < 1 << 100 else "more than any machine's"  # floats end at 1e308
 
 
 def _starts_with_donor(spec: StudySpec, model: nn.Module) -> set[SchemeSpec]:

@@ -38,6 +38,7 @@ def settings() -> Iterator[tuple[str, Make]]:
         yield f"name={value}", setting("--set", f"name={value}")
     for words in (
         ["--batch-size", "1000000000000"],
+        ["--batch-size", "9" * 400],
         ["--batch-size", "1"],
         ["--seeds", "10000000"],
         ["--set", f"name={'x' * 300}"],
