@@ -192,8 +192,8 @@ def _check_batch(batch_size: int, task: Task) -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else needed
     if needed > memory:
         raise SpecError(
-            f"A batch of {batch_size} images of {task.image_size} px takes {_gigabytes(needed)} GB, and this machine has "
-            f"{_gigabytes(memory)} GB. Choose a smaller --batch-size."
+            f"A batch of {batch_size} images of {task.image_size} px takes {_gigabytes(needed)} GB, and this machine "
+            f"has {_gigabytes(memory)} GB. Choose a smaller --batch-size."
         )
 
 

@@ -83,9 +83,16 @@ def load(donor: str, model_name: str | None = None, runs: Callable[[str], Path] 
     told = _format(kind, name)
     source = told.source if told and kind != "file" else donor
     # wrappers such as "module." say nothing, and would give the same weights two fingerprints
-    state = {key: tensor.cpu() for key, tensor in containers.stripped(readers[kind](name)).items()}
+    found = containers.stripped(readers[kind](name))
+    try:
+        state = {key: tensor.cpu() for key, tensor in found.items()}
+        mark = fingerprint(state)
+    except (RuntimeError, UnicodeError) as error:  # tensors without values, names that are no text
+        raise DonorError(
+            f"{donor} cannot be used ({containers.first_line(error)}). Save its state_dict() anew."
+        ) from None
     notes = (f"The donor {donor} is {source}.",) if source != donor else ()
-    return Donor(source, state, fingerprint(state), told, notes)
+    return Donor(source, state, mark, told, notes)
 
 
 def _format(kind: str, name: str) -> InputFormat | None:

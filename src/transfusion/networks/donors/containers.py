@@ -98,8 +98,10 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
     try:
         places: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         parts = sorted(set(places.values()))
-        outside = [part for part in parts if Path(part).name != part]  # "../" could name any file of the user's
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        outside = [
+            part for part in parts if Path(part).name != part or part.endswith(".index.json")
+        ]  # "../" could name any file of the user's
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DonorError(f"{index} is not an index of weight files ({first_line(error)}). Download it again.") from None
     absent = [part for part in parts if not (index.parent / part).is_file()]
     if outside or absent:
