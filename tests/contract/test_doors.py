@@ -174,6 +174,8 @@ class TestDonors:
     @pytest.mark.parametrize("given", NO_DONORS.values(), ids=NO_DONORS)
     @pytest.mark.parametrize("door", WITH_DONOR.values(), ids=WITH_DONOR)
     def test_what_is_no_donor(self, door, given):
+        if door is donors.fingerprint and given == {}:
+            pytest.skip("no tensors have a fingerprint, too")
         refused(lambda: door(given), DonorError, "[Gg]ive|Read")
 
     @pytest.mark.parametrize("change", [lambda t: t.to("meta"), lambda t: t.to_sparse() if t.ndim else t])

@@ -138,7 +138,8 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
         >>> fingerprint({"w": torch.zeros(2)}) == fingerprint({"v": torch.zeros(2)})
         False
     """
-    if not is_state(state) or any(odd_storage(tensor) for tensor in state.values()):
+    # of no tensors, too: a comparison of which no network is left has such a one
+    if not (state == {} or is_state(state)) or any(odd_storage(tensor) for tensor in state.values()):
         raise DonorError(
             f"A fingerprint is of tensors with values, by name; got {described(state)}. Give .state_dict()."
         )
