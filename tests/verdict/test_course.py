@@ -20,7 +20,7 @@ def frame(heights, seeds=4, noise=0.001, step_s=0.3):
         {"run": f"{start}-{seed}", "scheme": start, "seed": seed, "step": step, "auc": auc, "time_s": step * step_s}
         for start, height in heights.items()
         for seed in range(seeds)
-        for step, auc in zip(STEPS, height(STEPS) + rng.normal(0, noise, len(STEPS)), strict=True)
+        for step, auc in zip(STEPS, (height(STEPS) + rng.normal(0, noise, len(STEPS))).clip(0, 1), strict=True)
     ]
     return pd.DataFrame(rows)
 

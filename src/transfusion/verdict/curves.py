@@ -237,7 +237,9 @@ def read(frame: pd.DataFrame, column: str, picked_by: str | None = None) -> list
     """
     table = _checked(frame, column)
     grids: dict[int | None, dict[Start, dict[int, Curve]]] = {}
-    for first, curve in _split(table, column, picked_by if picked_by and picked_by in table else VALIDATION + column):
+    # values that pick their own end would flatter it
+    is_picked = picked_by is not None and picked_by in table and picked_by != column
+    for first, curve in _split(table, column, picked_by if picked_by and is_picked else VALIDATION + column):
         size = None if pd.isna(first["size"]) else int(first["size"])
         start = Start.of(first)
         runs = grids.setdefault(size, {}).setdefault(start, {})
