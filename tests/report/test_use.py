@@ -85,6 +85,24 @@ def test_validation_images_choose_the_threshold_where_there_are_any(tmp_path):
     assert cells(table, "random")["sensitivity at the 95 % threshold"].key == pytest.approx(np.mean(found))
 
 
+def test_validation_images_whose_scores_are_gone_are_not_said_to_be_absent(tmp_path):
+    kept_none = {**BINARY, "images": {"train": 100, "val": 120, "test": 40}}
+    caption = parts(study(tmp_path / "a", kept_none), Table)["points"].caption
+    assert "no validation images" not in caption
+    assert "120 validation images were not kept" in caption
+    assert "chosen on the very test images that judge it" in caption
+
+
+def test_where_validation_images_judge_thresholds_are_chosen_on_them(tmp_path):
+    store = study(tmp_path, {**BINARY, "images": {"train": 100, "val": 40}})
+    spec = store.spec()
+    spec = spec.with_values(train=spec.train.with_values(eval_split="val"))
+    store.begin(spec, [files.spec() for files in store.grid()], None, store.card())
+    caption = parts(store, Table)["points"].caption
+    assert "chosen on the very validation images that judge it" in caption
+    assert "no validation images" not in caption
+
+
 def test_a_stated_sensitivity_is_used(tmp_path):
     store = study(tmp_path, BINARY)
     spec = store.spec().with_values(sensitivity=0.8)
@@ -112,6 +130,18 @@ def test_the_matrix_is_that_of_the_median_training(tmp_path):
     rows = [row for row in parts(store, Table)["confusion"].rows if row[0] == "random"]
     assert [row[1] for row in rows] == ["cat", "dog", "eel"]
     assert [[cell.key for cell in row[2:]] for row in rows] == expected.tolist()
+
+
+def test_the_mean_over_trainings_stands_beside_the_median_one(tmp_path):
+    labels = np.arange(40) % 3
+    store = study(tmp_path, CLASSES, labels)
+    every = [
+        confusion_matrix(labels, files.predictions()[0].argmax(1), normalize="true")
+        for files in runs_of(store, "random")
+    ]
+    rows = [row for row in parts(store, Table)["confusion"].rows if row[0] == "random"]
+    said = [[float(cell.note.split("mean ")[1].removesuffix(" %")) for cell in row[2:]] for row in rows]
+    assert np.allclose(said, 100 * np.mean(every, axis=0), atol=0.5)
 
 
 def test_several_labels_have_points_and_no_matrix(tmp_path):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from transfusion.metrics import METRICS, Interval, confusion, rate_interval, rates, roc, threshold_at
 from transfusion.report.figures.roc import RocLine
@@ -70,6 +71,8 @@ class Judged:
         names: of the events.
         sensitivity: that the second threshold is to have.
         pair: the start that the decision is about, and the baseline, as far as they are known.
+        judged_on: name of the split that the predictions are of.
+        num_validation: validation images that judge nothing.
     """
 
     rule: Rule
@@ -77,6 +80,8 @@ class Judged:
     names: tuple[str, ...]
     sensitivity: float
     pair: tuple[str, ...]
+    judged_on: str = "test"
+    num_validation: int = 0
 
     @classmethod
     def of(cls, material: Material) -> Judged | None:
@@ -91,7 +96,10 @@ class Judged:
         effect = material.verdict.advice.effect
         wanted = (effect.start.name, effect.against) if effect else tuple(by_start)
         names = rule.classes if rule.kind in MANY else (rule.what,)
-        return cls(rule, by_start, names, material.spec.sensitivity, tuple(name for name in wanted if name in by_start))
+        pair = tuple(name for name in wanted if name in by_start)
+        split = material.spec.train.eval_split
+        num_validation = 0 if split == "val" else material.card.get("images", {}).get("val", 0)
+        return cls(rule, by_start, names, material.spec.sensitivity, pair, split, num_validation)
 
     @property
     def has_validation(self) -> bool:
@@ -123,9 +131,16 @@ class Judged:
         """Where thresholds come from, as a sentence."""
         if self.has_validation:
             return "Each network's second threshold is chosen on the validation images, and judged on the test images."
+        images, why, cut = "test images", "There are no validation images", ""
+        if self.judged_on == "val":
+            images, why = "validation images", "The validation images judge the networks"
+        elif self.num_validation:
+            why = f"Scores on the {self.num_validation:,} validation images were not kept"
+        else:
+            cut = " (--set task.val_fraction=0.1 sets images aside)"
         return (
-            "There are no validation images, so each network's second threshold is chosen on the very test images that "
-            "judge it: its numbers are optimistic for new patients (--set task.val_fraction=0.1 sets images aside)."
+            f"{why}, so each network's second threshold is chosen on the very {images} that judge it: its numbers are "
+            f"optimistic for new patients{cut}."
         )
 
 
@@ -375,11 +390,24 @@ def _matrix(found: Judged, starts: Sequence[str], name: str) -> Table:
     rows: list[Row] = []
     for start in starts:
         model = median(found.by_start[start])
-        counts = confusion(model.labels, model.scores.argmax(1), len(found.rule.classes))
+        counts = _called(found, model)
+        every = [_called(found, each) for each in found.by_start[start]]
+        means = np.mean([each / np.maximum(1, each.sum(1, keepdims=True)) for each in every], axis=0)
         for truth, own in zip(found.rule.classes, counts, strict=True):
             shares = own / max(1, own.sum())
-            cells = [Cell(f"{num:,}", float(num), number(share, SHARE)) for num, share in zip(own, shares, strict=True)]
-            rows.append((start, truth, *cells))
+            rows.append((start, truth, *map(_counted, own, shares, means[found.rule.classes.index(truth)])))
     columns = ("start", "truth", *(f"called {name}" for name in found.rule.classes))
-    caption = "Confusion matrix of each start's median training: test images by their most probable class."
+    caption = (
+        "Confusion matrix of each start's median training by AUC: test images by their most probable class. Below each "
+        "count its share of the row and, beside it, the mean of that share over all trainings of the start."
+    )
     return Table(name, caption, columns, tuple(rows), is_stacked=len(found.rule.classes) == 2)
+
+
+def _called(found: Judged, model: Model) -> NDArray[np.int64]:
+    """Counts of one training, (truth, called)."""
+    return confusion(model.labels, model.scores.argmax(1), len(found.rule.classes))
+
+
+def _counted(num: int, share: float, mean: float) -> Cell:
+    return Cell(f"{num:,}", float(num), f"{number(share, SHARE)}, mean {number(mean, SHARE)}")
