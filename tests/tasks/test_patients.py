@@ -7,7 +7,7 @@ import pytest
 from transfusion.errors import TaskError
 from transfusion.spec import TaskSpec
 from transfusion.tasks.listing import Entry, Listing
-from transfusion.tasks.patients import assign
+from transfusion.tasks.patients import SERIES, assign
 
 
 def listing(*entries: Entry) -> Listing:
@@ -39,7 +39,9 @@ def test_one_name_of_another_sort_is_named() -> None:
     names = ["10_left.png", "10_right.png", "11_left.png", "11_left (1).png"]
     found = assign(listing(*(Entry(name, Path(name), "x") for name in names)), TaskSpec())
     assert [entry.patient for entry in found.entries] == ["10", "10", "11"]
-    assert [str(problem) for problem in found.problems] == ["no patient: 11_left (1).png (by names such as 10_left)"]
+    assert [str(problem) for problem in found.problems] == [
+        "no patient: 11_left (1).png (by file names such as 10_left)"
+    ]
 
 
 def test_a_form_that_few_names_have_is_asked_about() -> None:
@@ -61,3 +63,24 @@ def test_a_column_wins_over_names() -> None:
     found = assign(listing(*(Entry(name, Path(name), "x", None, who) for name, who in names.items())), TaskSpec())
     assert [entry.patient for entry in found.entries] == ["me", "you"]
     assert [problem.where for problem in found.problems] == ["1_right.png"]
+
+
+def notes_of(*names: str) -> list[str]:
+    entries = [Entry(name, Path(name), "xy"[row % 2], name.split("/")[0]) for row, name in enumerate(names)]
+    return list(assign(listing(*entries), TaskSpec()).notes)
+
+
+def test_every_form_of_names_is_told_with_an_example_and_its_count() -> None:
+    names = ("train/person2_virus_1.png", "train/person3_virus_1.png", "test/IM-0005-0001.png")
+    (note,) = notes_of(*names)
+    assert "person2_virus_1 (2)" in note
+    assert "IM-0005-0001 (1)" in note
+
+
+def test_one_number_in_two_series_is_told_with_how_many_are_on_both_sides() -> None:
+    both = ("train/person1_bacteria_1.png", "test/person1_virus_6.png", "train/IM-0009-1.png", "train/IM-0008-1.png")
+    _, note = notes_of(*both, "train/person4_virus_1.png", "train/person4_bacteria_1.png")
+    assert note.startswith(SERIES)
+    assert "person1_bacteria_1 and person1_virus_6" in note
+    assert "2 numbers in all. 1 of them" in note
+    assert len(notes_of("train/person1_virus_1.png", "test/person2_bacteria_1.png", "test/IM-0001-1.png")) == 1

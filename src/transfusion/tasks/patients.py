@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +31,13 @@ PERSON_IN_NAME = (
     r"(?:.*[^A-Za-z0-9])?((?:patient|pat|subject|subj|sub|participant|person|case|donor|lesion|animal|mouse)[-_ ]?\d+|"
     r"[Pp][-_]?\d+)(?:[^0-9].*)?",
 )
+# Kermany's series: those of bacteria, of viruses and the two of healthy children may each number their own patients
+NUMBERED = (
+    re.compile(r"(?P<kind>person)(?P<number>\d+)_(?P<series>bacteria|virus)"),
+    re.compile(r"(?P<series>NORMAL2-)?(?P<kind>IM)-(?P<number>\d+)"),
+)
+BY_NAMES = "Patients are taken from file names"
+SERIES = "Each series of names is taken to number its own patients"
 SETTING = "task.patient_pattern"
 PERSON = re.compile(
     r"(patient|pat|pt|p|subject|subj|sub|s|participant|person|case|donor|lesion|animal|mouse|id)[-_ ]?\d+[A-Za-z]?",
@@ -97,7 +104,7 @@ def assign(listing: Listing, spec: TaskSpec) -> Listing:
     kept = [entry._replace(patient=patient) for entry, patient in pairs if patient]
     note = f"Patients are taken from {groups.source}: {len({e.patient for e in kept})} of them."
     told = not spec.patient_pattern and listing.layout != "nih"
-    return _with(listing, kept, problems, (note,) if told else ())
+    return _with(listing, kept, problems, (note, *_of_series(kept)) if told else ())
 
 
 def from_headers(listing: Listing, facts: Sequence[Facts], spec: TaskSpec) -> Listing:
@@ -226,7 +233,7 @@ def _by_names(entries: Sequence[Entry], listing: Listing, spec: TaskSpec) -> Gro
         ):
             return Groups([None] * len(entries), f"names such as {example}: only {len(fitting)} have this form")
         if fitting and 2 * len(fitting) >= len(entries):
-            return Groups(found, f"names such as {example}")
+            return Groups(found, f"file names such as {_examples(stems, forms)}")
         if len(set(fitting)) < len(fitting):  # a patient with several pictures: a cut would go through people
             raise TaskError(
                 f"{len(fitting)} of {len(entries)} names hold a patient, as {example} does, and the others do not. "
@@ -234,6 +241,34 @@ def _by_names(entries: Sequence[Entry], listing: Listing, spec: TaskSpec) -> Gro
             )
     _refuse_counted(stems, entries, listing)
     return None
+
+
+def _examples(stems: Sequence[str], forms: Sequence[str]) -> str:
+    """The first name of each form, with how many there are of it where there are several forms."""
+    by_form: dict[str, list[str]] = defaultdict(list)
+    for stem in stems:
+        if form := next((form for form in forms if re.search(f"^{form}$", stem)), None):
+            by_form[form].append(stem)
+    if len(by_form) == 1:
+        return next(iter(by_form.values()))[0]
+    return listed(f"{own[0]} ({len(own):,})" for own in by_form.values())
+
+
+def _of_series(entries: Sequence[Entry]) -> Iterator[str]:
+    """That patients of one number in two series are taken for two people, where names have such series."""
+    seen: dict[tuple[str, str], dict[str, Entry]] = defaultdict(dict)
+    for entry in entries:
+        for found in filter(None, (each.fullmatch(entry.patient or "") for each in NUMBERED)):
+            seen[found["kind"], found["number"]].setdefault(found["series"] or "", entry)
+    several = [list(own.values()) for own in seen.values() if len(own) > 1]
+    if not several:
+        return
+    first, second, *_ = (_bare(entry.name.rpartition("/")[2]) for entry in several[0])
+    text = f"{SERIES}: {first} and {second} are taken for two people, and so are {len(several):,} numbers in all."
+    apart = sum(len({entry.split for entry in own}) > 1 for own in several)
+    if apart:
+        text += f" {apart:,} of them are in more than one split."
+    yield f"{text} Where that is wrong, give task.patient_pattern."
 
 
 def _refuse_counted(stems: Sequence[str], entries: Sequence[Entry], listing: Listing) -> None:
