@@ -22,7 +22,7 @@ def statements(found: Findings) -> Iterator[Statement]:
     yield from _upto(found)
     for effect in found.pairs:
         text = f"{effect.start.name} against {effect.against}: {_lower_first(end_words(found, effect))}"
-        text = f"{text} {pace_words(effect)}"
+        text = f"{text} {pace_words(found, effect)}"
         yield Statement(
             "pair", _of_pair(effect), text, effect.start.name, effect.against, effect.claim("final_difference")
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from transfusion.verdict.curves import Start
 from transfusion.verdict.decision import Decision
-from transfusion.verdict.effects import Effect
+from transfusion.verdict.effects import RISE_SHARE, Effect
 from transfusion.verdict.findings import WHOLE, Findings
 from transfusion.verdict.numbers import (
     RATIO,
@@ -122,7 +122,7 @@ def _numbers(found: Findings, decision: Decision, effect: Effect) -> Statement:
             f"{found.baseline} ends at {level(effect.against_mean)}."
         )
     else:
-        text = f"{end_words(found, effect)} {pace_words(effect)}"
+        text = f"{end_words(found, effect)} {pace_words(found, effect)}"
     return Statement("numbers", outcome, text, name, effect.against, effect.claim("final_difference"))
 
 
@@ -140,20 +140,21 @@ def end_words(found: Findings, effect: Effect) -> str:
         return f"Equally good in the end: within {found.margin:g} in {metric}."
     if effect.is_apart:
         other = f"{level(effect.against_mean)} of {effect.against}"
-        return f"{metric} {level(effect.final_mean)} at the end against {other}."
+        difference = measured(effect.claim("final_difference"), SIGNED)
+        return f"{metric} {level(effect.final_mean)} at the end against {other}: {difference}."
     difference = effect.claim("final_difference")
     if math.isnan(difference.estimate) or fits_anything(difference, SIGNED):
         return f"Final {metric}: not known."
     return f"Final {metric}: not known, {measured(difference, SIGNED)}."
 
 
-def pace_words(effect: Effect) -> str:
+def pace_words(found: Findings, effect: Effect) -> str:
     """How fast it is, as a sentence of numbers."""
     speed = effect.claim("speedup")
     if effect.pace == "faster":
-        return f"It arrives {times(speed)} sooner."
+        return f"It reaches {level(found.rise.level(RISE_SHARE))} {times(speed)} sooner."
     if effect.pace == "slower":
-        return f"It is {times(inverse(speed))} slower."
+        return f"It reaches {level(found.rise.level(RISE_SHARE))} {times(inverse(speed))} later."
     if effect.pace == "same":
         return f"Speed: about the same, {measured(speed, RATIO)} times."
     if math.isnan(speed.estimate) or fits_anything(speed, RATIO):
