@@ -11,8 +11,18 @@ from transfusion.report.material import Material
 from transfusion.report.opening import without_paths
 from transfusion.report.parts import Fold, Part, Quote, Section, Table
 from transfusion.spec import StudySpec, TrainSpec
+from transfusion.tasks.patients import BY_NAMES, SERIES
 from transfusion.verdict.effects import RISE_SHARE
-from transfusion.verdict.numbers import SHARE, listed, number
+from transfusion.verdict.numbers import (
+    RATIO,
+    SHARE,
+    SIGNED,
+    level,
+    listed,
+    mean_and_sd,
+    measured,
+    number,
+)
 
 FOR_YOU = "for you"
 BESIDE = {"accuracy": "accuracy", "brier": "Brier score", "ece": "expected calibration error"}
@@ -78,7 +88,7 @@ def _filled(material: Material) -> Iterator[tuple[int, str]]:
     yield 29, _uncertainty(material)
     yield 33, _flow(card)
     yield 34, _partitions(card)
-    yield 35, " ".join(one.text for topic in ("decision", "numbers") for one in material.verdict.about(topic))
+    yield 35, _performance(material)
     if "accuracy" in material.frame:
         yield 36, "See “If you used it”: sensitivity and specificity at two thresholds, ROC curves, confusion matrices."
         yield (
@@ -136,7 +146,10 @@ def _disjoint(card: dict[str, Any]) -> str:
     if shared:
         told = listed([f"{count} in {pair}" for pair, count in shared.items()])
         return f"Of {counts} patients, {told} are in both partitions."
-    return f"Partitions were disjoint by patient: {counts} patients."
+    notes = [note for note in card.get("warnings", []) if note.startswith((BY_NAMES, SERIES))]
+    by = ", as far as file names tell" if notes else ""
+    series = "".join(f" {note}" for note in notes if note.startswith(SERIES))
+    return f"Partitions were disjoint by patient{by}: {counts} patients.{series}"
 
 
 def _of_networks(material: Material) -> Iterator[tuple[int, str]]:
@@ -185,16 +198,38 @@ def _also(material: Material) -> str:
     )
 
 
+def _performance(material: Material) -> str:
+    """Every start's end, and its difference and speed against the baseline, with their intervals."""
+    verdict, title = material.verdict, material.judge.title
+    said = []
+    for name, found in verdict.levels.items():
+        parts = [f"{name}: final {title} {mean_and_sd(found.mean, found.std)} (n = {found.n})"]
+        if effect := verdict.schemes.get(name):
+            parts.append(f"difference to {effect.against} {measured(effect.claim('final_difference'), SIGNED)}")
+            speed = measured(effect.claim("speedup"), RATIO)
+            parts.append(
+                f"steps of {effect.against} over its own to {title} {level(verdict.rise.level(RISE_SHARE))}: {speed}"
+            )
+        said.append(", ".join(parts))
+    return f"{'; '.join(said)}. Brackets are adjusted 95 % intervals."
+
+
 def _uncertainty(material: Material) -> str:
+    """What intervals are over, which comparisons are primary, and by which methods they are adjusted."""
     main = material.verdict.main
-    over = (
-        f"trainings and {material.verdict.judged_on}"
-        if main and "patients" in main.final_difference.parts
-        else "trainings"
+    if main is None:
+        return "Intervals are 95 % intervals over trainings, paired by seed."
+    whom = material.verdict.judged_on
+    ends, speeds = (
+        f"trainings and {whom}" if "patients" in found.parts else f"trainings, on these test {whom} only"
+        for found in (main.final_difference, main.speedup)
     )
+    over = f"over {ends}" if ends == speeds else f"over {ends}, for the end, and over {speeds}, for speeds"
+    how = " (Obuchowski and Rockette 1995)" if "patients" in main.final_difference.parts else ""
     return (
-        f"Intervals are 95 % intervals over {over}, paired by seed; one comparison was primary, and the others were "
-        "adjusted for their number."
+        f"Intervals are 95 % intervals {over}{how}, paired by seed. Two comparisons were primary, the end and the "
+        f"speed of {main.start.name} against {main.against}, and hold together (Holm, 5 %); the others were adjusted "
+        "for their number within each topic (Dunnett or Bonferroni)."
     )
 
 
