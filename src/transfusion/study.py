@@ -28,6 +28,8 @@ from transfusion.runs.team import Team, damaged_files
 from transfusion.runs.trackers import check
 from transfusion.spec import RunSpec, StudySpec
 
+STUDIES = Path("studies")  # below the working directory; where a study is kept unless another folder is given
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -84,7 +86,7 @@ class Study:
         """A study from its folder, from a YAML or JSON file, or from the name of a recipe.
 
         Args:
-            source: folder of an earlier study, path of a spec, or recipe name.
+            source: folder of an earlier study, or its name below ``studies/``; path of a spec; or recipe name.
             folder: where a new study is kept; ``studies/NAME`` if not given.
 
         Raises:
@@ -103,9 +105,11 @@ class Study:
         elif path.suffix or len(path.parts) > 1:
             found = f"{path} is {sort}" if (sort := odd_sort(path)) else f"There is no file or folder {path}"
             raise StoreError(f"{found}. Give a study's folder, a YAML file or a recipe.")
+        elif (earlier := Store(STUDIES / path)).exists:  # what a page calls a study by, given where it was started
+            return cls(earlier.spec(), folder or earlier.folder)
         else:
             raise UnknownNameError.of("recipe", source, RECIPES)
-        return cls(spec, folder or Path("studies") / spec.name)
+        return cls(spec, folder or STUDIES / spec.name)
 
     def plan(self) -> Plan:
         """Look at data, model and donor, once; a run's id stands for their content.

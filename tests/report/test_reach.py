@@ -1,18 +1,26 @@
 """Tile, table, picture and sentence say the same of when a start reaches the target."""
 
 import math
+import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from planted import Planted
 
+from transfusion.report import manuscript
 from transfusion.report.costs import reaches
 from transfusion.report.effects import section
 from transfusion.report.first import first
 from transfusion.report.glossary import WORDS
 from transfusion.report.material import Material
-from transfusion.report.parts import Table, flat
+from transfusion.report.parts import Fold, Table, flat
 from transfusion.runs.store import Store
 from transfusion.spec import RunSpec, SchemeSpec, StudySpec, TaskSpec, TrainSpec
+from transfusion.study import Study
+from transfusion.tasks.patients import BY_NAMES, SERIES
+from transfusion.verdict.effects import RISE_SHARE
+from transfusion.verdict.numbers import RATIO, SIGNED, ends, measured
 
 
 def recorded(folder, planted, **columns):
@@ -45,6 +53,18 @@ def timed(tmp_path):
     """A study whose pretrained runs reach the target four times sooner, and end higher."""
     fast = {"random": 1.0, "pretrained": 4.0}
     return recorded(tmp_path, Planted(fast, tops={"pretrained": 0.96}, num_seeds=5, noise=0.003, every=None))
+
+
+def finished(material):
+    """The same with its runs at an end."""
+    for files in material.store.grid():
+        files.finish({"auc": 0.9})
+    return Material(material.store)
+
+
+@pytest.fixture
+def done(timed):
+    return finished(timed)
 
 
 def test_a_bound_in_steps_goes_with_the_bound_in_times(material):
@@ -111,3 +131,53 @@ def test_where_validation_picks_the_end_is_told_apart_from_the_end_of_the_curve(
     picked = recorded(tmp_path / "picked", steep, val_auc=lambda row: -abs(row["step"] - 100))
     assert "validation" in first(picked).picture.caption
     assert "validation" not in first(timed).picture.caption
+
+
+def test_the_first_sentences_have_intervals_and_say_what_is_reached(timed):
+    effect, said = timed.verdict.schemes["pretrained"], first(timed).numbers
+    for found, form in ((effect.claim("final_difference"), SIGNED), (effect.claim("speedup"), RATIO)):
+        assert ends(found, form) in said
+    assert f"{timed.verdict.rise.level(RISE_SHARE):.3f}" in said
+
+
+def test_a_paper_names_both_primary_claims_and_the_methods(done):
+    text = manuscript.methods(done)
+    for method in ("Holm", "Dunnett", "Two comparisons were primary"):
+        assert method in text
+    assert "on these test" in text  # no predictions are kept, so that nothing is said of others
+
+
+def test_a_paper_says_that_speeds_alone_are_of_these_patients(done):
+    seen = replace(done.verdict.main.final_difference, parts={"patients": 0.2})
+    main = replace(done.verdict.main, final_difference=seen)
+    vars(done)["verdict"] = replace(done.verdict, schemes={"pretrained": main})
+    text = manuscript.methods(done)
+    assert "Obuchowski and Rockette" in text
+    assert re.search(r"over trainings and images, for the end, and over trainings, on these test images only", text)
+
+
+def test_the_item_on_performance_has_estimates_and_intervals(done):
+    (fold,) = [part for part in manuscript.section(done).parts if isinstance(part, Fold)]
+    said = {row[0]: row[2] for row in fold.parts[0].rows}["35"]
+    assert measured(done.verdict.schemes["pretrained"].claim("final_difference"), SIGNED) in said
+    assert not any(one.text in said for one in done.verdict.about("decision"))
+
+
+@pytest.mark.parametrize("notes", [[], [f"{BY_NAMES} such as p1_1: 9 of them.", f"{SERIES}: p1 and q1 are two."]])
+def test_partitions_are_disjoint_as_far_as_names_tell_where_names_tell(done, notes):
+    done.card |= {"patients": {"train": 6, "test": 3}, "warnings": notes}
+    text = manuscript.methods(done)
+    assert ("file names tell" in text) == bool(notes)
+    assert all(note in text for note in notes[1:])
+
+
+def test_the_command_of_a_page_is_understood_where_the_study_was_started(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    planted = Planted({"random": 1.0, "pretrained": 4.0}, tops={"pretrained": 0.96}, num_seeds=5, every=None)
+    made = recorded(Path("studies") / "mine", planted)
+    given = first(finished(made)).command.split()[2]
+    assert given == "studies/mine"
+    assert Study.load(given).store.folder == Study.load("mine").store.folder == Path("studies/mine")
+    monkeypatch.chdir(tmp_path / "studies" / "mine")
+    elsewhere = Material(Store(tmp_path / "studies" / "mine"))
+    assert first(elsewhere).command.split()[2] == "mine"

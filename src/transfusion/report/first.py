@@ -6,6 +6,7 @@ import math
 import shlex
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -48,9 +49,12 @@ def first(material: Material) -> First:
 def _command(material: Material) -> str:
     """The next step for a terminal: to finish what was begun, or what the verdict says.
 
-    The folder is given by its last part, so that no path of this machine is on the page.
+    The folder is given as the terminal that made the page reaches it, or by its last part, so that no path of this
+    machine is on the page.
     """
-    study = f"transfusion study {shlex.quote(material.store.folder.absolute().name)}"
+    folder, here = material.store.folder.absolute(), Path.cwd()
+    below = folder.relative_to(here) if folder != here and folder.is_relative_to(here) else Path(folder.name)
+    study = f"transfusion study {shlex.quote(below.as_posix())}"
     # unfinished first: more seeds or steps on top of it would be advice on half of the evidence
     if any(tally.unfinished or tally.failed for tally in material.verdict.tallies.values()):
         return study
