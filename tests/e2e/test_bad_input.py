@@ -104,7 +104,7 @@ LONE = (*PETS, "--schemes", "random")
         ((*PETS, "--donor", "run:123456"), "No finished run starts with '123456'"),
         ((*PETS, "--donor", "file:other.safetensors", "--upto", "layer9"), "no stage 'layer9'"),
         (("init", "random", "--model", "cbr_tiny", "--out", "w.onnx"), "name it .safetensors, .pth or .pt"),
-        (("init", "mean_var", "--model", "cbr_tiny", "--out", "w.pth"), "needs a donor"),
+        (("init", "mean_var", "--model", "cbr_tiny", "--out", "w.pth"), "needs a donor: give --donor"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_exit_code_two(here, capsys, words, message):

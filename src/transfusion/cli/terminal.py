@@ -47,7 +47,9 @@ def cost(estimate: Estimate) -> str:
     each = shortest if shortest == longest else f"{shortest} to {longest}"
     side = max(part.workers for part in estimate.parts)
     beside = f", {side} side by side" if side > 1 else ""
-    trainings = f"{estimate.num_runs} training{'' if estimate.num_runs == 1 else 's'} of {each}{beside}"
+    # parts are those of a donor of the study's own, and the grid
+    donor = " (1 of the donor)" if len(estimate.parts) > 1 else ""
+    trainings = f"{estimate.num_runs} training{'' if estimate.num_runs == 1 else 's'}{donor} of {each}{beside}"
     compare = f", {seconds(estimate.compare_s)} to compare networks" if estimate.compare_s else ""
     return (
         f"About {seconds(estimate.time_s)}: {trainings}{compare}, {seconds(estimate.page_s)} for the page; "

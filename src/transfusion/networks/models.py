@@ -71,6 +71,20 @@ def build(name: str, num_outputs: int, channels: int = 3, image_size: int = 224)
     return model
 
 
+def check(name: str) -> None:
+    """See that ``build`` has a network of this name, without building it.
+
+    Raises:
+        UnknownNameError: no library has that name; near ones are suggested.
+
+    Examples:
+        >>> check("cbr_small")
+    """
+    if name not in CBR and name not in SMALL_RESNETS:
+        library, bare = _parted(name)
+        _find(library, bare.removesuffix(CIFAR_SUFFIX), name)
+
+
 def known() -> list[str]:
     """All names that ``build`` takes without a prefix, torchvision's first. Imports timm, which takes seconds."""
     names = [*_torchvision_names(), *CBR, *SMALL_RESNETS, *_timm().list_models()]
@@ -168,10 +182,16 @@ def construct(name: str, num_outputs: int, channels: int, image_size: int) -> nn
         return ConvBatchRelu(*CBR[name], num_outputs, channels)
     if name in SMALL_RESNETS:
         return SmallResNet(SMALL_RESNETS[name], num_outputs, channels)
-    library, _, bare = name.partition(":") if name.startswith(("torchvision:", "timm:")) else ("", "", name)
+    library, bare = _parted(name)
     wanted = bare.removesuffix(CIFAR_SUFFIX)
     model = _find(library, wanted, name)(num_outputs, channels, image_size)
     return _with_cifar_stem(model, name) if wanted != bare else model
+
+
+def _parted(name: str) -> tuple[str, str]:
+    """The library that a name asks for, empty for any, and the name there."""
+    library, _, bare = name.partition(":") if name.startswith(("torchvision:", "timm:")) else ("", "", name)
+    return library, bare
 
 
 def _find(library: str, bare: str, name: str) -> Callable[[int, int, int], nn.Module]:

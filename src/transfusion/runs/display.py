@@ -21,7 +21,8 @@ SPARING = 10  # times as long as a look at all runs takes, before the next
 class Display:
     """A bar on a terminal; one line per finished run elsewhere; nothing when not enabled."""
 
-    def __init__(self, jobs: Iterable[Job], *, enabled: bool) -> None:
+    def __init__(self, jobs: Iterable[Job], *, enabled: bool, what: str = "run") -> None:
+        self.what = what
         self.console = Console(stderr=True, quiet=not enabled)
         self.jobs = list(jobs)
         self.total = sum(job.run.train.steps for job in self.jobs)
@@ -92,7 +93,7 @@ class Display:
             )
 
     def _runs(self) -> str:
-        return f"run {self.ended}/{len(self.jobs)}"
+        return f"{self.what} {self.ended}/{len(self.jobs)}"
 
 
 def _last(files: RunFiles) -> str:

@@ -52,6 +52,7 @@ def make_plan(spec: StudySpec, store: Store, cache: Path | None = None) -> Plan:
     Raises:
         TransfusionError: for anything wrong with task, model, donor or schemes.
     """
+    _check_without_data(spec)
     donor, before = _donor(spec, store)
     donor_run, trained = None, inputs.Trained()
     if isinstance(spec.donor, DonorRunSpec):
@@ -204,13 +205,24 @@ def _gigabytes(num_bytes: int) -> str:
 def _starts_with_donor(spec: StudySpec, model: nn.Module) -> set[SchemeSpec]:
     """The starts that read a donor; unknown names and a missing donor are reported before anything is trained."""
     from_donor = {s for s in starts(spec) if schemes.reads_donor(model, s.name, s.batch_norm, s.upto, s.rest, s.head)}
+    _check_donor(spec, from_donor)
+    return from_donor
+
+
+def _check_without_data(spec: StudySpec) -> None:
+    """Refuse what the settings alone show to be wrong: to read all images first may take an hour."""
+    models.check(spec.model)
+    # a whole network starts from a donor whatever the network; partial starts are checked once there is one
+    _check_donor(spec, {s for s in starts(spec) if not s.upto and schemes.reads_donor(nn.Linear(1, 1), s.name)})
+
+
+def _check_donor(spec: StudySpec, from_donor: set[SchemeSpec]) -> None:
     if from_donor and spec.donor is None:
         names = ", ".join(sorted({start.name for start in from_donor}))
         raise SpecError(
             f"These schemes need a donor and none is given: {names}. "
             "Give --donor torchvision:NAME, timm:NAME, file:PATH or run:ID."
         )
-    return from_donor
 
 
 def _donor_run(spec: StudySpec, donor: DonorRunSpec, cache: Path | None) -> RunSpec:

@@ -72,7 +72,7 @@ class Team:
         ran = 0
         if donor_run:
             # always patient: nothing that reads the donor can start without it
-            ran += self._carry_out([donor_run], damaged, patient=True)
+            ran += self._carry_out([donor_run], damaged, patient=True, what="donor")
             if not self._adopt(donor_run):
                 grid = [run for run in grid if run.donor is None]
         return ran + self._carry_out(grid, damaged, self.patient)
@@ -88,7 +88,7 @@ class Team:
         self.store.note(on_scale(weights, model))
         return True
 
-    def _carry_out(self, runs: list[RunSpec], damaged: Collection[str], patient: bool) -> int:
+    def _carry_out(self, runs: list[RunSpec], damaged: Collection[str], patient: bool, what: str = "run") -> int:
         unfinished = [run for run in runs if run.id in damaged or self.store.run(run.id).wanted]
         if not unfinished:
             return 0
@@ -109,7 +109,7 @@ class Team:
             for run in unfinished
         ]
         ran = 0
-        with Display(jobs, enabled=self.progress) as display:
+        with Display(jobs, enabled=self.progress, what=what) as display:
             for ended in carry_out_all(jobs, crew, self.executor, display.wait if patient else None):
                 if ended is not None:
                     display.end(*ended)
