@@ -1,7 +1,6 @@
 """Tile, table, picture and sentence say the same of when a start reaches the target."""
 
 import math
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,7 +152,8 @@ def test_a_paper_says_that_speeds_alone_are_of_these_patients(done):
     vars(done)["verdict"] = replace(done.verdict, schemes={"pretrained": main})
     text = manuscript.methods(done)
     assert "Obuchowski and Rockette" in text
-    assert re.search(r"over trainings and images, for the end, and over trainings, on these test images only", text)
+    whom = done.verdict.judged_on
+    assert f"over trainings and {whom}, for the end, and over trainings, on these test {whom} only" in text
 
 
 def test_the_item_on_performance_has_estimates_and_intervals(done):
@@ -165,7 +165,7 @@ def test_the_item_on_performance_has_estimates_and_intervals(done):
 
 @pytest.mark.parametrize("notes", [[], [f"{BY_NAMES} such as p1_1: 9 of them.", f"{SERIES}: p1 and q1 are two."]])
 def test_partitions_are_disjoint_as_far_as_names_tell_where_names_tell(done, notes):
-    done.card |= {"patients": {"train": 6, "test": 3}, "warnings": notes}
+    vars(done)["card"] = done.card | {"patients": {"train": 6, "test": 3}, "warnings": notes}
     text = manuscript.methods(done)
     assert ("file names tell" in text) == bool(notes)
     assert all(note in text for note in notes[1:])
