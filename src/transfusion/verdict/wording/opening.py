@@ -141,7 +141,7 @@ def end_words(found: Findings, effect: Effect) -> str:
     if effect.is_apart:
         other = f"{level(effect.against_mean)} of {effect.against}"
         difference = measured(effect.claim("final_difference"), SIGNED)
-        return f"{metric} {level(effect.final_mean)} at the end against {other}: {difference}."
+        return f"{metric} {level(effect.final_mean)} at the end against {other}. The difference is {difference}."
     difference = effect.claim("final_difference")
     if math.isnan(difference.estimate) or fits_anything(difference, SIGNED):
         return f"Final {metric}: not known."
@@ -152,9 +152,9 @@ def pace_words(found: Findings, effect: Effect) -> str:
     """How fast it is, as a sentence of numbers."""
     speed = effect.claim("speedup")
     if effect.pace == "faster":
-        return f"It reaches {level(found.rise.level(RISE_SHARE))} {times(speed)} sooner."
+        return f"It reaches {level(found.rise.level(RISE_SHARE))} sooner: {times(speed)}."
     if effect.pace == "slower":
-        return f"It reaches {level(found.rise.level(RISE_SHARE))} {times(inverse(speed))} later."
+        return f"It reaches {level(found.rise.level(RISE_SHARE))} later: {times(inverse(speed))}."
     if effect.pace == "same":
         return f"Speed: about the same, {measured(speed, RATIO)} times."
     if math.isnan(speed.estimate) or fits_anything(speed, RATIO):
