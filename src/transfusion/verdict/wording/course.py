@@ -67,7 +67,7 @@ def cost(found: Findings) -> Iterator[Statement]:
         busy = f"; the machine, more or less busy, took {least} to {most}"
     text = (
         f"{effect.start.name} reaches {found.judge.title} {level(known.threshold)} after {bound}{steps} steps instead "
-        f"of {at_least}{base_steps}. That is about {own} of a training instead of {base}. Reckoned by {median} per step, "
+        f"of {at_least}{base_steps}. That is about {own} of a training instead of {base}. Reckoned by {median} a step, "
         f"evaluations included: the median of {trainings(known.n)}{busy}."
     )
     outcome = "saved" if effect.pace == "faster" else "lost"
