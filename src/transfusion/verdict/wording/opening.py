@@ -135,14 +135,13 @@ def _everything(found: Findings) -> str:
 
 def end_words(found: Findings, effect: Effect) -> str:
     """Where it ends, as a sentence of numbers."""
-    metric = found.judge.title
+    metric, difference = found.judge.title, effect.claim("final_difference")
     if effect.ends in ("equal", "slightly higher", "slightly lower"):
         return f"Equally good in the end: within {found.margin:g} in {metric}."
     if effect.is_apart:
         other = f"{level(effect.against_mean)} of {effect.against}"
-        difference = measured(effect.claim("final_difference"), SIGNED)
-        return f"{metric} {level(effect.final_mean)} at the end against {other}. The difference is {difference}."
-    difference = effect.claim("final_difference")
+        apart = f"The difference is {measured(difference, SIGNED)}."
+        return f"{metric} {level(effect.final_mean)} at the end against {other}. {apart}"
     if math.isnan(difference.estimate) or fits_anything(difference, SIGNED):
         return f"Final {metric}: not known."
     return f"Final {metric}: not known, {measured(difference, SIGNED)}."
