@@ -10,7 +10,7 @@ from sklearn.metrics import confusion_matrix, recall_score
 from test_single_models import BINARY, LABELS, drawn, study
 
 from transfusion.metrics import threshold_at
-from transfusion.report import examples, operating
+from transfusion.report import examples, operating, thresholds
 from transfusion.report.material import Material
 from transfusion.report.page import write_page
 from transfusion.report.parts import Gallery, Picture, Table, flat
@@ -235,7 +235,7 @@ def test_pictures_are_those_that_are_named(trained):
 @pytest.mark.training
 def test_wrong_ones_are_the_surest_first_and_their_files_are_named_on_disk_only(trained, tmp_path):
     material = Material(trained.store, tmp_path, cache=trained.cache)
-    found = operating.Judged.of(material)
+    found = thresholds.Judged.of(material)
     wrong = examples.worst(list(examples.judged_cases(found)))
     given = [case.leading for case in wrong]
     assert given == sorted(given)

@@ -16,8 +16,8 @@ from transfusion.errors import TransfusionError
 from transfusion.files import write_text
 from transfusion.report.blocks import FIGURES
 from transfusion.report.material import Material
-from transfusion.report.operating import Judged
 from transfusion.report.parts import Card, Fold, Gallery, Part, Section
+from transfusion.report.thresholds import Judged
 from transfusion.tasks import Split, Task
 from transfusion.verdict.numbers import SHARE, number
 
