@@ -10,8 +10,10 @@ from PIL import Image
 
 from transfusion.cli import transfusion
 from transfusion.errors import SpecError, UnknownNameError
+from transfusion.files import write_json
 from transfusion.networks import models
 from transfusion.paper.grids import PAPER, Choices
+from transfusion.paper.record import MEMORY, neighbours
 from transfusion.paper.replication import Replication
 from transfusion.paper.step_cost import StepCost, measured
 from transfusion.runs.store import write_tensors
@@ -192,3 +194,10 @@ def test_a_recipe_runs_once_and_judges_every_claim(tmp_path, pictures):
     page = (out / "replication.html").read_text()
     assert re.search(r"Did it replicate\?", page)
     assert all(claim in page for claim in claims.index)
+
+
+def test_claims_over_all_settings_read_the_other_recipes_beside_a_folder_of_any_name(tmp_path):
+    for folder, recipe in (("xray", "chest"), ("paper-chest", "chest"), ("paper-cifar", "cifar")):
+        (tmp_path / folder).mkdir()
+        write_json(tmp_path / folder / MEMORY, {"recipe": recipe})
+    assert neighbours(tmp_path / "xray") == [tmp_path / "paper-cifar"]

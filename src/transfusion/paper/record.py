@@ -119,7 +119,10 @@ class Record:
         """How near a claim's runs are to the paper's: of all recipes for one over all settings."""
         if not claim.id.startswith("I") and claim.id != "F4":
             return self.scope
-        return "; ".join(f"{each.name}: {each.scope}" for each in (self, *self.beside))
+        scopes = {each.name: each.scope for each in (self, *self.beside)}
+        if len(set(scopes.values())) == 1:
+            return self.scope
+        return "; ".join(f"{name}: {scope}" for name, scope in scopes.items())
 
 
 def _commands(scale: str) -> Iterator[tuple[str, str]]:
@@ -133,8 +136,8 @@ def _commands(scale: str) -> Iterator[tuple[str, str]]:
 
 def neighbours(folder: Path) -> list[Path]:
     """Folders of the other recipes that lie where they are by default: ``paper-NAME`` beside this one."""
-    others = (folder.parent / f"paper-{name}" for name in PAPER)
-    return [other for other in others if other != folder and (other / MEMORY).is_file()]
+    others = (folder.parent / f"paper-{name}" for name in PAPER if name != remembered(folder)["recipe"])
+    return [other for other in others if (other / MEMORY).is_file()]
 
 
 def remembered(folder: Path) -> dict[str, Any]:
