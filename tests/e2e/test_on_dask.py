@@ -45,7 +45,7 @@ def test_of_three_workers_one_is_killed_and_the_bits_are_those_of_one_process(tm
     from transfusion.runs.display import Display
 
     monkeypatch.chdir(tmp_path)  # the workers are elsewhere: relative paths must reach them as absolute ones
-    alone, shared = study("alone", "cache", steps=200), study("shared", "cache", steps=200)
+    alone, shared = study("alone", "cache", steps=120), study("shared", "cache", steps=120)
     alone.run(workers=0, progress=False, machine=ONE_THREAD)
     kill, real = Killing(shared.store.folder), Display.refresh
     monkeypatch.setattr(Display, "refresh", lambda self: (kill(), real(self))[1])
