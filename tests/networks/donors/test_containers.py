@@ -77,6 +77,18 @@ def test_packed_files(tmp_path, state, pack, inner):
     assert same(tmp_path / "packed", state)
 
 
+def test_a_flipped_bit_in_a_tensor_is_damage(tmp_path, state):
+    path = tmp_path / "donor.pth"
+    torch.save(state, path)
+    content = bytearray(path.read_bytes())
+    place = content.index(state["0.weight"].numpy().tobytes())
+    content[place + 2] ^= 1
+    path.write_bytes(content)
+    assert not torch.equal(torch.load(path, weights_only=True)["0.weight"], state["0.weight"])  # torch takes it
+    with pytest.raises(DonorError, match="is damaged: the checksum of .* Download or save it again"):
+        load(f"file:{path}")
+
+
 def test_an_archive_of_several_files_asks(tmp_path, state):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for name in ("a.pth", "b.pth"):

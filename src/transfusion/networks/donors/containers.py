@@ -152,16 +152,36 @@ def _unpacked(packed: Any, path: Path) -> IO[bytes]:
 def _of_zip(file: IO[bytes], path: Path) -> IO[bytes] | None:
     """The one weight file in an archive; None for an archive that ``torch.save`` made."""
 
-    def names() -> list[str]:
+    def entries() -> list[zipfile.ZipInfo]:
         with zipfile.ZipFile(file) as archive:
-            return archive.namelist()
+            return archive.infolist()
 
-    members = _guarded(names, path)
-    if any(name.endswith("/data.pkl") or name == "data.pkl" for name in members):  # torch.save writes a zip
+    members: list[zipfile.ZipInfo] = _guarded(entries, path)
+    if any(member.filename.endswith("/data.pkl") or member.filename == "data.pkl" for member in members):
+        _check_sums(file, members, path)  # torch.save writes a zip
         file.seek(0)
         return None
-    name = _only_weights(members, path)
+    name = _only_weights([member.filename for member in members], path)
     return _unpacked(zipfile.ZipFile(file).open(name), path)
+
+
+def _check_sums(file: IO[bytes], members: list[zipfile.ZipInfo], path: Path) -> None:
+    """Read every tensor once: ``torch.load`` compares no checksum, and would take a damaged weight for a weight."""
+    # torch.save compresses nothing, and entries that overlap could be of any size together
+    stored = [member for member in members if member.compress_type == zipfile.ZIP_STORED]
+    if sum(member.file_size for member in stored) > file.seek(0, io.SEEK_END):
+        raise DonorError(f"{path} is not a whole weight file: its parts overlap. Download or save it again.")
+    archive = zipfile.ZipFile(file)
+    for member in stored:
+        try:
+            with archive.open(member) as content:
+                while content.read(1 << 24):
+                    pass
+        except zipfile.BadZipFile:
+            raise DonorError(
+                f"{path} is damaged: the checksum of {member.filename} does not fit what it holds. Download or save it "
+                "again."
+            ) from None
 
 
 def _of_tar(file: IO[bytes], path: Path) -> IO[bytes]:
