@@ -40,6 +40,11 @@ def test_values_too_large_for_the_model_are_not_finite(model, resnet):
         fit(resnet | {"conv1.weight": torch.full((64, 3, 7, 7), 1e300, dtype=torch.float64)}, model)
 
 
+def test_a_negative_variance_is_named(model, resnet):
+    with pytest.raises(DonorError, match="layer3.0.bn1.running_var has a negative variance"):
+        fit(resnet | {"layer3.0.bn1.running_var": resnet["layer3.0.bn1.running_var"] - 10}, model)
+
+
 def test_nobody_minds_the_values_of_another_head(model, resnet):
     assert has_body(fit(resnet | {"fc.weight": torch.full((1000, 512), float("nan"))}, model), resnet)
 

@@ -329,6 +329,12 @@ def _require_finite(state: Mapping[str, Tensor], wanted: Wanted) -> None:
         for name, count in bad.items()
         if count
     ]
+    # the square root that a batch norm takes of it would be NaN in the first step
+    said += [
+        f"{name} has a negative variance"
+        for name in checked
+        if name.endswith("running_var") and checked[name].min() < 0
+    ]
     if said:
         raise DonorError(f"The donor cannot be used: {_listed(said)}. Give one from before it was damaged.")
 
