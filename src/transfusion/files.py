@@ -103,8 +103,10 @@ def expanded(path: str | Path) -> Path:
 
 
 def real_place(path: str | Path) -> Path:
-    """Where a path leads in the end; of links in a ring, the first."""
-    return Path(os.path.realpath(expanded(path)))  # pathlib's own raises before Python 3.13
+    """Where a path leads in the end; of links in a ring, the first; what can be no path is left as it stands."""
+    with contextlib.suppress(ValueError):  # a null byte, which is refused where the path is read
+        return Path(os.path.realpath(expanded(path)))  # pathlib's own raises before Python 3.13
+    return Path(path)
 
 
 def flush_folder(folder: Path) -> None:

@@ -44,7 +44,8 @@ def test_a_share_that_may_be_all_claims_no_feature_reuse():
     claims = [verdict.scaling_share.high < 1 for verdict in verdicts]
     assert sum(claims) <= band(60, 0.025)[1]
     said = [outcome(verdict, "scaling") for verdict in verdicts]
-    assert all((word in ("unknown", "all")) != claim for claim, word in zip(claims, said, strict=True))
+    # not each claim is told: none where the two starts are not known to differ in pace
+    assert all(claim or word in ("unknown", "all") for claim, word in zip(claims, said, strict=True))
 
 
 def test_a_start_that_was_there_at_once_bounds_the_share():

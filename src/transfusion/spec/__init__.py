@@ -8,9 +8,9 @@ folder does not make new runs.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from transfusion.spec import schema
 from transfusion.spec.task import Normalization as Normalization
@@ -19,7 +19,15 @@ from transfusion.spec.train import TrainSpec as TrainSpec
 from transfusion.spec.validated import Spec
 from transfusion.terms import BatchNorm, Head
 
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+def _no_flag(value: Any) -> Any:
+    """Refuse true and false, which are 1 and 0 to Python."""
+    if isinstance(value, bool):
+        raise ValueError("a seed is a whole number")
+    return value
+
+
+Seed = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, lt=2**31)]
 MOST_RUNS = 100_000  # of a study
 
 

@@ -19,6 +19,13 @@ from tests.e2e.corpus.making import Make, pictures, setting, study
 from transfusion.networks import models
 
 
+def bound(path: Path) -> Path:
+    """A socket in the file system, which stays when nobody listens any more."""
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+    return path
+
+
 def donors() -> Iterator[tuple[str, Make]]:
     """Weight files that are none."""
 
@@ -115,7 +122,7 @@ def folders() -> Iterator[tuple[str, Make]]:
 
     for name in ("~no-such-user/x", "/proc/self", "/dev/tty", "/dev/urandom", "-"):
         yield f"data {name}", lambda _, name=name: study(name)
-    yield "a socket for data", lambda here: socket.socket(socket.AF_UNIX).bind(str(here / "s")) or study(here / "s")
+    yield "a socket for data", lambda here: study(bound(here / "s"))
     yield "a ring for data", lambda here: (here / "l").symlink_to(here / "l") or study(here / "l")
     yield (
         "a FIFO for a table",
