@@ -15,6 +15,9 @@ class Failing:
         self.real, self.left, self.error = getattr(self.module, self.name), number, error
 
     def __call__(self, *args, **named):
+        # most files that are opened are installed packages', which importlib.metadata looks through
+        if args and isinstance(args[0], str | os.PathLike) and "entry_points.txt" in str(args[0]):
+            return self.real(*args, **named)
         self.left -= 1
         if self.left == 0:
             raise self.error
