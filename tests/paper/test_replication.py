@@ -163,7 +163,9 @@ def test_the_donor_that_a_recipe_trains_is_on_its_page(tmp_path):
     donor = Replication("cifar", Choices(tmp_path, mini=True, seeds=2, model="cbr_tiny_small"), out)
     run = donor.studies["t4"].store.donor_run()
     assert 'id="donor-t4"' in page
-    assert {f"donor-{run.id}.svg", f"donor-{run.id}-filters.svg"} <= {path.name for path in (out / "figures").iterdir()}
+    assert {f"donor-{run.id}.svg", *(f"donor-{run.id}-{what}.svg" for what in ("filters", "along"))} <= {
+        path.name for path in (out / "figures").iterdir()
+    }
     assert f"{run.curve()[-1]['accuracy']:.4f}" in page
     claims = pd.read_csv(out / "claims.csv").set_index("id")
     assert claims.loc["E1", "outcome"] == "not run"  # a tenth of the data says nothing of the rest

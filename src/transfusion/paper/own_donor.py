@@ -42,6 +42,9 @@ def _contents(store: Store, files: RunFiles) -> Iterator[Part]:
         what = "First-layer filters of the donor before and after its training and what changed, on a scale of its own."
         draw_filters = partial(insides.trained_filters, {run.scheme.name: layers})
         yield Picture(f"{name}-filters", draw_filters, what, what, is_photo=True)
+    if len(layers) > 2:
+        along = "First-layer filters of the donor along its training, as Figure 14 shows them."
+        yield Picture(f"{name}-along", partial(insides.snapshots, layers), along, along, is_photo=True)
 
 
 def _final(files: RunFiles, columns: list[str]) -> Table:

@@ -93,7 +93,8 @@ class Team:
         if not unfinished:
             return 0
         crew = self._crew(len(runs))  # all, not those left: threads decide the last bits, also of a resumed study
-        looked_at = {run.id for run in representations.looked_at(runs)} if self.store.spec().representations else ()
+        looked_at = {run.id for run in representations.looked_at(runs)} if self.store.spec().representations else set()
+        looked_at |= {run.id for run in runs if what == "donor"}  # its filters are shown along its training
         folder, cache = self.store.folder.absolute(), self._cache()
         jobs = [
             Job(
